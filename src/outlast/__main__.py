@@ -1,0 +1,29 @@
+"""Hand over to the command line, and introduce it to the gateway it may have to run."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from outlast.config import Config
+
+
+def _run_gateway(
+    config: Config, *, listen: str | None, ready_fd: int | None, allow_remote: bool = False
+) -> int:
+    from outlast.gateway.app import run
+    from outlast.surfaces.http.server import HttpServer
+
+    return run(config, face=HttpServer, listen=listen, ready_fd=ready_fd, allow_remote=allow_remote)
+
+
+def main() -> None:
+    """Run ``outlast`` with the words of this process and exit with its code."""
+    from outlast.surfaces.cli.main import run
+
+    sys.exit(run(sys.argv[1:], _run_gateway))
+
+
+if __name__ == "__main__":
+    main()

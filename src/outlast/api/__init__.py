@@ -1,0 +1,1 @@
+"""Everything a person or agent can ask, without a word of transport."""

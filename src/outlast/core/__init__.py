@@ -1,0 +1,1 @@
+"""Pure floor: no I/O, no clock, no randomness."""

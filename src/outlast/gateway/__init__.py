@@ -1,0 +1,1 @@
+"""The long-running process: loops, lock and composition."""

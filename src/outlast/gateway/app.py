@@ -1,0 +1,224 @@
+"""The composition root: puts sessions, commands and a face together into one running gateway.
+
+The face is handed in (`outlast.__main__` introduces the two), so the gateway knows no protocol and the face
+no process. A gateway that stops leaves every session running: that is what the keeper is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from outlast._version import __version__
+from outlast.api.context import Api, GatewayFacts
+from outlast.config import Config
+from outlast.core.errors import OutlastError
+from outlast.gateway import places
+from outlast.gateway.logs import open_log
+from outlast.gateway.service import Service
+from outlast.process.clock import Clock, SystemClock
+from outlast.process.launcher import Launcher
+from outlast.process.sessions import Sessions
+
+log = logging.getLogger("outlast.gateway")
+
+PROTOCOL = 1
+PRUNE_EVERY = 3600.0
+STOP_PATIENCE = 2.0
+"""Seconds that answers under way get to go out when the gateway stops."""
+
+
+class Face(Protocol):
+    """What serves callers on sockets."""
+
+    async def open_local(self, sock: socket.socket) -> None:
+        """Serve the local socket."""
+
+    async def open_tcp(self, sock: socket.socket, *, token: str, names: tuple[str, ...]) -> None:
+        """Serve a TCP socket to callers with the token who name us by one of ``names``."""
+
+    async def close(self, patience: float) -> None:
+        """Stop; answers under way get ``patience`` seconds to go out."""
+
+
+MakeFace = Callable[[Api], Face]
+
+
+def run(
+    config: Config,
+    *,
+    face: MakeFace,
+    listen: str | None = None,
+    ready_fd: int | None = None,
+    foreground: bool | None = None,
+    allow_remote: bool = False,
+) -> int:
+    """Run a gateway until it is stopped; return its exit code (4 when another one runs here).
+
+    ``listen`` is ``HOST:PORT`` for TCP beside the Unix socket (default: the config's). ``ready_fd`` gets
+    ``ready`` and is closed once connections are served; with it the log goes to the log file unless
+    ``foreground``.
+    """
+    foreground = ready_fd is None if foreground is None else foreground
+    umask = os.umask(0o077)
+    lock = places.Lock(config.paths.lock)
+    try:
+        places.private_directory(config.paths.home)
+        lock.take()
+        open_log(config.paths.log, foreground=foreground)
+        gateway = GatewayProcess(config, lock, listen=listen or config.gateway_listen or None, umask=umask)
+        asyncio.run(gateway.serve(face, ready_fd=ready_fd, allow_remote=allow_remote))
+    except OutlastError as error:
+        print(f"outlast: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        lock.release()
+    return 0
+
+
+class GatewayProcess:
+    """One gateway, from its lock to its end."""
+
+    def __init__(self, config: Config, lock: places.Lock, *, listen: str | None, umask: int) -> None:
+        self._config = config
+        self._lock = lock
+        self._listen = listen
+        self._umask = umask
+        self._clock: Clock = SystemClock()
+        self._started_at = time.time()
+        self._stop = asyncio.Event()
+
+    @property
+    def facts(self) -> GatewayFacts:
+        """Who this gateway is."""
+        paths = self._config.paths
+        return GatewayFacts(
+            pid=os.getpid(),
+            version=__version__,
+            protocol=PROTOCOL,
+            started_at=self._started_at,
+            socket=paths.socket,
+            listen=self._listen,
+            home=paths.home,
+        )
+
+    def request_stop(self) -> None:
+        """Begin a graceful stop."""
+        self._stop.set()
+
+    async def serve(self, make_face: MakeFace, *, ready_fd: int | None, allow_remote: bool) -> None:
+        """Open everything, serve until asked to stop, and close it again in the opposite order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.request_stop)
+        raise_file_limit()
+        paths = self._config.paths
+        for path in (os.path.dirname(paths.run), paths.run):
+            if path != os.environ.get("XDG_RUNTIME_DIR"):
+                places.private_directory(path)
+        launcher = Launcher(paths.home, paths.run, __version__)
+        sessions = Sessions(paths.home, paths.run, self._clock, launcher)
+        await sessions.open()
+        try:
+            await self._serve_sessions(sessions, make_face, ready_fd=ready_fd, allow_remote=allow_remote)
+        finally:
+            left = sum(1 for session in sessions.live() if session.end is None)
+            await sessions.close()
+            log.info(
+                "stopped; %s",
+                f"{left} sessions go on without a gateway" if left else "no session was running",
+            )
+
+    async def _serve_sessions(
+        self, sessions: Sessions, make_face: MakeFace, *, ready_fd: int | None, allow_remote: bool
+    ) -> None:
+        config = self._config
+        api = Api(
+            sessions=sessions,
+            config=config,
+            clock=self._clock,
+            environ=dict(os.environ),
+            gateway=self,
+            umask=self._umask,
+        )
+        face = make_face(api)
+        prune = partial(
+            sessions.prune,
+            keep_seconds=config.sessions_keep_hours * 3600.0,
+            keep_bytes=config.sessions_keep_bytes,
+        )
+        pruning = Service("prune", prune, every=PRUNE_EVERY, clock=self._clock)
+        try:
+            await self._open(face, allow_remote=allow_remote)
+            pruning.start()
+            self._announce(sessions, ready_fd)
+            gc.collect()
+            gc.freeze()  # what is here now stays: no collection needs to look at it again
+            await self._stop.wait()
+            log.info("stopping")
+        finally:
+            api.stop_waits()
+            await face.close(STOP_PATIENCE)
+            places.remove_socket(self._config.paths.socket)
+            await pruning.stop()
+
+    async def _open(self, face: Face, *, allow_remote: bool) -> None:
+        if self._listen is not None:
+            host, port = places.parse_listen(self._listen, allow_remote=allow_remote)
+            sock = places.bind_tcp(host, port)
+            bound = sock.getsockname()[1]
+            self._listen = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+            token = places.token_at(self._config.paths.token)
+            await face.open_tcp(sock, token=token, names=(host, *self._config.gateway_allow_hosts))
+        await face.open_local(places.bind_local(self._config.paths.socket))
+
+    def _announce(self, sessions: Sessions, ready_fd: int | None) -> None:
+        facts = self.facts
+        content: dict[str, Any] = {
+            "pid": facts.pid,
+            "startedAt": facts.started_at,
+            "version": facts.version,
+            "socket": facts.socket,
+            "listen": facts.listen,
+        }
+        self._lock.write(content)
+        adopted = sessions.adopted
+        log.info(
+            "outlast %s ready: pid %d, %s%s; adopted %d live and %d ended sessions (%d lost) in %.0f ms",
+            facts.version,
+            facts.pid,
+            facts.socket,
+            f" and {facts.listen}" if facts.listen else "",
+            adopted.live,
+            adopted.ended,
+            adopted.lost,
+            adopted.ms,
+        )
+        if ready_fd is not None:
+            try:
+                os.write(ready_fd, b"ready\n")
+                os.close(ready_fd)
+            except OSError:
+                log.warning("whoever started this gateway did not wait for it")
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each live session costs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            log.warning("the limit of open files stays at %d", soft)

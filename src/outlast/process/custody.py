@@ -1,0 +1,249 @@
+"""Custody of live sessions: listening to supervisors, adopting what an earlier gateway left, recovering from losses.
+
+Everything here is driven by what supervisors say, or by a connection that breaks; nothing looks by the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, NamedTuple
+
+from outlast.core.session import Cause, Exit
+from outlast.process import evidence, settle
+from outlast.process.clock import Clock
+from outlast.process.keeper import record as records
+from outlast.process.keeper.wire import Message
+from outlast.process.launcher import KeeperStatus, Launcher, find
+from outlast.process.link import Link, LinkLost
+from outlast.process.session import Session
+
+RECENT_MAX = 256
+"""Ended sessions kept in memory because somebody is likely to ask again."""
+NAME = re.compile(r"[a-z0-9]{1,40}\Z")
+_NOBODY_SAW = (Cause.HOST_RESTART, Cause.EVIDENCE_GONE)
+
+
+class AdoptReport(NamedTuple):
+    """What a starting gateway found: sessions still live, ended meanwhile, lost, and how long that took."""
+
+    live: int
+    ended: int
+    lost: int
+    ms: float
+
+
+class Custody:
+    """The live sessions of one home and the connections to their supervisors."""
+
+    def __init__(self, home: str, run: str, clock: Clock, launcher: Launcher) -> None:
+        self._home, self._run = home, run
+        self._clock = clock
+        self._launcher = launcher
+        self._launching = asyncio.Lock()
+        self._live: dict[str, Session] = {}
+        self._recent: OrderedDict[str, Session] = OrderedDict()
+        self._by_key: dict[str, Session] = {}
+        self._listeners: list[Callable[[str, Session], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.adopted = AdoptReport(0, 0, 0, 0.0)
+
+    # ---- life
+
+    async def open(self) -> None:
+        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled."""
+        for folder in ("sessions", "open"):
+            os.makedirs(f"{self._home}/{folder}", mode=0o700, exist_ok=True)
+        began = time.perf_counter()
+        await self._ensure_keeper()
+        names = sorted(os.listdir(f"{self._home}/open"))
+        kinds = await asyncio.gather(*(self._adopt(name) for name in names))
+        ms = (time.perf_counter() - began) * 1000
+        self.adopted = AdoptReport(kinds.count("live"), kinds.count("ended"), kinds.count("lost"), round(ms, 1))
+
+    async def close(self) -> None:
+        """Let go of all sessions; they run on. A keeper without sessions leaves."""
+        for task in list(self._tasks):
+            task.cancel()
+        for session in self._live.values():
+            session.wake()
+            if session.link is not None:
+                session.link.on_lost = _nothing
+                session.link.close()
+        self._launcher.retire()
+
+    @property
+    def keeper(self) -> KeeperStatus:
+        """The keeper that serves starts."""
+        return find(self._run)
+
+    def on_event(self, callback: Callable[[str, Session], None]) -> None:
+        """Be told ``("started" | "ended", session)``; called in the loop, must not block."""
+        self._listeners.append(callback)
+
+    def _emit(self, kind: str, session: Session) -> None:
+        for callback in self._listeners:
+            callback(kind, session)
+
+    async def _ensure_keeper(self) -> None:
+        async with self._launching:
+            await asyncio.to_thread(self._launcher.ensure)
+
+    # ---- listening
+
+    def _track(self, session: Session, link: Link) -> None:
+        """Hold a live session and listen to its supervisor."""
+        session.link = link
+        self._live[session.id] = session
+        if session.info.start_key and session.end is None:
+            self._by_key[session.info.start_key] = session
+        link.on_event = lambda message: self._hear(session, message)
+        link.on_lost = lambda: self._link_lost(session)
+        early, link.early = link.early, []
+        for message in early:
+            self._hear(session, message)
+        if link.lost:
+            self._link_lost(session)
+
+    def _hear(self, session: Session, message: Message) -> None:
+        session.output.learn(message)
+        kind = message.get("ev")
+        if kind == "out":
+            session.watched = False
+        elif kind == "exit":
+            self._ended(session, evidence.exit_of({"exit": message}), int(message.get("leftovers", 0)))
+        elif kind == "end":
+            self._drained(session)
+        session.wake()
+
+    def _ended(self, session: Session, end: Exit | None, leftovers: int = 0) -> None:
+        if session.end is not None and session.end.cause not in _NOBODY_SAW:
+            return
+        session.end = end
+        session.leftovers = leftovers
+        key = session.info.start_key
+        if self._by_key.get(key) is session:
+            del self._by_key[key]
+        settle.mark_told(self._home, session.id)
+        self._emit("ended", session)
+
+    def _drained(self, session: Session) -> None:
+        session.drained = True
+        session.leftovers = 0
+        self._live.pop(session.id, None)
+        self._remember(session)
+        if session.link is not None:
+            session.link.on_lost = _nothing
+            session.link.close()
+            session.link = None
+        settle.mark_settled(self._home, session.id)
+
+    def _remember(self, session: Session) -> None:
+        self._recent[session.id] = session
+        while len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+
+    # ---- adoption
+
+    async def _adopt(self, name: str) -> Literal["live", "ended", "lost"]:
+        """Settle one session an earlier gateway left, from evidence."""
+        folder = f"{self._home}/sessions/{name}"
+        record = records.read(folder)
+        if record is None or not NAME.match(name):
+            settle.mark_settled(self._home, name)
+            return "ended"
+        told = settle.was_told(self._home, name)
+        session = Session.from_record(name, folder, record)
+        session.drained = "end" in record
+        link = None if session.drained else await settle.connect(self._run, session)
+        if link is not None:
+            await self._rejoin(session, link)
+        else:
+            session.learn(records.read(folder) or record)  # it may have ended while we knocked
+            self._settle_without_link(session)
+        if session.end is None:
+            return "live"
+        if not told and link is None:
+            self._emit("ended", session)
+        return "lost" if session.end.cause in _NOBODY_SAW else "ended"
+
+    async def _rejoin(self, session: Session, link: Link) -> None:
+        """Take up a live session again; what happened meanwhile comes with the greeting."""
+        early: list[Message] = []
+        link.on_event = early.append
+        try:
+            hello = await link.ask("hello")
+        except LinkLost:
+            link.early = early
+            self._track(session, link)
+            return
+        session.output.learn(hello)
+        link.early = early
+        self._track(session, link)
+        if hello.get("exit") and session.end is None:
+            self._ended(session, evidence.exit_of({"exit": hello["exit"]}), int(hello.get("leftovers", 0)))
+        session.leftovers = int(hello.get("leftovers", 0))
+        session.wake()
+
+    def _link_lost(self, session: Session) -> None:
+        """A supervisor is gone. If it was killed, its zygote is about to put another in its place."""
+        if session.link is not None:
+            session.link.close()
+        session.link = None
+        session.watched = False
+        self._spawn(self._recover(session))
+
+    async def _recover(self, session: Session) -> None:
+        record = records.read(session.folder) or {}
+        session.output.learn(evidence.report_of(record))
+        if "end" not in record:
+            link = await settle.connect(self._run, session, patient=True)
+            if link is not None:
+                await self._rejoin(session, link)
+                return
+            record = records.read(session.folder) or record
+        end = evidence.exit_of(record)
+        if end is not None:
+            self._ended(session, end)
+            self._drained(session)
+        else:
+            self._settle_without_link(session)
+        session.wake()
+
+    def _settle_without_link(self, session: Session) -> None:
+        """No supervisor answers: the record, or a living process, or *lost* with what was looked for."""
+        if session.end is None and evidence.alive(session.started):
+            session.unsupervised = "its supervisor was killed: later output is not captured"
+            self._live[session.id] = session
+            if session.info.start_key:
+                self._by_key[session.info.start_key] = session
+            self._spawn(self._watch_unsupervised(session))
+            return
+        if session.end is None:
+            line = evidence.lost(records.read(session.folder) or {}, session.started, self._clock.now())
+            evidence.write_line(session.folder, "lost", line)
+            self._ended(session, evidence.exit_of({"lost": line}))
+        self._drained(session)
+
+    async def _watch_unsupervised(self, session: Session) -> None:
+        line = await settle.end_of_stranger(session)
+        if line is None:
+            self._settle_without_link(session)
+        else:
+            evidence.write_line(session.folder, "exit", line)
+            self._ended(session, evidence.exit_of({"exit": line}))
+            self._drained(session)
+        session.wake()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _nothing() -> None:
+    """A link we closed ourselves is no news."""

@@ -1,0 +1,1 @@
+"""The small parent of sessions that outlives the gateway. Standard library only."""

@@ -1,0 +1,277 @@
+"""The live table: start, find, wait for, steer, end and forget sessions.
+
+The directory of a session is the truth; this table only knows which sessions are live and who waits for them. Nothing
+here grows with history: ended sessions are read from disk when somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import shutil
+from signal import SIGTERM
+from typing import Any, Literal
+
+import msgspec
+
+from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.session import Cause, ExecSpec
+from outlast.process import evidence, settle
+from outlast.process.custody import NAME, AdoptReport, Custody
+from outlast.process.keeper import record as records
+from outlast.process.keeper.wire import PROTOCOL, Message
+from outlast.process.link import Link, LinkLost
+from outlast.process.session import KillReport, Probe, Session, SessionInfo
+
+PREFIX_MIN = 4
+"""Characters of an id that are enough to look for it by prefix."""
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_EPOCH_MS = 1_704_067_200_000
+
+
+class Sessions(Custody):
+    """All sessions of one home."""
+
+    # ---- starting
+
+    def new_id(self) -> str:
+        """Return a fresh session id: sorts by time, safe as a file name, 14 characters."""
+        value = int(self._clock.now() * 1000) - _EPOCH_MS
+        stamp = "".join(_DIGITS[value >> shift & 31] for shift in range(35, -1, -5))
+        return "s" + stamp + "".join(secrets.choice(_DIGITS) for _ in range(5))
+
+    async def start(self, spec: ExecSpec, umask: int | None = None) -> Session:
+        """Start a command under the keeper and return its session.
+
+        A command that cannot be spawned comes back as an ended session with cause ``spawn_error``. Raises
+        GatewayTrouble when nothing could be started or recorded (keeper gone, disk full).
+        """
+        request = msgspec.to_builtins(spec)
+        request["umask"] = umask
+        for attempt in (1, 2):
+            try:
+                link, answer = await self._ask_keeper(request)
+                break
+            except (ConnectionError, FileNotFoundError, LinkLost) as error:
+                if attempt == 2 or os.path.exists(f"{self._home}/sessions/{spec.id}"):
+                    raise GatewayTrouble(
+                        "the keeper was lost while it started the command", code="keeper_lost"
+                    ) from error
+                await self._ensure_keeper()
+        if "error" in answer:
+            raise GatewayTrouble(
+                f"the command was not started: {answer.get('message') or answer['error']}",
+                code="disk_full" if answer.get("errno") == 28 else "cannot_start",
+                hint="outlast doctor",
+            )
+        info = msgspec.convert(msgspec.to_builtins(spec), SessionInfo)
+        session = Session(info, f"{self._home}/sessions/{spec.id}")
+        if answer["ev"] == "exit":
+            settle.mark_settled(self._home, session.id)
+            session.learn({"exit": answer, "end": {"produced": 0}})
+            self._remember(session)
+            self._emit("ended", session)
+            return session
+        session.started = evidence.Started(answer["pid"], answer["ticks"], answer["boot"], answer["at"])
+        session.pid = answer["pid"]
+        self._track(session, link)
+        self._emit("started", session)
+        return session
+
+    async def _ask_keeper(self, request: dict[str, Any]) -> tuple[Link, Message]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Message] = loop.create_future()
+        early: list[Message] = []
+
+        def first(message: Message) -> None:
+            if answer.done():
+                early.append(message)
+            else:
+                answer.set_result(message)
+
+        _, link = await loop.create_unix_connection(Link, f"{self._run}/keeper.sock")
+        link.on_event = first
+        link.on_lost = lambda: None if answer.done() else answer.set_exception(LinkLost())
+        link.post({"op": "start", "protocol": PROTOCOL, "spec": request})
+        message = await answer
+        link.early = early
+        return link, message
+
+    # ---- finding
+
+    def get(self, name: str) -> Session:
+        """Return a session by id or unique prefix (4 characters or more). Raises NotFound, BadInput (``ambiguous``)."""
+        found = self._live.get(name) or self._recent.get(name)
+        if found is not None:
+            return found
+        if not NAME.match(name):
+            raise NotFound(f"no session {name!r}", hint="outlast process list shows them")
+        folder = f"{self._home}/sessions/{name}"
+        record = records.read(folder)
+        if record is not None:
+            session = Session.from_record(name, folder, record)
+            self._remember(session)
+            return session
+        matches = [] if len(name) < PREFIX_MIN else [n for n in self._names() if n.startswith(name)]
+        if len(matches) == 1:
+            return self.get(matches[0])
+        if matches:
+            shown = ", ".join(matches[-5:])
+            raise BadInput(f"{name!r} matches {len(matches)} sessions", code="ambiguous", hint=f"for example {shown}")
+        raise NotFound(f"no session {name!r}", hint="outlast process list shows them")
+
+    def live(self) -> list[Session]:
+        """Return the sessions whose command runs or whose leftovers do, oldest first."""
+        return sorted(self._live.values(), key=lambda session: session.id)
+
+    def ended(self, *, limit: int, before: str | None = None) -> list[Session]:
+        """Return ended sessions, newest first, read from disk; ``before`` continues after the last of a page."""
+        out: list[Session] = []
+        for name in self._names(newest_first=True):
+            if len(out) >= limit:
+                break
+            if name in self._live or (before is not None and name >= before):
+                continue
+            try:
+                out.append(self.get(name))
+            except NotFound:
+                continue
+        return out
+
+    def count_ended(self) -> int:
+        """Return how many ended sessions still have a record."""
+        return max(0, len(self._names()) - len(self._live))
+
+    def find_running(self, start_key: str) -> Session | None:
+        """Return the running session that a start with this key would double, or None."""
+        return self._by_key.get(start_key)
+
+    def _names(self, *, newest_first: bool = False) -> list[str]:
+        try:
+            return sorted(os.listdir(f"{self._home}/sessions"), reverse=newest_first)
+        except FileNotFoundError:
+            return []
+
+    # ---- waiting
+
+    async def until_output(self, session: Session, after: int) -> None:
+        """Return when more than ``after`` bytes were produced or the command has ended."""
+        while session.end is None and session.produced <= after:
+            if session.link is not None and not session.watched:
+                session.watched = True
+                session.link.post({"op": "watch", "after": after})
+            await self._next_news(session)
+
+    async def until_end(self, session: Session) -> None:
+        """Return when the command has ended; never waits for its pipes."""
+        while session.end is None:
+            await self._next_news(session)
+
+    async def until_drained(self, session: Session) -> None:
+        """Return when no more output can come: the command and all it left behind have ended."""
+        while not session.drained:
+            await self._next_news(session)
+
+    async def _next_news(self, session: Session) -> None:
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        session.waiters.add(news)
+        try:
+            await news
+        finally:
+            session.waiters.discard(news)
+
+    # ---- steering
+
+    async def write(self, session: Session, data: bytes, eof: bool = False) -> int:
+        """Feed standard input; returns the bytes taken. Raises Conflict."""
+        fields = {"data": base64.b64encode(data).decode("ascii"), "eof": eof}
+        return int((await self._ask(session, "write", **fields))["accepted"])
+
+    async def signal(self, session: Session, signum: int, *, scope: Literal["leader", "group", "tree"]) -> int:
+        """Send a signal; returns how many processes or groups it went to. Raises Conflict."""
+        return int((await self._ask(session, "signal", signal=signum, scope=scope))["sent"])
+
+    async def resize(self, session: Session, cols: int, rows: int) -> None:
+        """Set the window size of a pty session. Raises Conflict."""
+        await self._ask(session, "resize", cols=cols, rows=rows)
+        session.cols, session.rows = cols, rows
+
+    async def probe(self, session: Session) -> Probe:
+        """Look at a live session: whether it waits for input, and how many processes it has."""
+        reply = await self._ask(session, "probe")
+        return Probe(reply["waiting"], reply["processes"])
+
+    async def kill(
+        self,
+        session: Session,
+        *,
+        cause: Cause = Cause.OPERATOR,
+        signum: int = SIGTERM,
+        grace: float | None = None,
+    ) -> KillReport:
+        """End the whole tree and return who was ended: ``signum`` first, SIGKILL after ``grace`` seconds.
+
+        Also ends what a finished command left behind. Raises Conflict when nothing is left.
+        """
+        if session.unsupervised is not None:
+            return await settle.kill_unsupervised(session, signum, grace)
+        try:
+            reply = await self._ask(session, "kill", cause=cause.value, signal=signum, grace=grace)
+        except LinkLost:
+            raise Conflict("the session ended in this moment", code="session_ended") from None
+        if reply.get("exit"):
+            self._ended(session, evidence.exit_of({"exit": reply["exit"]}))
+            session.wake()
+        return KillReport([tuple(row) for row in reply["ended"]], [tuple(row) for row in reply["survivors"]])
+
+    async def _ask(self, session: Session, op: str, **fields: object) -> Message:
+        if session.link is None:
+            if session.unsupervised is not None:
+                raise Conflict(
+                    "the session lost its supervisor and can only be waited for or killed",
+                    code="unsupervised",
+                    hint=f"outlast process kill {session.id}",
+                )
+            raise Conflict(
+                "the command has already ended",
+                code="session_ended",
+                hint=f"outlast process log {session.id}",
+            )
+        try:
+            return await session.link.ask(op, **fields)
+        except LinkLost:
+            raise Conflict("the session ended in this moment", code="session_ended") from None
+
+    # ---- forgetting
+
+    async def remove(self, session: Session) -> None:
+        """Forget an ended session with its output. Raises Conflict while anything of it still runs."""
+        if session.end is None:
+            raise Conflict("the command still runs", code="still_running", hint=f"outlast process kill {session.id}")
+        if session.id in self._live:
+            raise Conflict(
+                f"{session.leftovers} processes it left behind still run",
+                code="still_running",
+                hint=f"outlast process kill {session.id}",
+            )
+        self._recent.pop(session.id, None)
+        await asyncio.to_thread(shutil.rmtree, session.folder, ignore_errors=True)
+
+    async def prune(self, *, keep_seconds: float, keep_bytes: int, keep_records_seconds: float = 7 * 86400.0) -> int:
+        """Drop output that ended long ago or exceeds the total size, oldest first; one bounded pass.
+
+        Their records stay for ``keep_records_seconds``. Returns how many were touched.
+        """
+        names = [name for name in self._names() if name not in self._live]
+        folder = f"{self._home}/sessions"
+        touched = await asyncio.to_thread(
+            settle.prune, folder, names, self._clock.now(), keep_seconds, keep_bytes, keep_records_seconds
+        )
+        for name in touched:
+            self._recent.pop(name, None)
+        return len(touched)
+
+
+__all__ = ["AdoptReport", "KillReport", "Probe", "Session", "SessionInfo", "Sessions"]

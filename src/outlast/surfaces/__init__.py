@@ -1,0 +1,1 @@
+"""Faces: each translates, none decides."""

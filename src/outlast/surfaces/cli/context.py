@@ -1,0 +1,94 @@
+"""What every command is given: its values, the configuration and a client, each made when first asked for."""
+
+from __future__ import annotations
+
+import os
+
+from outlast.surfaces.cli.output import print_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from outlast.client import Client
+    from outlast.config import Config
+
+    GatewayRunner = Callable[..., int]
+
+
+class Call:
+    """One run of one command."""
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        run_gateway: GatewayRunner | None = None,
+        config: Config | None = None,
+    ) -> None:
+        self.values = values
+        self.run_gateway = run_gateway
+        self.json = bool(values.get("json"))
+        self._config = config
+        self._client: Client | None = None
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # an option's value has the type its kind gives it
+        """Return the value of an option or argument."""
+        return self.values[name]
+
+    @property
+    def config(self) -> Config:
+        """The settings in force; raises BadInput when the config file is wrong."""
+        if self._config is None:
+            from outlast.config import load
+
+            self._config = load(os.environ)
+        return self._config
+
+    @property
+    def gateway(self) -> str | None:
+        """The address of another gateway, when one was named."""
+        return self.values.get("gateway") or os.environ.get("OUTLAST_GATEWAY") or None
+
+    @property
+    def client(self) -> Client:
+        """A client that starts the gateway of this home when it must."""
+        if self._client is None:
+            self._client = self.new_client()
+        return self._client
+
+    def new_client(self, *, autostart: bool = True) -> Client:
+        """Make another client, for a second connection or one that must not start a gateway."""
+        from outlast.client import Client
+
+        return Client(
+            self.config,
+            gateway=self.gateway,
+            token=os.environ.get("OUTLAST_TOKEN"),
+            requester=self.values.get("requester"),
+            autostart=autostart,
+        )
+
+    def answer(self, result: dict[str, Any], human: Callable[[dict[str, Any]], None]) -> None:
+        """Print a result as JSON or in words."""
+        if self.json:
+            print_json(result)
+        else:
+            human(result)
+
+
+def session_path(session: str, action: str = "") -> str:
+    """The path of a session, or of one of its actions."""
+    from outlast.client import quote
+
+    return f"/v1/sessions/{quote(session)}{'/' + action if action else ''}"
+
+
+def given(**fields: object) -> dict[str, object]:
+    """A request body of the fields that were given (None is not)."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """Whole milliseconds of a span in seconds."""
+    return None if seconds is None else round(seconds * 1000)

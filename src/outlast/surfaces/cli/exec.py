@@ -1,0 +1,224 @@
+"""``exec``: start a command; stay with it, or return with its id."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from outlast.core.errors import BadInput
+from outlast.surfaces.cli.context import Call, given, milliseconds, session_path
+from outlast.surfaces.cli.output import (
+    exit_code,
+    how_it_ended,
+    note,
+    print_json,
+    print_notes,
+    print_result,
+    safe,
+    say,
+    span,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Result = dict[str, Any]
+
+READY_SECONDS = 120.0
+STDIN = 0
+SILENT_ENDS = ("succeeded", "failed")
+
+
+def run(call: Call) -> int:
+    """Run a command as the options say and return the exit code that fits."""
+    _check(call)
+    if _stays(call):
+        return _foreground(call)
+    return _background(call)
+
+
+def _stays(call: Call) -> bool:
+    returning = ("background", "detach", "yield", "ready_pattern", "ready_port")
+    return all(call[name] in (None, False) for name in returning)
+
+
+def _check(call: Call) -> None:
+    if not call["command"]:
+        raise BadInput("no command was given", code="usage", hint="outlast exec -- npm run build")
+    if call["stdin"] and call["stdin_text"] is not None:
+        raise BadInput("--stdin and --stdin-text exclude each other", code="usage")
+    words = [*call["command"], *call["label"], call["title"] or "", call["stdin_text"] or ""]
+    words += [word for pair in call["env"] for word in pair]
+    if not all(map(_is_text, words)):
+        raise BadInput("the command and what goes with it must be valid UTF-8", code="bad_input")
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _request(call: Call, **more: object) -> dict[str, object]:
+    words = call["command"]
+    ready = given(pattern=call["ready_pattern"], port=call["ready_port"])
+    stdin: object = {"text": call["stdin_text"]} if call["stdin_text"] is not None else None
+    body = given(
+        command=words[0] if len(words) == 1 else None,
+        argv=words if len(words) > 1 else None,
+        timeoutSeconds=call["timeout"],
+        idleTimeoutSeconds=call["idle_timeout"],
+        graceSeconds=call["grace"],
+        pty=call["pty"] or None,
+        cols=call["cols"],
+        rows=call["rows"],
+        stdin="pipe" if call["stdin"] else stdin,
+        env=dict(call["env"]) or None,
+        readyWhen=ready or None,
+        leftovers=call["leftovers"],
+        title=call["title"],
+        labels=call["label"] or None,
+        allowDuplicate=call["allow_duplicate"] or None,
+        streams=call["streams"],
+        **_place(call),
+    )
+    return {**body, **more}
+
+
+def _place(call: Call) -> dict[str, object]:
+    """Where and in what environment the command runs: this call's own, unless the gateway is elsewhere."""
+    if call.gateway is not None:
+        return given(workdir=call["workdir"])
+    return {"workdir": workdir(call["workdir"]), "callerEnv": caller_env()}
+
+
+def workdir(wanted: str | None) -> str:
+    """The absolute directory for a command: as wanted, from here; raises BadInput when here is gone."""
+    if wanted is not None and wanted.startswith(("/", "~")):
+        return wanted
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        raise BadInput("the current directory does not exist any more", hint="cd to one that does") from error
+    return os.path.join(here, wanted) if wanted else here
+
+
+def caller_env() -> dict[str, str]:
+    """This process's environment, without the gateway's token and what is not text."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "OUTLAST_TOKEN" and _is_text(name) and _is_text(value)
+    }
+
+
+def _background(call: Call) -> int:
+    """Start it and return: at once, after the yield window, or when it is ready."""
+    ready = call["ready_pattern"] is not None or call["ready_port"] is not None
+    at_once = call["background"] or (call["detach"] and call["yield"] is None)
+    body = _request(
+        call,
+        **given(
+            leftovers=call["leftovers"] or "keep",
+            background=True if at_once and not ready else None,
+            detach=call["detach"] or None,
+            yieldMs=milliseconds(call["yield"] if call["yield"] is not None or not ready else READY_SECONDS),
+        ),
+    )
+    result = call.client.post("/v1/exec", body, seconds=_patience(READY_SECONDS if ready else call["yield"]))
+    if call.json:
+        print_json(result)
+    elif result["status"] != "running":
+        print_result(result)
+    elif at_once:
+        _print_started(result)
+    else:
+        _print_running(result)
+    return 0 if result["status"] == "running" else exit_code(result)
+
+
+def _patience(window: float | None) -> float:
+    return (window or 10.0) + 60.0
+
+
+def _print_started(result: Result) -> None:
+    say(result["sessionId"])
+    print_notes(result)
+    sys.stdout.flush()
+    sys.stderr.write(_next_steps(result["sessionId"]) + "\n")
+
+
+def _print_running(result: Result) -> None:
+    print_result(result)
+    spent = span(result.get("durationMs"))
+    ready = (
+        "still running" if result.get("ready") is None else "ready" if result["ready"] else "not ready yet"
+    )
+    say(f"{ready} after {spent}: session {result['sessionId']}, pid {result.get('pid')}")
+    say(_next_steps(result["sessionId"]))
+
+
+def _next_steps(session: str) -> str:
+    lines = (
+        (f"outlast process poll {session}", "what is new"),
+        (f"outlast process log -f {session}", "follow its output"),
+        (f"outlast process wait {session}", "wait for its end"),
+        (f"outlast process kill {session}", "end it"),
+    )
+    width = max(len(line) for line, _ in lines)
+    return "\n".join(f"  {line.ljust(width)}  # {about}" for line, about in lines)
+
+
+def _foreground(call: Call) -> int:
+    """Start it and stay: output byte for byte as it comes, the exit code the command's own."""
+    from outlast.surfaces.cli import terminal
+
+    in_terminal = bool(call["pty"]) and terminal.interactive() and not call.json
+    more = given(background=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
+    if in_terminal:
+        cols, rows = terminal.window()
+        detach = terminal.detach_octet(call["detach_key"])
+        more |= {"cols": call["cols"] or cols, "rows": call["rows"] or rows}
+    started = call.client.post("/v1/exec", _request(call, **more))
+    session = started["sessionId"]
+    if not call.json:
+        print_notes({**started, "truncated": None, "note": None})
+    from outlast.surfaces.cli.signals import Left
+
+    try:
+        if in_terminal:
+            from outlast.surfaces.cli.attach import in_terminal as show
+
+            result = show(call, session, detach, 0)
+        else:
+            result = _follow(call, session)
+    except Left as left:
+        note(f"{left}: session {session} goes on; back to it: outlast process attach {session}")
+        return left.code
+    _report(call, session, result)
+    return exit_code(result)
+
+
+def _follow(call: Call, session: str) -> Result:
+    from outlast.surfaces.cli.feed import Feed
+    from outlast.surfaces.cli.follow import Follower, to_standard_streams
+
+    show = (lambda _kind, _data: None) if call.json else to_standard_streams
+    follower = Follower(call, session, 0, show)
+    if call["stdin"]:
+        follower.feed = Feed(call.new_client(), session, STDIN)
+    return follower.run()
+
+
+def _report(call: Call, session: str, result: Result) -> None:
+    """After the end: the whole result as JSON, or what the output alone does not say."""
+    if call.json:
+        print_json(call.client.post(session_path(session, "poll"), {"since": 0}))
+        return
+    if result["status"] not in SILENT_ENDS or result.get("exitSignal") not in (None, "SIGINT", "SIGPIPE"):
+        note(how_it_ended(result))
+    if result.get("note"):
+        note(safe(result["note"]))

@@ -1,0 +1,208 @@
+"""The same commands as click commands: for help pages, completion, and lines that are not right."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem, shell_complete
+
+from outlast.core.errors import BadInput, OutlastError
+from outlast.surfaces.cli.spec import Argument, Kind, Option, Parsed, Verb
+from outlast.surfaces.cli.verbs import EXEC, GROUPS, VERBS
+
+if TYPE_CHECKING:
+    pass
+
+PROGRAM = "outlast"
+COMPLETE_VARIABLE = "_OUTLAST_COMPLETE"
+SUMMARY = "Work that outlasts the chat turn, the terminal and the restart."
+
+
+def read(words: list[str]) -> Parsed | int:
+    """Read a command line with click: the command, or the exit code after help; raises BadInput."""
+    try:
+        result = root().main(words, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return BadInput.exit_code
+    except click.UsageError as error:
+        raise _bad_input(error) from error
+    except click.exceptions.Abort as error:
+        raise KeyboardInterrupt from error
+    if isinstance(result, Parsed):
+        return result
+    return result if isinstance(result, int) else 0
+
+
+def complete(instruction: str) -> int:
+    """Answer a shell that asks for completions, or for the script that makes it ask."""
+    return shell_complete(root(), {}, PROGRAM, COMPLETE_VARIABLE, instruction)
+
+
+def source(shell: str) -> str:
+    """The completion script of bash, zsh or fish."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise BadInput(f"no completion for {shell!r}")
+    # Not kind.source(): for bash that starts a bash to look at its version.
+    maker = kind(root(), {}, PROGRAM, COMPLETE_VARIABLE)
+    return maker.source_template % maker.source_vars()
+
+
+def _bad_input(error: click.UsageError) -> BadInput:
+    message = error.format_message().rstrip(".")
+    hint = None
+    if error.ctx is not None:
+        hint = f"see: {error.ctx.command_path} --help"
+    return BadInput(message[:1].lower() + message[1:], code="usage", hint=hint)
+
+
+class _Type(click.ParamType[Any]):
+    """A kind as a click type."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.name = kind.metavar
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind.convert(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        except OutlastError as error:
+            named = f"{param.opts[-1]}: {error.message}" if param is not None else error.message
+            raise BadInput(named, code=error.code, hint=error.hint) from error
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        return [CompletionItem(word) for word in self._kind.choices if word.startswith(incomplete)]
+
+
+class _Group(click.Group):
+    """A group that lists its commands in the order of the tables and finds aliases."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or self.name is None:
+            return found
+        verb = next((verb for verb in VERBS if verb.alias == cmd_name and verb.words[0] == self.name), None)
+        return None if verb is None else super().get_command(ctx, verb.words[-1])
+
+
+def root() -> click.Group:
+    """Build the whole command tree."""
+    context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    top: click.Group = _Group(PROGRAM, help=SUMMARY, context_settings=context, invoke_without_command=False)
+    top.params.append(
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_version,
+            help="Print the version.",
+        )
+    )
+    for verb in VERBS:
+        group = top if len(verb.words) == 1 else _subgroup(top, verb.words[0])
+        group.add_command(_command(verb), verb.words[-1])
+    return top
+
+
+def _subgroup(top: click.Group, name: str) -> click.Group:
+    found = top.commands.get(name)
+    if isinstance(found, click.Group):
+        return found
+    group = _Group(name, help=GROUPS[name])
+    top.add_command(group, name)
+    return group
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from outlast._version import __version__
+
+        click.echo(__version__)
+        ctx.exit()
+
+
+def _command(verb: Verb) -> click.Command:
+    def callback(**values: Any) -> Parsed:  # noqa: ANN401
+        many = {option.name for option in verb.options if option.many}
+        many |= {argument.name for argument in verb.arguments if argument.many}
+        return Parsed(verb, {name: list(value) if name in many else value for name, value in values.items()})
+
+    params: list[click.Parameter] = [_argument(argument) for argument in verb.arguments]
+    params += [_option(option) for option in verb.options]
+    return click.Command(
+        verb.words[-1],
+        params=params,
+        callback=callback,
+        help=f"{verb.help}\n\n{verb.details}" if verb.details else verb.help,
+        short_help=verb.help,
+        options_metavar="[OPTIONS]" if verb is not EXEC else "[OPTIONS] [--]",
+        context_settings={"allow_interspersed_args": verb.free_options},
+    )
+
+
+def _option(option: Option) -> click.Option:
+    names = [option.name, *option.flags]
+    if option.kind is None:
+        return click.Option(names, is_flag=True, default=False, help=option.help, hidden=option.hidden)
+    return click.Option(
+        names,
+        type=_Type(option.kind),
+        multiple=option.many,
+        default=None,
+        help=option.help,
+        hidden=option.hidden,
+        metavar=option.kind.metavar,
+    )
+
+
+def _argument(argument: Argument) -> click.Argument:
+    return click.Argument(
+        [argument.name],
+        type=_Type(argument.kind),
+        required=argument.required,
+        nargs=-1 if argument.many else 1,
+        metavar=_metavar(argument),
+        shell_complete=_complete_sessions if argument.complete == "session" else None,
+    )
+
+
+def _metavar(argument: Argument) -> str:
+    word = argument.kind.metavar + ("..." if argument.many else "")
+    return word if argument.required else f"[{word}]"
+
+
+def _complete_sessions(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
+    from outlast.client import Client
+    from outlast.config import load
+
+    try:
+        found = Client(load(os.environ), autostart=False).get("/v1/sessions", limit=200)
+    except OutlastError:
+        return []
+    items = (
+        (row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}")
+        for row in found["sessions"]
+    )
+    return [
+        CompletionItem(id, help=" ".join(about.split())[:60])
+        for id, about in items
+        if id.startswith(incomplete)
+    ]

@@ -1,0 +1,120 @@
+"""The OpenAPI description, made from the same tables and records that serve the requests."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from outlast.api import requests, results, status
+from outlast.api.acts import ACTS
+from outlast.surfaces.http.routes import ROUTES, Row
+
+_REF = "#/components/schemas/{name}"
+_ANSWERS: dict[str, type[Any]] = {
+    "exec": results.SessionResult,
+    "poll": results.SessionResult,
+    "show": results.SessionResult,
+    "kill": results.SessionResult,
+    "list": results.SessionPage,
+    "status": status.StatusResult,
+    "log": results.LogResult,
+    "wait": results.WaitResult,
+    "write": results.Accepted,
+    "send-keys": results.Accepted,
+    "submit": results.Accepted,
+    "paste": results.Accepted,
+    "screen": results.ScreenResult,
+    "resize": results.Resized,
+    "signal": results.Signalled,
+    "remove": results.Removed,
+    "clear": results.Removed,
+    "stop": results.Stopping,
+}
+_MEDIA = {
+    "output": "application/octet-stream",
+    "stream": "application/octet-stream",
+    "session-events": "text/event-stream",
+    "events": "text/event-stream",
+}
+_REQUESTS: dict[str, type[requests.Request]] = {
+    **{word: act.request for word, act in ACTS.items()},
+    "stream": requests.StreamRequest,
+    "session-events": requests.StreamRequest,
+    "events": requests.PlainRequest,
+}
+
+
+@cache
+def document(version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    types = [*dict.fromkeys((*_REQUESTS.values(), *_ANSWERS.values()))]
+    refs, components = msgspec.json.schema_components(types, ref_template=_REF)
+    schema_of = dict(zip(types, refs, strict=True))
+    components["Error"] = _ERROR
+    paths: dict[str, dict[str, Any]] = {}
+    for row in ROUTES:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schema_of, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "outlast",
+            "version": version,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "hint"],
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "hint": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def _operation(row: Row, schema_of: dict[type[Any], Any], components: dict[str, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", row.path)
+    ]
+    operation: dict[str, Any] = {
+        "operationId": f"{row.method.lower()}_{row.act.replace('-', '_')}",
+        "summary": row.summary,
+    }
+    request = _REQUESTS.get(row.act)
+    if row.method == "POST":
+        schema = {"type": "object"} if request is None else schema_of[request]
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    elif request is not None:
+        properties = components[schema_of[request]["$ref"].rpartition("/")[2]]["properties"]
+        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    answer = _ANSWERS.get(row.act)
+    media = _MEDIA.get(row.act, "application/json")
+    good = schema_of[answer] if answer else {} if media == "application/json" else {"type": "string"}
+    operation["parameters"] = parameters
+    operation["responses"] = {
+        "200": {"description": "The answer.", "content": {media: {"schema": good}}},
+        "default": {
+            "description": "400 wrong, 403 refused, 404 not there, 409 in conflict, 503 in trouble.",
+            "content": {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}},
+        },
+    }
+    return operation

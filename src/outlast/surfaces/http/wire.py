@@ -1,0 +1,142 @@
+"""The plain mechanics of HTTP over ASGI:
+
+reading a body within bounds, answering JSON, noticing that a caller left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, MutableMapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from outlast.api.requests import BODY_MAX
+from outlast.core.errors import BadInput, OutlastError
+
+T = TypeVar("T")
+
+_STATUS_OF_CODE = {"too_large": 413, "bad_range": 416}
+_FIXED = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+Header = tuple[bytes, bytes]
+
+
+class CallerLeft(Exception):  # not an error: there is nobody to tell
+    """The caller closed the connection before the answer."""
+
+
+def header_map(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers of a request by lower-case name; of a repeated one the last."""
+    return dict(scope["headers"])
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole request body.
+
+    Raises BadInput (``too_large``) beyond `BODY_MAX` bytes, and CallerLeft.
+    """
+    announced = header_map(scope).get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > BODY_MAX:
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > BODY_MAX:
+            raise _too_large()
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large() -> BadInput:
+    return BadInput(f"the request is larger than {BODY_MAX} bytes", code="too_large", hint="send it in parts")
+
+
+def encode(value: object) -> bytes:
+    """Return a value as JSON that is valid whatever texts are in it: a lone surrogate becomes U+FFFD."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_sound(msgspec.to_builtins(value)))
+
+
+def _sound(value: object) -> object:
+    if isinstance(value, str):
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in value)
+    if isinstance(value, dict):
+        return {_sound(key): _sound(item) for key, item in value.items()}
+    return [_sound(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+async def reply(send: Send, status: int, value: object, *headers: Header, close: bool = False) -> None:
+    """Send a whole JSON answer."""
+    body = encode(value)
+    end = ((b"connection", b"close"),) if close else ()
+    length = (b"content-length", b"%d" % len(body))
+    await start(send, status, (b"content-type", b"application/json"), length, *headers, *end)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def reply_error(send: Send, error: OutlastError, *, close: bool = False) -> None:
+    """Send an error in its wire form with the HTTP status of its code, else of its family."""
+    status = _STATUS_OF_CODE.get(error.code, error.http_status)
+    await reply(send, status, error.as_dict(), close=close or error.code == "too_large")
+
+
+async def start(send: Send, status: int, *headers: Header) -> None:
+    """Send the head of an answer."""
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *_FIXED]})
+
+
+async def more(send: Send, data: bytes) -> None:
+    """Send a part of a body. Returns when the transport will take the next one: that is the back-pressure."""
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def finish(send: Send) -> None:
+    """End a body that was sent in parts."""
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what ``work`` returns; when the caller leaves first, cancel it and raise CallerLeft."""
+    task: asyncio.Task[T] = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise CallerLeft
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Answer:
+    """Passes messages on and remembers whether the head went out:
+
+    after that an error can only cut the body off.
+    """
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    def __call__(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
+        """Send one message."""
+        self.started = True
+        return self._send(message)

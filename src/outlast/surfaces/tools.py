@@ -1,0 +1,76 @@
+"""The tool-call form: ``{"tool": "exec", …}`` and ``{"tool": "process", "action": …, "sessionId": …, …}``.
+
+The same words and answers as everywhere; only the envelope differs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from outlast.api import decode
+from outlast.api.acts import ACTS, perform
+from outlast.api.context import Api, Caller
+from outlast.core.errors import BadInput
+
+TOOLS = ("exec", "process")
+ACTIONS = (
+    "list",
+    "poll",
+    "log",
+    "write",
+    "send-keys",
+    "submit",
+    "paste",
+    "screen",
+    "resize",
+    "wait",
+    "signal",
+    "kill",
+    "clear",
+    "remove",
+    "show",
+)
+
+
+async def call(api: Api, caller: Caller, value: object) -> object:
+    """Answer one tool call. Raises BadInput naming the field that is wrong, and the errors of the act."""
+    if not isinstance(value, dict):
+        raise BadInput("a tool call must be a JSON object", hint='{"tool": "exec", "command": "npm run build"}')
+    fields: dict[str, Any] = dict(value)
+    tool = _word(fields, "tool", TOOLS)
+    if tool == "exec":
+        act = ACTS["exec"]
+        return await perform(api, caller, act, None, decode.from_value(fields, act.request))
+    action = _word(fields, "action", ACTIONS)
+    act = ACTS[action]
+    name = None
+    if action == "wait":
+        _spread_ids(fields)
+    elif act.of_session:
+        name = fields.pop("sessionId", None)
+        if not isinstance(name, str):
+            raise BadInput("sessionId: is required" if name is None else "sessionId: must be text")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+def _word(fields: dict[str, Any], name: str, words: tuple[str, ...]) -> str:
+    given = fields.pop(name, None)
+    word = given.replace("_", "-") if isinstance(given, str) else given
+    if word in words:
+        return str(word)
+    if given is None:
+        raise BadInput(f"{name}: is required", hint=f"one of {', '.join(words)}")
+    close = difflib.get_close_matches(str(word), words, n=1)
+    hint = f"did you mean {close[0]}?" if close else None
+    raise BadInput(f"{name}: must be one of {', '.join(words)}", hint=hint)
+
+
+def _spread_ids(fields: dict[str, Any]) -> None:
+    """One ``sessionId`` is a list of one."""
+    one = fields.pop("sessionId", None)
+    if one is None:
+        return
+    if "sessionIds" in fields:
+        raise BadInput("sessionId: does not go with sessionIds")
+    fields["sessionIds"] = [one]

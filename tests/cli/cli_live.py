@@ -1,0 +1,127 @@
+"""The installed command line with a home of its own and a real gateway, as a person or an agent has it."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+PATIENCE = 30.0
+
+
+class Live:
+    """Runs ``outlast`` in its own home."""
+
+    def __init__(self, home):
+        self.home = home
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        self.env = {**keep, "OUTLAST_HOME": home, "TERM": "xterm", "SHELL": "/bin/bash", "PS1": "$ "}
+
+    def argv(self, *words):
+        return [sys.executable, "-m", "outlast", *words]
+
+    def run(self, *words, stdin=subprocess.DEVNULL, env=None, cwd="/", **options):
+        """Run a line to its end: CompletedProcess with bytes."""
+        if isinstance(stdin, bytes):
+            options["input"] = stdin
+        else:
+            options["stdin"] = stdin
+        return subprocess.run(
+            self.argv(*words),
+            env={**self.env, **(env or {})},
+            cwd=cwd,
+            capture_output=True,
+            timeout=2 * PATIENCE,
+            check=False,
+            **options,
+        )
+
+    def json(self, *words, code=0, **options):
+        """Run a line that must end with a code and print JSON."""
+        done = self.run(*words, **options)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout)
+
+    def start(self, *words, **options):
+        """Run a line beside the test: Popen with pipes."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(self.argv(*words), env=self.env, cwd="/", **options)
+
+    def background(self, *words):
+        """Start a session and return its id."""
+        return self.json("exec", "-b", "--json", *words)["sessionId"]
+
+    def gateway_pid(self):
+        return self.json("gateway", "status", "--json")["gateway"]["pid"]
+
+    def kill_gateway(self):
+        """End the gateway as a crash does, and return when it is gone."""
+        pid = self.gateway_pid()
+        fd = os.pidfd_open(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert select.select([fd], [], [], PATIENCE)[0]
+        finally:
+            os.close(fd)
+        return pid
+
+    def close(self):
+        """End everything this home has started."""
+        self.run("gateway", "start")
+        keeper = self.json("status", "--json")["keeper"]
+        self.run("gateway", "stop", "--kill-sessions")
+        if keeper.get("pid"):
+            try:
+                os.kill(keeper["pid"], signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+
+
+class Terminal:
+    """A terminal with a command line in it: its own session, with the terminal as the controlling one."""
+
+    def __init__(self, live, *words, cols=80, rows=24):
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            try:
+                os.chdir("/")
+                os.execve(sys.executable, live.argv(*words), live.env)
+            finally:
+                os._exit(99)
+        self.resize(cols, rows)
+        self.seen = b""
+
+    def resize(self, cols, rows):
+        termios.tcsetwinsize(self.master, (rows, cols))
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def until(self, text):
+        """Read until a text has appeared; return everything up to there and forget it."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} did not appear in {self.seen!r}"
+            if select.select([self.master], [], [], left)[0]:
+                try:
+                    self.seen += os.read(self.master, 65536)
+                except OSError:
+                    assert text in self.seen, f"{text!r} did not appear before the end in {self.seen!r}"
+        before, _, self.seen = self.seen.partition(text)
+        return before + text
+
+    def wait(self):
+        """Read to the end and return the exit code."""
+        try:
+            while data := os.read(self.master, 65536):
+                self.seen += data
+        except OSError:
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.master)
+        return os.waitstatus_to_exitcode(status)

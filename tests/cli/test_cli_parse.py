@@ -1,0 +1,155 @@
+"""The quick reader and click, held to the same values; the tables, held to what they promise."""
+
+import importlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outlast.core.errors import BadInput, OutlastError
+from outlast.surfaces.cli import face
+from outlast.surfaces.cli.parse import parse
+from outlast.surfaces.cli.verbs import GROUPS, VERBS, find
+
+VALUES = ["x", "5", "-5", "0", "1s", "2h30m", "A=b", "A=", "keep", "kill", "all", "running", "stdout", "bash"]
+VALUES += ["1:2", ":", "--", "-", "", "é", "-q", "--json", "--yield=1s", "--title=a=b", "-C", "-b", "80"]
+
+
+def by_click(words):
+    try:
+        read = face.read(list(words))
+    except OutlastError as error:
+        return error
+    return read if isinstance(read, int) else (read.verb, read.values)
+
+
+@st.composite
+def lines(draw):
+    verb = draw(st.sampled_from(VERBS))
+    flags = [flag for option in verb.options for flag in option.flags]
+    words = st.sampled_from([*flags, *VALUES])
+    return [*verb.words, *draw(st.lists(words, max_size=6))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(lines())
+def test_what_the_quick_reader_understands_click_understands_alike(words):
+    parsed = parse(words)
+    if parsed is not None:
+        assert by_click(words) == (parsed.verb, parsed.values)
+
+
+GOOD = [
+    "exec ls",
+    "exec -- npm run build",
+    "exec --yield 1s -b --env A=1 -e B=2 --label x ls -la --json",
+    "exec --yield=1s --title=a=b ls",
+    "exec -t --cols 100 --rows 30 vim",
+    "process list",
+    "process list --status running --limit 5 --as me --json",
+    "process logs abcd -f",
+    "process log abcd --offset -20",
+    "process wait a b --pattern re --timeout 5m --all",
+    "process write abcd -- -n",
+    "process send-keys abcd C-c Enter",
+    "process resize abcd 80 24",
+    "tool -",
+    "gateway run --ready-fd 5",
+    "completion zsh",
+]
+
+
+@pytest.mark.parametrize("line", GOOD)
+def test_a_right_line_never_needs_click(line):
+    words = line.split()
+    parsed = parse(words)
+    assert parsed is not None
+    assert by_click(words) == (parsed.verb, parsed.values)
+
+
+BAD = [
+    ("exec --yield 5M ls", "--yield: '5M' is not a span of time"),
+    ("exec --cols 0 ls", "0 is not in the range 1 to 1000"),
+    ("exec --env A ls", "'A' is not of the form NAME=VALUE"),
+    ("exec --leftovers maybe ls", "'maybe' is not one of keep, kill"),
+    ("exec --yeild 1s ls", "no such option '--yeild'"),
+    ("process poll", "missing argument 'SESSION'"),
+    ("process poll a b", "unexpected extra argument"),
+    ("process poll a --since 1_0", "'1_0' is not a whole number"),
+    ("process poll a --since ٣", "is not a whole number"),
+    ("process log a --bytes 5", "'5' is not of the form START:END"),
+    ("process pol a", "Did you mean 'poll'?"),
+    ("proces list", "Did you mean 'process'?"),
+    ("process list --limt 5", "--limit"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), BAD)
+def test_a_wrong_line_gets_a_sentence(line, words):
+    assert parse(line.split()) is None
+    error = by_click(line.split())
+    assert isinstance(error, BadInput)
+    assert words in error.message
+    assert error.hint
+
+
+def test_joined_short_options_are_understood():
+    read = face.read(["exec", "-bt", "-C/tmp", "ls"])
+    assert (read.values["background"], read.values["pty"], read.values["workdir"]) == (True, True, "/tmp")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--version"], ["exec", "--help"], ["process", "-h"]])
+def test_help_ends_well(words, capsys):
+    assert face.read(words) == 0
+    assert capsys.readouterr().out
+
+
+def test_help_lists_every_command_with_its_line(capsys):
+    for words in ([], *([name] for name in GROUPS)):
+        face.read([*words, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        for verb in VERBS:
+            if verb.words[:-1] == tuple(words):
+                assert f"{verb.words[-1]} {verb.help}" in shown
+
+
+@pytest.mark.parametrize("words", [[], ["process"], ["gateway"]])
+def test_half_a_command_shows_help_and_is_an_error(words, capsys):
+    assert face.read(words) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: " ".join(verb.words))
+def test_every_command_can_be_run_and_speaks_json(verb):
+    module, _, name = verb.run.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert "--json" in verb.flags
+    assert find(list(verb.words)) is verb
+
+
+def test_the_commands_are_the_promised_ones():
+    actions = "list poll log wait write send-keys paste submit screen resize attach signal kill clear remove"
+    gateway = "run start stop restart status"
+    expected = {("process", action) for action in actions.split()}
+    expected |= {("gateway", action) for action in gateway.split()}
+    expected |= {("config", "show"), ("config", "path")}
+    expected |= {(word,) for word in ("exec", "tool", "status", "doctor", "completion", "version")}
+    assert {verb.words for verb in VERBS} == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_us(shell):
+    assert "_OUTLAST_COMPLETE" in face.source(shell)
+
+
+def test_commands_and_choices_are_completed(monkeypatch, capsys):
+    def offered(line):
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
+        assert face.complete("bash_complete") == 0
+        return [row.partition(",")[2] for row in capsys.readouterr().out.split()]
+
+    assert offered("outlast gat") == ["gateway"]
+    assert offered("outlast process se") == ["send-keys"]
+    assert offered("outlast exec --leftovers k") == ["keep", "kill"]
+    assert offered("outlast completion z") == ["zsh"]

@@ -1,0 +1,248 @@
+"""The documentation, held to the code: what it names exists, and what exists is named."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from outlast.api import requests, results
+from outlast.core import errors
+from outlast.core.session import Cause, Exit, Status, status_of
+from outlast.surfaces import tools
+from outlast.surfaces.cli.parse import parse
+from outlast.surfaces.cli.verbs import VERBS
+from outlast.surfaces.http.routes import ROUTES
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = sorted([*TOP, *DOCS.rglob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def load_generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gen_docs", ROOT / "tools" / "gen_docs.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+gen_docs = load_generator()
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [body for tag, body in FENCE.findall(path.read_text("utf-8")) if tag == language]
+
+
+def prose(path: Path) -> str:
+    """A page without its code blocks."""
+    return FENCE.sub("", path.read_text("utf-8"))
+
+
+def anchors(path: Path) -> set[str]:
+    """The fragment of every heading, as the usual renderers make it."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def links(path: Path) -> list[str]:
+    return [link for link in LINK.findall(prose(path)) if not re.match(r"[a-z]+:", link)]
+
+
+# generated pages
+
+
+@pytest.mark.parametrize("page", sorted(gen_docs.PAGES))
+def test_a_generated_page_is_what_the_code_says(page: str) -> None:
+    """`make docs` after a change of the command line, the configuration or the errors."""
+    assert (DOCS / "reference" / page).read_text("utf-8") == gen_docs.PAGES[page]()
+
+
+def test_every_command_and_option_has_help() -> None:
+    mute = [" ".join(verb.words) for verb in VERBS if not verb.help.endswith(".")]
+    mute += [f"{verb.words} {o.flags[0]}" for verb in VERBS for o in verb.options if not o.help.endswith(".")]
+    assert mute == []
+
+
+def test_every_error_family_has_its_own_exit_code() -> None:
+    codes = [family.exit_code for family in errors.FAMILIES]
+    assert len(set(codes)) == len(codes)
+    assert set(errors.FAMILIES) == set(errors.OutlastError.__subclasses__())
+
+
+# links
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    broken = []
+    for link in links(path):
+        file, _, fragment = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    seen: set[Path] = set()
+    left = [DOCS / "index.md"]
+    while left:
+        page = left.pop()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            left += [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
+    lonely = {name(p) for p in DOCS.rglob("*.md")} - {name(p) for p in seen}
+    assert lonely - {"docs/adr/template.md"} == set()
+
+
+def test_every_decision_is_listed() -> None:
+    records = {path.name for path in (DOCS / "adr").glob("[0-9]*.md")}
+    assert records
+    assert records <= set(links(DOCS / "adr" / "README.md"))
+
+
+# code blocks
+
+
+def json_blocks() -> Iterator[tuple[str, str]]:
+    for path in PAGES:
+        for body in blocks(path, "json"):
+            yield name(path), body
+
+
+@pytest.mark.parametrize(("page", "body"), list(json_blocks()))
+def test_json_in_the_documentation_is_json(page: str, body: str) -> None:
+    json.loads(body)
+
+
+def console_commands() -> Iterator[tuple[str, str]]:
+    """Every `$ …` line that calls outlast."""
+    for path in PAGES:
+        for body in blocks(path, "console"):
+            for line in body.splitlines():
+                if line.startswith("$ ") and "outlast" in line:
+                    yield name(path), line[2:]
+
+
+def words_of(line: str) -> list[list[str]]:
+    """The argument lists of every call of outlast in a shell line, without the program's name."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&()")
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    calls: list[list[str]] = []
+    inside = False
+    for word in lexer:
+        if word == "outlast":
+            calls.append([])
+            inside = True
+        elif set(word) <= set("|;&()"):
+            inside = False
+        elif inside:
+            calls[-1].append(word)
+    return calls
+
+
+@pytest.mark.parametrize(("page", "line"), list(console_commands()))
+def test_a_shown_command_is_one_that_outlast_takes(page: str, line: str) -> None:
+    for words in words_of(line):
+        assert parse(words) is not None, f"outlast does not take: {words}"
+
+
+def test_commands_in_the_documentation_are_found() -> None:
+    """The parser above must not pass by finding nothing."""
+    assert words_of("FOO=1 outlast process wait ID --quiet 5s | cat; outlast status # look") == [
+        ["process", "wait", "ID", "--quiet", "5s"],
+        ["status"],
+    ]
+    assert len(list(console_commands())) > 30
+
+
+def test_the_readme_names_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in TOP:
+        for line in "\n".join(blocks(page, "console")).splitlines():
+            if line.startswith("$ make "):
+                assert line.split()[2] in targets
+
+
+# hand-written pages
+
+
+def test_the_code_map_names_every_package() -> None:
+    source = ROOT / "src" / "outlast"
+    packages = [
+        p.parent for p in source.rglob("__init__.py") if p.parent not in (source, source / "surfaces")
+    ]
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    assert [name(p) for p in packages if f"`{p.relative_to(source)}/`" not in text] == []
+
+
+def table_rows(path: Path, first: str) -> dict[str, list[str]]:
+    """Rows of a table whose header begins with ``first``: first cell without ticks → the other cells."""
+    rows: dict[str, list[str]] = {}
+    lines = iter(prose(path).splitlines())
+    for line in lines:
+        if line.startswith(f"| {first} |"):
+            next(lines)
+            for row in lines:
+                if not row.startswith("|"):
+                    break
+                cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+                rows[cells[0].strip("`")] = cells[1:]
+    return rows
+
+
+def test_every_status_and_cause_is_explained_as_the_code_has_it() -> None:
+    page = DOCS / "reference" / "session-states.md"
+    statuses = table_rows(page, "status")
+    assert set(statuses) == {str(status) for status in Status}
+    for status in Status:
+        assert statuses[status][-1].startswith("yes" if status.final else "no")
+    causes = table_rows(page, "cause")
+    assert set(causes) == {str(cause) for cause in Cause}
+    for cause in Cause:
+        shown = set(re.findall(r"`(\w+)`", causes[cause][0]))
+        assert shown == {str(status_of(Exit(cause=cause, at=None, code=code))) for code in (0, 1)}
+
+
+def test_every_address_is_in_the_reference_and_no_other() -> None:
+    shown = set(table_rows(DOCS / "reference" / "http.md", "method and path"))
+    assert shown == {f"{row.method} {row.path}" for row in ROUTES}
+
+
+def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> None:
+    assert set(table_rows(DOCS / "reference" / "tool.md", "action")) == set(tools.ACTIONS)
+
+
+def test_every_field_of_a_result_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "tool.md").read_text("utf-8")
+    for record in (results.SessionResult, results.Truncated, results.Usage):
+        assert set(record.__struct_encode_fields__) - set(re.findall(r"`(\w+)`", page)) == set()
+
+
+REQUESTS = [
+    type_
+    for type_ in vars(requests).values()
+    if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
+]
+
+
+@pytest.mark.parametrize("type_", REQUESTS, ids=lambda type_: type_.__name__)
+def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Request]) -> None:
+    pages = "".join((DOCS / "reference" / page).read_text("utf-8") for page in ("tool.md", "http.md"))
+    named = set(re.findall(r"`(\w+)`", pages))
+    assert set(type_.__struct_encode_fields__) - named == set()

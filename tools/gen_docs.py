@@ -1,0 +1,172 @@
+"""Write the reference pages that come from the code: the command line, the configuration, the errors.
+
+``gen_docs.py`` writes them; ``gen_docs.py --check`` exits with 1 and names the pages that are no longer true.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from outlast import config
+from outlast.core import errors
+from outlast.surfaces.cli import verbs
+from outlast.surfaces.cli.spec import Argument, Option, Verb
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+NOTE = "<!-- written by tools/gen_docs.py: change the code, then `make docs` -->\n"
+
+CLI_INTRODUCTION = """\
+`outlast COMMAND --help` says the same in the terminal. DURATION is seconds
+(`90`), units from large to small (`2h30m`, `500ms`) or ISO (`PT20M`). SESSION is an id or a unique beginning
+of one, at least four characters.
+
+Exit codes: those of [errors](errors.md) when outlast itself has to refuse; 130 after Ctrl-C; 141 when the
+reader of the output went away. `exec` and `attach` end with the command's own code: 128+n for signal n, 124
+when a time limit ended it, 127 when it could not be started, 125 when its end is not known.
+
+Environment: `OUTLAST_HOME` and `OUTLAST_CONFIG` choose [home and configuration](files.md); `OUTLAST_GATEWAY`
+(like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `NO_COLOR` turns colours
+off.
+"""
+
+ERRORS_INTRODUCTION = """\
+`{"error": {"code", "message", "hint"}}` on every surface. The *family* decides the exit code of the command
+line and the HTTP status; the *code* is a stable word inside the family; the *hint*, when there is one, is the
+next act.
+"""
+
+
+def cell(text: str) -> str:
+    """Text for a table cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Render a Markdown table."""
+    lines = [tuple(heads)]
+    lines.append(("---",) * len(lines[0]))
+    lines += [tuple(row) for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def usage(verb: Verb) -> str:
+    """The first line of a command's help."""
+    options = "[OPTIONS]" if verb.free_options else "[OPTIONS] [--]"
+    return " ".join(["outlast", *verb.words, options, *map(argument_words, verb.arguments)])
+
+
+def argument_words(argument: Argument) -> str:
+    """An argument as the usage line shows it."""
+    word = argument.kind.metavar + ("..." if argument.many else "")
+    return word if argument.required else f"[{word}]"
+
+
+def option_row(option: Option) -> tuple[str, str]:
+    """An option's spellings with its value, and its help."""
+    flags = ", ".join(sorted(option.flags, key=len))
+    return f"`{cell(flags + (f' {option.kind.metavar}' if option.kind else ''))}`", cell(option.help)
+
+
+def command_section(verb: Verb) -> str:
+    """Everything about one command."""
+    parts = [
+        f"### outlast {' '.join(verb.words)}\n",
+        f"```text\n{usage(verb)}\n```\n",
+        f"{verb.help} {verb.details}".strip() + "\n",
+    ]
+    if verb.alias:
+        parts.append(f"Also: `outlast {verb.words[0]} {verb.alias}`.\n")
+    shown = [option for option in verb.options if not option.hidden and option not in verbs.ASKED]
+    if shown:
+        parts.append(table(("option", "meaning"), map(option_row, shown)))
+    shared = [f"`{option.flags[0]}`" for option in verb.options if option in verbs.ASKED]
+    if shared:
+        parts.append(f"And {', '.join(shared)}.\n")
+    return "\n".join(parts)
+
+
+def cli_page() -> str:
+    """The page of every command with its usage, help and options."""
+    shared = table(("shared option", "meaning"), map(option_row, verbs.ASKED))
+    parts = ["# Command line\n", NOTE, CLI_INTRODUCTION, shared]
+    group = None
+    for verb in sorted(verbs.VERBS, key=lambda v: len(v.words) == 1 and v is not verbs.EXEC):
+        first = verb.words[0]
+        if first != group:
+            about = verbs.GROUPS.get(first)
+            if about:
+                parts.append(f"## {first}\n\n{about}\n")
+            elif group is None or group in verbs.GROUPS:
+                parts.append("## exec\n" if verb is verbs.EXEC else "## Others\n")
+            group = first
+        parts.append(command_section(verb))
+    return "\n".join(parts)
+
+
+def config_page() -> str:
+    """The page of every configuration key with its default."""
+    raise NotImplementedError(config)
+
+
+def raised_codes() -> dict[str, set[str]]:
+    """Error codes by family, read from every place in the code that raises one."""
+    found: dict[str, set[str]] = {family.__name__: {family.default_code} for family in errors.FAMILIES}
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for keyword in node.keywords:
+                if name in found and keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                    found[name].add(str(keyword.value.value))
+    return found
+
+
+def errors_page() -> str:
+    """The page of error families and their codes."""
+    codes = raised_codes()
+    heads = ("family", "exit code", "HTTP", "may succeed unchanged later", "means", "codes")
+    rows = (
+        (
+            f"`{family.__name__}`",
+            str(family.exit_code),
+            str(family.http_status),
+            "yes" if family.retryable else "no",
+            cell(family.__doc__ or ""),
+            ", ".join(f"`{code}`" for code in sorted(codes[family.__name__])),
+        )
+        for family in errors.FAMILIES
+    )
+    return "\n".join(["# Errors\n", NOTE, ERRORS_INTRODUCTION, table(heads, rows)])
+
+
+PAGES = {"cli.md": cli_page, "config.md": config_page, "errors.md": errors_page}
+
+
+def stale() -> list[str]:
+    """Names of the generated pages that differ from what the code says."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text("utf-8") != page()
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or only compare them."""
+    if arguments == ["--check"]:
+        names = stale()
+        for name in names:
+            print(f"docs/reference/{name} is not what the code says: run `make docs`", file=sys.stderr)
+        return 1 if names else 0
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
