@@ -184,9 +184,7 @@ def test_the_readme_names_targets_that_exist() -> None:
 
 def test_the_code_map_names_every_package() -> None:
     source = ROOT / "src" / "outlast"
-    packages = [
-        p.parent for p in source.rglob("__init__.py") if p.parent not in (source, source / "surfaces")
-    ]
+    packages = [p.parent for p in source.rglob("__init__.py") if p.parent not in (source, source / "surfaces")]
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     assert [name(p) for p in packages if f"`{p.relative_to(source)}/`" not in text] == []
 

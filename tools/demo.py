@@ -91,6 +91,7 @@ class Demo:
         self.home = scratch / "home"
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "MAKE", "MFLAGS"))}
         self.env["OUTLAST_HOME"] = str(self.home)
+        self.run_directory: Path | None = None
         self.broken: list[str] = []
 
     def claim(self, holds: object, text: str) -> None:
@@ -102,12 +103,7 @@ class Demo:
     def outlast(self, *words: str, quiet: bool = False) -> Answer:
         """Run one outlast command with --json and return its answer; exits when that is an error."""
         if not quiet:
-            shown = (
-                shlex.join(["outlast", *words])
-                .replace(str(self.scratch), "$TMP")
-                .replace(sys.executable, "python")
-            )
-            print(f"     {paint('36', '$ ' + ' '.join(shown.split()))}", flush=True)
+            print(f"     {paint('36', '$ ' + self.as_typed(words))}", flush=True)
         at = words.index("--") if "--" in words else len(words)
         done = subprocess.run(
             [sys.executable, "-m", "outlast", *words[:at], "--json", *words[at:]],
@@ -121,12 +117,16 @@ class Demo:
         try:
             answer: Answer = json.loads(done.stdout)
         except ValueError:
-            raise SystemExit(
-                f"no JSON from outlast {words}: {done.stdout[-500:]}{done.stderr[-2000:]}"
-            ) from None
+            raise SystemExit(f"no JSON from outlast {words}: {done.stdout[-500:]}{done.stderr[-2000:]}") from None
         if "error" in answer:
             raise SystemExit(f"outlast {' '.join(words)}: {answer['error']}")
         return answer
+
+    def as_typed(self, words: tuple[str, ...]) -> str:
+        """Return a command line as a person would write it."""
+        short = ("outlast", *("$SCRIPT" if "\n" in word else word for word in words))
+        line = " ".join(f'"{word}"' if word == "$SCRIPT" else shlex.quote(word) for word in short)
+        return line.replace(str(self.scratch), "$TMP").replace(sys.executable, "python")
 
     def start(self, title: str, *words: str) -> str:
         """Start a command in the background and return its session id."""
@@ -143,11 +143,12 @@ class Demo:
         """Return the bytes of output on disk, without asking any gateway."""
         return (self.home / "sessions" / session / "out").stat().st_size
 
-    def show(self, sessions: dict[str, str]) -> None:
-        """Print how each session stands."""
-        for row in self.outlast("process", "list")["sessions"]:
-            name = next((n for n, s in sessions.items() if s == row["sessionId"]), "?")
-            note(f"{name:<14} {row['status']:<10} {row['producedBytes']:>9,} bytes so far")
+    def show(self) -> dict[str, str]:
+        """Print how each session stands; return the status of each by its title."""
+        rows = self.outlast("process", "list")["sessions"]
+        for row in rows:
+            note(f"{row['title']:<14} {row['status']:<10} {row['producedBytes']:>9,} bytes so far")
+        return {row["title"]: row["status"] for row in rows}
 
     def end_of(self, session: str) -> Answer:
         """Wait for a session's end, at most two minutes, and return its result."""
@@ -159,9 +160,7 @@ class Demo:
         parts: list[str] = []
         line: int | None = 0
         while line is not None:
-            page = self.outlast(
-                "process", "log", session, "--offset", str(line), "--limit", "50000", quiet=True
-            )
+            page = self.outlast("process", "log", session, "--offset", str(line), "--limit", "50000", quiet=True)
             parts.append(page["text"])
             count = page["lines"]["count"]
             line = line + count if count == 50000 else None
@@ -199,41 +198,36 @@ class Demo:
             "wheel": self.start("wheel", *wheel),
             "calculator": self.start("calculator", "--pty", "--", sys.executable, "-q"),
         }
-        step("Wait, in one call and without polling, until the long build is at module 200")
-        met = self.outlast(
-            "process", "wait", sessions["long build"], "--pattern", r"\[200\]", "--timeout", "1m"
-        )
+        step("Wait, in one call and without polling, until the long build is at module 150")
+        met = self.outlast("process", "wait", sessions["long build"], "--pattern", r"\[150\]", "--timeout", "1m")
         self.claim(met["met"], "the build is well under way")
-        sessions["short"] = self.start("short", "sleep 3; echo nobody was watching; exit 42")
+        sessions["short"] = self.start("short", "sleep 5; echo nobody was watching; exit 42")
         return sessions
 
     def kill_the_gateway(self, sessions: dict[str, str]) -> None:
         """Kill it with -9 in the middle and look at the commands with no gateway alive."""
         pid = self.gateway_pid()
+        self.run_directory = Path(self.outlast("gateway", "status", quiet=True)["gateway"]["socket"]).parent
         step(f"kill -9 {pid}: the gateway, in the middle of all that")
-        leaders = {
-            name: self.outlast("process", "poll", s, quiet=True)["pid"] for name, s in sessions.items()
-        }
+        leaders = {name: self.outlast("process", "poll", s, quiet=True)["pid"] for name, s in sessions.items()}
         os.kill(pid, signal.SIGKILL)
         self.claim(wait_until(lambda: not alive(pid)), "the gateway is dead")
         self.claim(alive(leaders["long build"]), f"the long build lives (pid {leaders['long build']})")
         before = self.size(sessions["long build"])
         grown = wait_until(lambda: self.size(sessions["long build"]) > before + 2000)
         self.claim(grown, f"its output goes on growing with no gateway: {before:,} bytes and more")
-        self.claim(
-            wait_until(lambda: not alive(leaders["short"])), "the short command ended, and no gateway saw it"
-        )
+        self.claim(wait_until(lambda: not alive(leaders["short"])), "the short command ended, and no gateway saw it")
 
     def adopt(self, sessions: dict[str, str]) -> None:
         """Let the next call start a new gateway."""
         step("The next call starts a new gateway, which adopts what it finds")
-        self.show(sessions)
+        listed = self.show()
         status = self.outlast("status", quiet=True)
         adopted = status["sessions"]["adopted"]
         note("adopted {live} live, {ended} ended, {lost} lost in {ms} ms".format(**adopted))
-        self.claim(
-            adopted["lost"] == 0 and adopted["live"] + adopted["ended"] == len(sessions), "none is missing"
-        )
+        complete = set(listed) == set(sessions) and "lost" not in listed.values()
+        self.claim(complete and adopted["lost"] == 0, f"all {len(sessions)} are there, none is lost")
+        self.claim(listed["long build"] == "running", "the long build is still running")
         end = self.end_of(sessions["short"])
         self.claim(end["exitCode"] == 42, f"the end nobody saw is known: exit code {end['exitCode']}")
 
@@ -241,9 +235,7 @@ class Demo:
         """Use the terminal of an adopted session."""
         step("Type into a terminal that was opened under the dead gateway")
         self.outlast("process", "submit", session, "print(6 * 7000)")
-        met = self.outlast(
-            "process", "wait", session, "--pattern", "42000", "--since", "0", "--timeout", "20s"
-        )
+        met = self.outlast("process", "wait", session, "--pattern", "42000", "--since", "0", "--timeout", "20s")
         self.claim(met["met"], "Python answered: 42000")
         self.outlast("process", "send-keys", session, "C-d")
         self.claim(self.end_of(session)["exitCode"] == 0, "Ctrl-D ended it with exit code 0")
@@ -252,7 +244,9 @@ class Demo:
         """Kill a command whose children leave by every trick."""
         step("A command whose children run away: setsid, double fork, ignored signals")
         mark = str(70_000_000 + os.getpid())
-        session = self.start("escape artist", ESCAPE_ARTIST.format(n=mark))
+        script = ESCAPE_ARTIST.format(n=mark)
+        print(*(f"       {line}" for line in script.splitlines() if line), sep="\n", flush=True)
+        session = self.start("escape artist", script)
         wait_until(lambda: len(running_with(mark)) >= 5)
         note(f"{len(running_with(mark))} sleeps are running")
         killed = self.outlast("process", "kill", session, "--grace", "1s")
@@ -265,9 +259,7 @@ class Demo:
         step("Wait for both builds, then count every line")
         wheel = self.end_of(sessions["wheel"])
         files = [path.name for path in (self.scratch / "dist").glob("*.whl")]
-        self.claim(
-            wheel["exitCode"] == 0 and files, f"the wheel: exit code {wheel['exitCode']}, {', '.join(files)}"
-        )
+        self.claim(wheel["exitCode"] == 0 and files, f"the wheel: exit code {wheel['exitCode']}, {', '.join(files)}")
         build = self.end_of(sessions["long build"])
         note(f"the long build ran {build['durationMs'] / 1000:.0f} s, most of it under another gateway")
         text = self.whole_output(sessions["long build"])
@@ -285,9 +277,7 @@ class Demo:
         step("Stop")
         pid = self.gateway_pid()
         left = self.outlast("gateway", "stop")
-        self.claim(
-            left["sessionsLeft"] == 0 and wait_until(lambda: not alive(pid)), "the gateway stopped by itself"
-        )
+        self.claim(left["sessionsLeft"] == 0 and wait_until(lambda: not alive(pid)), "the gateway stopped by itself")
 
     def clean_up(self) -> None:
         """End whatever is left, also after a failure in the middle."""
@@ -300,12 +290,15 @@ class Demo:
             check=False,
             timeout=60,
         )
+        if self.run_directory is not None:
+            shutil.rmtree(self.run_directory, ignore_errors=True)
 
 
 def main() -> int:
     """Run the demo; 0 when every promise was kept."""
     scratch = Path(tempfile.mkdtemp(prefix="outlast-demo-"))
     demo = Demo(scratch)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         demo.run()
     finally:

@@ -20,9 +20,7 @@ FAILED = 7
 def sources(broken: Path) -> Iterator[tuple[Path, int]]:
     """Endless rounds over (source, optimisation level), the broken one first in each round."""
     library = Path(sysconfig.get_path("stdlib"))
-    modules = [
-        p for p in sorted(library.rglob("*.py")) if "site-packages" not in p.parts and "test" not in p.parts
-    ]
+    modules = [p for p in sorted(library.rglob("*.py")) if "site-packages" not in p.parts and "test" not in p.parts]
     while True:
         for level in (0, 1, 2):
             for source in [broken, *modules]:
@@ -40,9 +38,7 @@ def main(target: Path, seconds: float) -> int:
             break
         number += 1
         try:
-            py_compile.compile(
-                str(source), str(target / f"{source.stem}.{level}.pyc"), optimize=level, doraise=True
-            )
+            py_compile.compile(str(source), str(target / f"{source.stem}.{level}.pyc"), optimize=level, doraise=True)
             print(f"[{number}] compiled {source.name} at level {level}", flush=True)
         except py_compile.PyCompileError:
             failed += 1

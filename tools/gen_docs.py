@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from outlast import config
 from outlast.core import errors
+from outlast.core.durations import format_size
 from outlast.surfaces.cli import verbs
 from outlast.surfaces.cli.spec import Argument, Option, Verb
 
@@ -31,6 +33,23 @@ when a time limit ended it, 127 when it could not be started, 125 when its end i
 Environment: `OUTLAST_HOME` and `OUTLAST_CONFIG` choose [home and configuration](files.md); `OUTLAST_GATEWAY`
 (like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `NO_COLOR` turns colours
 off.
+"""
+
+CONFIG_INTRODUCTION = """\
+A setting comes from its environment variable, else from the [configuration file](files.md), else from its
+default. `outlast config show` names the value in force and where it came from; `outlast config path` names the
+file. An unknown key or an impossible value is an error at once: a policy that is misspelled must not be a policy
+that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay).
+
+```toml
+[exec]
+mode = "allowlist"
+allow = ["make *", "npm run *"]
+
+[exec.requesters]
+"agent:*" = "allowlist"
+local = "full"
+```
 """
 
 ERRORS_INTRODUCTION = """\
@@ -107,9 +126,23 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
+def default(setting: config.Setting) -> str:
+    """The default of a setting as one would write it in the file."""
+    if isinstance(setting.default, tuple | Mapping):
+        return "`[]`" if isinstance(setting.default, tuple) else "`{}`"
+    if setting.key.endswith("_bytes") and isinstance(setting.default, int):
+        return f"`{json.dumps(format_size(setting.default))}`"
+    return f"`{json.dumps(setting.default)}`"
+
+
 def config_page() -> str:
-    """The page of every configuration key with its default."""
-    raise NotImplementedError(config)
+    """The page of every configuration key with its variable, what it takes and its default."""
+    heads = ("key", "variable", "takes", "default", "meaning")
+    rows = (
+        (f"`{s.key}`", f"`{s.variable}`" if s.variable else "", cell(s.allowed), default(s), cell(s.help))
+        for s in config.SETTINGS
+    )
+    return "\n".join(["# Configuration\n", NOTE, CONFIG_INTRODUCTION, table(heads, rows)])
 
 
 def raised_codes() -> dict[str, set[str]]:

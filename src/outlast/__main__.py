@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from outlast.config import Config
 
 
-def _run_gateway(
-    config: Config, *, listen: str | None, ready_fd: int | None, allow_remote: bool = False
-) -> int:
+def _run_gateway(config: Config, *, listen: str | None, ready_fd: int | None, allow_remote: bool = False) -> int:
     from outlast.gateway.app import run
     from outlast.surfaces.http.server import HttpServer
 

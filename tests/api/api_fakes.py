@@ -39,11 +39,11 @@ class FakeClock:
     """Stands still until it is told to move on."""
 
     def __init__(self) -> None:
-        self.at = 1_700_000_000.0
+        self.at = 0.0
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> float:
-        return self.at
+        return 1_700_000_000.0 + self.at
 
     def monotonic(self) -> float:
         return self.at
@@ -63,12 +63,12 @@ class FakeClock:
     @property
     def due(self) -> list[float]:
         """Seconds until each sleeper wakes, the first one first."""
-        return sorted(round(at - self.at, 6) for at, _ in self._sleepers)
+        return sorted(round(at - self.at, 9) for at, _ in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
         """Move on, and let everybody whose time has come do what they waited to do."""
         end = self.at + seconds
-        while due := [entry for entry in self._sleepers if entry[0] <= end and not entry[1].done()]:
+        while due := [entry for entry in self._sleepers if entry[0] <= end + 1e-9 and not entry[1].done()]:
             first = min(due, key=lambda entry: entry[0])
             self.at = max(self.at, first[0])
             first[1].set_result(None)

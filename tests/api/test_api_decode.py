@@ -120,10 +120,14 @@ def test_a_near_miss_is_named() -> None:
 def test_null_means_not_given(request_type: type) -> None:
     for name in fields(request_type):
         if name not in GOOD or request_type is requests.ScreenRequest:
-            assert from_value({**{k: v for k, v in GOOD.items() if k in fields(request_type)}, name: None}, request_type)
+            assert from_value(
+                {**{k: v for k, v in GOOD.items() if k in fields(request_type)}, name: None}, request_type
+            )
 
 
-@pytest.mark.parametrize(("request_type", "name"), [(requests.WaitRequest, "sessionIds"), (requests.PasteRequest, "text")])
+@pytest.mark.parametrize(
+    ("request_type", "name"), [(requests.WaitRequest, "sessionIds"), (requests.PasteRequest, "text")]
+)
 def test_what_is_needed_is_asked_for(request_type: type, name: str) -> None:
     with pytest.raises(BadInput, match=f"{name}: is required"):
         from_value({}, request_type)
@@ -131,7 +135,14 @@ def test_what_is_needed_is_asked_for(request_type: type, name: str) -> None:
 
 def test_what_is_allowed_is_said_in_words() -> None:
     said = {}
-    for name, wrong in (("yieldMs", "x"), ("streams", "x"), ("title", 1), ("env", []), ("timeoutSeconds", 0), ("labels", {})):
+    for name, wrong in (
+        ("yieldMs", "x"),
+        ("streams", "x"),
+        ("title", 1),
+        ("env", []),
+        ("timeoutSeconds", 0),
+        ("labels", {}),
+    ):
         with pytest.raises(BadInput) as caught:
             from_value({name: wrong}, requests.ExecRequest)
         said[name] = caught.value.message
@@ -146,7 +157,8 @@ def test_what_is_allowed_is_said_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"nope", b"[]", b'"x"', b"3", b'{"a":', b"\xff", b'{"command": NaN}', b"[" * 100_000, b'{"command": "a"} x']
+    "body",
+    [b"nope", b"[]", b'"x"', b"3", b'{"a":', b"\xff", b'{"command": NaN}', b"[" * 100_000, b'{"command": "a"} x'],
 )
 def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadInput, match="JSON"):
@@ -168,7 +180,8 @@ def test_numbers_and_booleans_of_a_query_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "pairs", [[("offset", "x")], [("limit", "0")], [("raw", "maybe")], [("tail", "1"), ("tail", "2")], [("colour", "1")]]
+    "pairs",
+    [[("offset", "x")], [("limit", "0")], [("raw", "maybe")], [("tail", "1"), ("tail", "2")], [("colour", "1")]],
 )
 def test_a_bad_query_is_refused_by_name(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(BadInput, match=pairs[0][0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -40,9 +41,7 @@ def search(pattern: str, chunks: list[bytes], start: int = 0) -> tuple[Match | N
         ("(?i)DONE", [b"all done"], Match("done", 4, 8)),
     ],
 )
-def test_a_match_is_found_across_chunks_with_raw_offsets(
-    pattern: str, chunks: list[bytes], expected: Match
-) -> None:
+def test_a_match_is_found_across_chunks_with_raw_offsets(pattern: str, chunks: list[bytes], expected: Match) -> None:
     assert search(pattern, chunks)[0] == expected
 
 
@@ -101,7 +100,7 @@ def test_where_the_chunks_are_cut_does_not_matter(data: bytes, cuts: list[int]) 
     """Found in pieces is what is found in one; the sentinel keeps the end from deciding."""
     data += b"\x18|needle|\n"
     points = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
-    pieces = [data[a:b] for a, b in zip(points, points[1:], strict=False)]
+    pieces = [data[a:b] for a, b in pairwise(points)]
     whole, _ = search(r"\|needle\|", [data])
     cut, _ = search(r"\|needle\|", pieces)
     assert (whole is None) == (cut is None)
@@ -112,9 +111,17 @@ def test_where_the_chunks_are_cut_does_not_matter(data: bytes, cuts: list[int]) 
 
 @pytest.mark.parametrize(
     ("pattern", "reason"),
-    [("(?=a)", "invalid perl operator"), (r"\1", "invalid escape"), ("[", "missing ]"), ("", "empty"), ("(?<=a)b", "invalid"),
-     ("a" * (PATTERN_MAX + 1), "at most"), ("((((x{100}){100}){100}){100})", "repetition"), ("\ud800", "surrogate")],
-)  # fmt: skip
+    [
+        ("(?=a)", "invalid perl operator"),
+        (r"\1", "invalid escape"),
+        ("[", "missing ]"),
+        ("", "empty"),
+        ("(?<=a)b", "invalid"),
+        ("a" * (PATTERN_MAX + 1), "at most"),
+        ("((((x{100}){100}){100}){100})", "repetition"),
+        ("\ud800", "surrogate"),
+    ],
+)
 def test_a_bad_pattern_is_refused_with_the_reason(pattern: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason.replace("]", r"\]")) as caught:
         compile_pattern(pattern)

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ class Live:
     def __init__(self, home):
         self.home = home
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        self.env = {**keep, "OUTLAST_HOME": home, "TERM": "xterm", "SHELL": "/bin/bash", "PS1": "$ "}
+        self.env = {**keep, "OUTLAST_HOME": home, "TERM": "xterm", "SHELL": "/bin/bash"}
 
     def argv(self, *words):
         return [sys.executable, "-m", "outlast", *words]
@@ -70,15 +71,20 @@ class Live:
         return pid
 
     def close(self):
-        """End everything this home has started."""
+        """End everything this home has started, and clear its sockets away."""
         self.run("gateway", "start")
-        keeper = self.json("status", "--json")["keeper"]
+        status = self.json("status", "--json")
         self.run("gateway", "stop", "--kill-sessions")
-        if keeper.get("pid"):
+        pid = status["keeper"].get("pid")
+        if pid:
             try:
-                os.kill(keeper["pid"], signal.SIGTERM)
+                fd = os.pidfd_open(pid)
+                signal.pidfd_send_signal(fd, signal.SIGTERM)
+                select.select([fd], [], [], PATIENCE)
+                os.close(fd)
             except ProcessLookupError:
                 pass
+        shutil.rmtree(os.path.dirname(status["gateway"]["socket"]), ignore_errors=True)
 
 
 class Terminal:

@@ -27,6 +27,7 @@ def home(short_dir):
         run=short_dir,
         socket=os.path.join(short_dir, "gateway.sock"),
         lock=os.path.join(home, "gateway.lock"),
+        start_lock=os.path.join(home, "start.lock"),
         log=os.path.join(home, "gateway.log"),
         token=os.path.join(home, "token"),
         config_file=os.path.join(home, "config.toml"),

@@ -181,6 +181,8 @@ def test_size_read(text: str, size: int) -> None:
         "inf",
         "٣",
         "1 MiB ",
+        "1 ",
+        "x" * 500,
         "1\n",
         "9999999TiB",
         "9" * 19,
@@ -190,6 +192,7 @@ def test_size_refused(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_size(text)
     assert caught.value.code == "bad_size"
+    assert len(caught.value.message) < 80
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,7 @@ def test_rc_files_come_only_by_explicit_wish() -> None:
     assert (inherited["BASH_ENV"], inherited["ENV"]) == ("/rc", "/rc")
 
 
-@given(
-    st.dictionaries(st.sampled_from([*BASE, "OUTLAST_X", "OUTLAST_KEY", "A"]), st.text()), st.text(min_size=1)
-)
+@given(st.dictionaries(st.sampled_from([*BASE, "OUTLAST_X", "OUTLAST_KEY", "A"]), st.text()), st.text(min_size=1))
 def test_no_secret_of_ours_is_ever_inherited(base: dict[str, str], session_id: str) -> None:
     child = child_environment(base, {}, session_id, None)
     ours = {name for name in child if name.startswith("OUTLAST_")}
@@ -220,13 +218,9 @@ def test_shells_run_without_rc_files(shell: str, flags: tuple[str, ...]) -> None
     assert shell_argv(shell, "make; x") == (shell, *flags, "make; x")
 
 
-@pytest.mark.parametrize(
-    "shell", [s for s in ("/bin/bash", "/bin/dash", "/bin/zsh", "/bin/sh") if shutil.which(s)]
-)
+@pytest.mark.parametrize("shell", [s for s in ("/bin/bash", "/bin/dash", "/bin/zsh", "/bin/sh") if shutil.which(s)])
 @pytest.mark.parametrize("command", ["-l", "+x", "-c 'echo no'"])
 def test_a_command_that_looks_like_an_option_is_still_a_command(shell: str, command: str) -> None:
-    ran = subprocess.run(
-        shell_argv(shell, command), capture_output=True, check=False, env={"PATH": os.defpath}
-    )
+    ran = subprocess.run(shell_argv(shell, command), capture_output=True, check=False, env={"PATH": os.defpath})
     assert ran.returncode == 127
     assert b"not found" in ran.stderr

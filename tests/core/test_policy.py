@@ -79,7 +79,7 @@ def test_what_a_pattern_matches_may_run(command: str, pattern: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "npm", "npm install", "/tmp/npm run x", "./npm run x", " npm run x", "NPM run x", "make all", "X=1 make", 
+    ["", "npm", "npm install", "/tmp/npm run x", "./npm run x", " npm run x", "NPM run x", "make all", "X=1 make",
      "git status", "sudo npm run x", "pytest -k xy"],
 )  # fmt: skip
 def test_what_no_pattern_matches_may_not(command: str) -> None:

@@ -152,9 +152,7 @@ def test_to_redact_twice_changes_nothing(text: str, expected: str | None) -> Non
 
 
 @given(
-    st.text(min_size=8, alphabet=st.characters(exclude_categories=["Cs"])).filter(
-        lambda s: not s.startswith("-")
-    ),
+    st.text(min_size=8, alphabet=st.characters(exclude_categories=["Cs"])).filter(lambda s: not s.startswith("-")),
     st.sampled_from(["TOKEN={}", "--password={}", "--password {}", "docker login -p {}", "sshpass -p {}"]),
 )
 def test_any_secret_is_hidden_when_quoted_as_a_shell_wants_it(secret: str, shape: str) -> None:

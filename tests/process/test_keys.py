@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -134,7 +135,8 @@ def test_where_we_say_more_than_tmux(key):
 def test_table_is_what_tmux_sends(tmp_path: Path):
     """A real tmux, asked to send the same names into a raw terminal, sends the same bytes."""
     out = tmp_path / "got"
-    tmux = ["tmux", "-L", f"outlast-keys-{tmp_path.name}", "-f", "/dev/null", "-u"]
+    sockets = tempfile.mkdtemp(prefix="ol-", dir="/tmp")  # short: a socket's path is limited
+    tmux = ["env", "-u", "TMUX", f"TMUX_TMPDIR={sockets}", "tmux", "-f", "/dev/null", "-u"]
     script = f"stty raw -echo; printf ready; exec cat > {out}"
     subprocess.run([*tmux, "new-session", "-d", "-x", "80", "-y", "24", script], check=True)
     try:
@@ -159,6 +161,7 @@ def test_table_is_what_tmux_sends(tmp_path: Path):
         assert dict(zip(TABLE, got, strict=False)) == TABLE
     finally:
         subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
+        shutil.rmtree(sockets)
 
 
 def test_application_cursor_mode_changes_only_the_bare_cursor_keys():

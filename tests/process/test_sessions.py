@@ -140,8 +140,9 @@ def test_a_terminal_is_a_terminal(house: House) -> None:
     """Window size, ^C to the foreground group, and a resize the program sees."""
 
     async def act(table: Sessions) -> None:
-        session = await table.start(spec(table, "stty size; trap 'stty size' WINCH; cat", pty=True, cols=91, rows=33))
-        await table.until_output(session, 0)
+        session = await table.start(spec(table, "stty size; echo ready; exec cat", pty=True, cols=91, rows=33))
+        while "ready" not in text(session):
+            await table.until_output(session, session.produced)
         await table.write(session, b"\x03")
         await table.until_drained(session)
         assert text(session).startswith("33 91\r\n")

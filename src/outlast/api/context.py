@@ -120,6 +120,8 @@ class Api:
             raise BadInput("sessionId: must not be empty")
         try:
             session = self.sessions.get(name)
+        except NotFound:
+            raise no_such_session(name) from None
         except BadInput:
             if caller.operator:
                 raise

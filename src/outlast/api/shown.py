@@ -46,10 +46,11 @@ def show(
         skip = _continuation(data) if span.start > start else 0
         last = number == len(spans) - 1
         text, held = decode(data[skip:], raw=raw, final=not (running or span.end < end))
-        exact.append(Span(span.start + skip, span.end - held))
+        if span.start + skip < span.end - held:
+            exact.append(Span(span.start + skip, span.end - held))
+            texts.append(text)
         if span.end == end and last and running:
             end = span.end - held
-        texts.append(text)
     gaps = subtract(Span(start, end), exact)
     return Shown(_join(texts, exact, gaps), start, end, sum(s.end - s.start for s in exact), tuple(gaps))
 

@@ -23,6 +23,8 @@ LEFTOVER_PAUSE = 0.5
 """Seconds between two looks at the output of what an ended command left running: no event announces it."""
 PORT_PAUSE_MIN = 0.02
 PORT_PAUSE_MAX = 0.5
+ROUNDING = 1e-6
+"""Seconds a sleep may seem to end too early because times are floats."""
 PORT_ANSWER = 1.0
 """Seconds a local port may take to accept before it counts as closed."""
 
@@ -68,7 +70,7 @@ class Watch:
         ):
             self.met = True
         elif self._wants.quiet is not None:
-            self.met = self._quiet_left(self._wants.quiet) <= 0
+            self.met = self._quiet_left(self._wants.quiet) <= ROUNDING
         return self.met or drained
 
     async def _next_news(self) -> None:
@@ -114,7 +116,7 @@ class Watch:
 
     async def _port_answers(self) -> bool:
         api = self._api
-        if self._wants.port is None or api.clock.monotonic() < self._port_at:
+        if self._wants.port is None or api.clock.monotonic() < self._port_at - ROUNDING:
             return False
         if await port_open(self._wants.port):
             return True

@@ -114,9 +114,7 @@ class Client:
         """GET with a query; values that are None are left out."""
         return self.request("GET", with_query(path, query))
 
-    def post(
-        self, path: str, body: object = None, *, seconds: float | None = ANSWER_SECONDS
-    ) -> dict[str, Any]:
+    def post(self, path: str, body: object = None, *, seconds: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """POST a JSON object; see ``request``."""
         return self.request("POST", path, {} if body is None else body, seconds=seconds)
 

@@ -49,9 +49,7 @@ class Address:
             )
         host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
         if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
-            raise BadInput(
-                f"not a gateway address: {text!r}", code="bad_gateway", hint="use http://HOST:PORT"
-            )
+            raise BadInput(f"not a gateway address: {text!r}", code="bad_gateway", hint="use http://HOST:PORT")
         return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
 
     @property
@@ -108,9 +106,7 @@ def connect(address: Address) -> socket.socket:
             hint="the gateway of another user is out of reach: set OUTLAST_HOME to your own",
         ) from error
     except (OSError, UnicodeError) as error:
-        raise GatewayTrouble(
-            f"cannot reach the gateway on {address}: {error}", hint="outlast doctor"
-        ) from error
+        raise GatewayTrouble(f"cannot reach the gateway on {address}: {error}", hint="outlast doctor") from error
 
 
 class Answer:
@@ -128,9 +124,7 @@ class Connection:
 
     def __init__(self, address: Address, headers: dict[str, str]) -> None:
         self._sock = connect(address)
-        self._fixed = "".join(
-            f"{name}: {value}\r\n" for name, value in {"Host": address.header, **headers}.items()
-        )
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in {"Host": address.header, **headers}.items())
         self._spare = b""
         self.fresh = True
 
@@ -153,9 +147,7 @@ class Connection:
             return True
         return True
 
-    def send(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float | None
-    ) -> None:
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float | None) -> None:
         """Send one request; the answer may take ``seconds`` between two reads (None: for ever)."""
         lines = [f"{method} {path} HTTP/1.1\r\n{self._fixed}"]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]

@@ -14,6 +14,7 @@ import sys
 import time
 
 from outlast.client.connection import Address, NotRunning, connect
+from outlast.config import private_directory
 from outlast.core.errors import Conflict, GatewayTrouble, Refused
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 20.0
 LOG_LINES_SHOWN = 8
 LOG_BYTES_READ = 8_192
+_SESSION_NAMES = ("OUTLAST_SESSION_ID", "OUTLAST_TASK_ID", "OUTLAST_TOKEN")
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 # Long enough not to burn a core, short enough not to be felt: only while another gateway is coming or going.
 AGAIN_SECONDS = 0.05
@@ -67,13 +69,14 @@ class Starting:
     """Holds ``home/start.lock`` for a ``with`` block; waits for whoever holds it, at most for one start."""
 
     def __init__(self, config: Config) -> None:
-        self._path = os.path.join(config.paths.home, "start.lock")
+        self._path = config.paths.start_lock
         self._home = config.paths.home
         self._fd = -1
 
     def __enter__(self) -> Starting:
         try:
-            os.makedirs(self._home, 0o700, exist_ok=True)
+            os.makedirs(os.path.dirname(self._home), 0o700, exist_ok=True)
+            private_directory(self._home)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise Refused(
@@ -115,9 +118,7 @@ def _start(config: Config, extra: tuple[str, ...], deadline: float) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code == Conflict.exit_code:
         raise Conflict("another gateway holds the lock but does not answer", hint=f"see {config.paths.lock}")
-    raise GatewayTrouble(
-        f"the gateway did not start (exit code {code})", code="start_failed", hint=_log_tail(config)
-    )
+    raise GatewayTrouble(f"the gateway did not start (exit code {code})", code="start_failed", hint=_log_tail(config))
 
 
 def _wait_for_word(reader: int, deadline: float) -> bytes | None:
@@ -151,10 +152,10 @@ def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
     ]
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited() if fd != ready_fd]
     defaults = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD}
+    # A gateway started from within a session belongs to no session.
+    env = {name: value for name, value in os.environ.items() if name not in _SESSION_NAMES}
     try:
-        return os.posix_spawn(
-            argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigdef=defaults, setsigmask=[]
-        )
+        return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigdef=defaults, setsigmask=[])
     finally:
         os.close(log)
 

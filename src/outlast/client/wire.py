@@ -30,9 +30,7 @@ def bad_answer(what: str) -> GatewayTrouble:
 
 def cut_off(what: str) -> GatewayTrouble:
     """Build the error for a connection that ended before the answer did."""
-    return GatewayTrouble(
-        f"the gateway closed the connection {what}", code="cut_off", hint="outlast gateway status"
-    )
+    return GatewayTrouble(f"the gateway closed the connection {what}", code="cut_off", hint="outlast gateway status")
 
 
 def parse_head(block: bytes) -> tuple[int, dict[str, str]]:

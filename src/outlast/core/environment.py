@@ -61,9 +61,7 @@ def check_overrides(env: Mapping[str, str], remote: bool) -> dict[str, str]:
     for name, value in env.items():
         _check_possible(name, value, remote)
         if name in _SET_BY_US or (remote and name.startswith(_OURS_PREFIX)):
-            raise Refused(
-                f"env.{name} cannot be set: outlast sets it itself", code="env_refused", hint="leave it out"
-            )
+            raise Refused(f"env.{name} cannot be set: outlast sets it itself", code="env_refused", hint="leave it out")
         if remote and injects_code(name):
             raise Refused(
                 f"env.{name} cannot be set by a remote caller: it changes which code a program runs",

@@ -68,9 +68,7 @@ def _poll(seconds: float) -> Advice:
 
 
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash"))
-_NEUTRAL = frozenset(
-    ("cd", "echo", "printf", "export", "set", "unset", "date", "true", ":", "local", "declare")
-)
+_NEUTRAL = frozenset(("cd", "echo", "printf", "export", "set", "unset", "date", "true", ":", "local", "declare"))
 _STEPS = frozenset(("true", ":", "break", "continue", "let"))
 # Programs that only start another one, with those of their one-letter options that take a value.
 _WRAPPERS = {
@@ -183,13 +181,7 @@ class _Scan:
         piped = operator in ("|", "|&")
         if words:
             self._simple(words, body, piped)
-        elif (
-            piped
-            and self.popped
-            and self.popped.word in ("(", "{")
-            and self.advice
-            and self.advice.kind == "later"
-        ):
+        elif piped and self.popped and self.popped.word in ("(", "{") and self.advice and self.advice.kind == "later":
             # (sleep 60; echo quit) | server: the group feeds a program that works already.
             self.advice, self.waited = self.popped.advice, self.popped.waited_before
         self.popped = None

@@ -47,9 +47,7 @@ def start_key(command: str | None, argv: Sequence[str] | None, cwd: str, request
 
     Two starts are the same when command (or argument list), directory and requester are equal to the letter.
     """
-    parts = (
-        [requester, cwd, "shell", command] if command is not None else [requester, cwd, "argv", *(argv or ())]
-    )
+    parts = [requester, cwd, "shell", command] if command is not None else [requester, cwd, "argv", *(argv or ())]
     digest = hashlib.sha256()
     for part in parts:
         octets = part.encode("utf-8", "surrogatepass")

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from outlast._version import __version__
 from outlast.api.context import Api, GatewayFacts
-from outlast.config import Config
+from outlast.api.results import iso
+from outlast.config import Config, ensure_dirs
 from outlast.core.errors import OutlastError
 from outlast.gateway import places
 from outlast.gateway.logs import open_log
@@ -73,7 +74,7 @@ def run(
     umask = os.umask(0o077)
     lock = places.Lock(config.paths.lock)
     try:
-        places.private_directory(config.paths.home)
+        ensure_dirs(config.paths)
         lock.take()
         open_log(config.paths.log, foreground=foreground)
         gateway = GatewayProcess(config, lock, listen=listen or config.gateway_listen or None, umask=umask)
@@ -125,9 +126,6 @@ class GatewayProcess:
             loop.add_signal_handler(number, self.request_stop)
         raise_file_limit()
         paths = self._config.paths
-        for path in (os.path.dirname(paths.run), paths.run):
-            if path != os.environ.get("XDG_RUNTIME_DIR"):
-                places.private_directory(path)
         launcher = Launcher(paths.home, paths.run, __version__)
         sessions = Sessions(paths.home, paths.run, self._clock, launcher)
         await sessions.open()
@@ -136,10 +134,7 @@ class GatewayProcess:
         finally:
             left = sum(1 for session in sessions.live() if session.end is None)
             await sessions.close()
-            log.info(
-                "stopped; %s",
-                f"{left} sessions go on without a gateway" if left else "no session was running",
-            )
+            log.info("stopped; %s", _left_behind(left))
 
     async def _serve_sessions(
         self, sessions: Sessions, make_face: MakeFace, *, ready_fd: int | None, allow_remote: bool
@@ -188,7 +183,7 @@ class GatewayProcess:
         facts = self.facts
         content: dict[str, Any] = {
             "pid": facts.pid,
-            "startedAt": facts.started_at,
+            "startedAt": iso(facts.started_at),
             "version": facts.version,
             "socket": facts.socket,
             "listen": facts.listen,
@@ -212,6 +207,12 @@ class GatewayProcess:
                 os.close(ready_fd)
             except OSError:
                 log.warning("whoever started this gateway did not wait for it")
+
+
+def _left_behind(count: int) -> str:
+    if count == 0:
+        return "no session was running"
+    return "1 session goes on without a gateway" if count == 1 else f"{count} sessions go on without a gateway"
 
 
 def raise_file_limit() -> None:

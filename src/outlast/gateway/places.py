@@ -1,9 +1,6 @@
-"""Where a gateway lives:
+"""Where a gateway lives: the lock that makes a second one impossible, its sockets, its token.
 
-private directories, the lock that makes a second one impossible, sockets, the token.
-
-Everything here is made for one user alone and is checked before it is trusted: a directory that others may
-enter or replace is refused, not repaired.
+Everything here is made for one user alone and is checked before it is trusted.
 """
 
 from __future__ import annotations
@@ -17,30 +14,8 @@ import socket
 import stat
 from typing import Any
 
+from outlast.config import SOCKET_PATH_MAX
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, Refused
-
-SOCKET_PATH_MAX = 103
-"""Bytes in the path of a Unix socket that every system accepts."""
-
-
-def private_directory(path: str) -> None:
-    """Make a directory 0700, its parents too; raise Refused unless it is ours alone."""
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise Refused(
-            f"cannot make {path}: {error.strerror}", hint="set OUTLAST_HOME to a directory of your own"
-        ) from None
-    info = os.lstat(path)
-    if not stat.S_ISDIR(info.st_mode):
-        raise Refused(f"{path} is not a directory", hint="move it away")
-    if info.st_uid != os.getuid():
-        raise Refused(f"{path} belongs to user {info.st_uid}", hint="set OUTLAST_HOME to a directory of your own")
-    if info.st_mode & 0o077:
-        raise Refused(f"{path} is open to other users", hint=f"chmod 700 {path}")
 
 
 class Lock:

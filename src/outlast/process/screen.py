@@ -36,7 +36,7 @@ _TOKEN = re.compile(
     r"|([\x00-\x1f])"  # 6
     rf"|([^\x00-\x1f\x7f-\x9f{_NARROW}])"  # 7
 )
-_CSI_BODY = re.compile(r"[ -?]++")
+_BODIES = {"[": re.compile(r"[ -?]++"), "\x1b": re.compile(r"[ -/]++")}  # what comes before the last character
 _PARAMETERS = re.compile(r"([<=>?]?)([0-9;]*)([ -/]*)")
 # What outlives a clearing of the screen: modes, the region, character sets, titles.
 _LASTING = re.compile(
@@ -158,32 +158,24 @@ class Screen:
             else:
                 self._control(char)
         elif char < "\x7f":
-            if self._state == "[":
-                return self._continue_csi(text, pos)
-            self._escape(char)
+            body = _BODIES[self._state].match(text, pos)
+            if body is not None:
+                self._collected += body[0][: _COLLECTED_MAX + 1 - len(self._collected)]
+                return body.end()
+            self._dispatch(char)
         return pos + 1
 
-    def _escape(self, char: str) -> None:
-        """Take in a printable character after ESC."""
-        if char <= "/":
-            self._collected = (self._collected + char)[:_COLLECTED_MAX]
+    def _dispatch(self, char: str) -> None:
+        """Take in the character that ends a sequence, or that says which kind it is."""
+        kind, self._state = self._state, ""
+        if kind == "[":
+            self._csi(self._collected, char)
         elif char in "[]PX^_k" and not self._collected:
             self._state = char if char in "[]" else "P"
-        else:
-            self._state = ""
-            if self._collected + char == "c":
-                self._reset()
-            elif self._collected + char in _ESC:
-                _ESC[self._collected + char](self._grid)
-
-    def _continue_csi(self, text: str, pos: int) -> int:
-        body = _CSI_BODY.match(text, pos)
-        if body is not None:
-            self._collected += body[0][: _COLLECTED_MAX + 1 - len(self._collected)]
-            return body.end()
-        self._state = ""
-        self._csi(self._collected, text[pos])
-        return pos + 1
+        elif self._collected + char == "c":
+            self._reset()
+        elif self._collected + char in _ESC:
+            _ESC[self._collected + char](self._grid)
 
     def _continue_string(self, text: str, pos: int) -> int:
         found = _STRING_ENDS[self._state].search(text, pos)

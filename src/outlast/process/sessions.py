@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from signal import SIGTERM
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -20,8 +20,9 @@ from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Cause, ExecSpec
 from outlast.process import evidence, settle
 from outlast.process.custody import NAME, AdoptReport, Custody
+from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
-from outlast.process.keeper.wire import PROTOCOL, Message
+from outlast.process.keeper.wire import PROTOCOL, Message, compact
 from outlast.process.link import Link, LinkLost
 from outlast.process.session import KillReport, Probe, Session, SessionInfo
 
@@ -48,8 +49,7 @@ class Sessions(Custody):
         A command that cannot be spawned comes back as an ended session with cause ``spawn_error``. Raises
         GatewayTrouble when nothing could be started or recorded (keeper gone, disk full).
         """
-        request = msgspec.to_builtins(spec)
-        request["umask"] = umask
+        request = _request(spec, umask)
         for attempt in (1, 2):
             try:
                 link, answer = await self._ask_keeper(request)
@@ -80,7 +80,7 @@ class Sessions(Custody):
         self._emit("started", session)
         return session
 
-    async def _ask_keeper(self, request: dict[str, Any]) -> tuple[Link, Message]:
+    async def _ask_keeper(self, request: Message) -> tuple[Link, Message]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Message] = loop.create_future()
         early: list[Message] = []
@@ -94,7 +94,7 @@ class Sessions(Custody):
         _, link = await loop.create_unix_connection(Link, f"{self._run}/keeper.sock")
         link.on_event = first
         link.on_lost = lambda: None if answer.done() else answer.set_exception(LinkLost())
-        link.post({"op": "start", "protocol": PROTOCOL, "spec": request})
+        link.post(request)
         message = await answer
         link.early = early
         return link, message
@@ -272,6 +272,26 @@ class Sessions(Custody):
         for name in touched:
             self._recent.pop(name, None)
         return len(touched)
+
+
+_STARTING = (
+    *("id", "argv", "cwd", "env", "stdin", "stdin_text", "pty", "cols", "rows", "streams"),
+    *("timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers", "output_cap"),
+)
+"""What a supervisor needs to know; the rest only goes on record."""
+
+
+def _request(spec: ExecSpec, umask: int | None) -> Message:
+    """Compose a start: what the supervisor needs, and the line it puts on record, which never holds a secret value."""
+    everything = msgspec.to_builtins(spec)
+    public = {key: value for key, value in everything.items() if key != "env" and value is not None}
+    if spec.stdin_text is not None:
+        public["stdin_text"] = ""
+    public["boot"] = proc.boot_id()
+    needed = {key: everything[key] for key in _STARTING if everything[key] is not None}
+    if umask is not None:
+        needed["umask"] = umask
+    return {"op": "start", "protocol": PROTOCOL, "spec": needed, "line": compact(public)}
 
 
 __all__ = ["AdoptReport", "KillReport", "Probe", "Session", "SessionInfo", "Sessions"]

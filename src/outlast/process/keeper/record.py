@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from outlast.process.keeper import libc
+from outlast.process.keeper.wire import compact
 
 ROOM = 16 * 1024
 """Bytes set aside behind the spec line. An exit line takes about 300, a list of lost ranges at most 4 KiB."""
@@ -29,11 +30,11 @@ class RecordFile:
         self._fd = fd
 
     @classmethod
-    def create(cls, folder: str, spec: Line) -> RecordFile:
-        """Make ``record`` in a new session folder with its first line. Raises OSError, also when the disk is full."""
+    def create(cls, folder: str, spec: str) -> RecordFile:
+        """Make ``record`` in a new session folder; ``spec`` is its first line's JSON. Raises OSError."""
         fd = os.open(f"{folder}/record", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self = cls(fd)
-        size = self.add("spec", spec)
+        size = self._append(f'{{"spec":{spec}}}')
         try:
             libc.reserve(fd, size, ROOM)
         except OSError as error:
@@ -48,7 +49,10 @@ class RecordFile:
 
     def add(self, kind: str, line: Line) -> int:
         """Append one line; return its size in bytes. Raises OSError."""
-        data = json.dumps({kind: line}, separators=(",", ":")).encode("ascii") + b"\n"
+        return self._append(compact({kind: line}))
+
+    def _append(self, text: str) -> int:
+        data = text.encode("ascii") + b"\n"
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import select
 import shutil
@@ -12,14 +13,15 @@ from typing import Any
 
 from outlast.process.keeper import escrow, libc, proc
 from outlast.process.keeper import record as records
-from outlast.process.keeper.channel import Channel
+from outlast.process.keeper.channel import Channel, accept
 from outlast.process.keeper.crash import point
 from outlast.process.keeper.record import RecordFile
-from outlast.process.keeper.spawn import Descriptors, Prepared
+from outlast.process.keeper.spawn import Descriptors, Prepared, prefer_for_oom
 from outlast.process.keeper.spool import Spool
 from outlast.process.keeper.supervisor import Supervisor
 from outlast.process.keeper.wire import PROTOCOL, Message, WireError, pack, receive
 
+Taken = tuple[socket.socket, Message]
 REQUEST_SECONDS = 30.0
 """How long a caller may take to send its request once connected."""
 
@@ -44,36 +46,36 @@ class Context:
 def serve_spare(context: Context, listen: socket.socket, zygote: socket.socket) -> None:
     """Wait for a start request and become that session's supervisor; leave when the zygote retires."""
     wake = _settle_in()
-    taken = _wait_for_request(listen, zygote)
+    poll = select.epoll()
+    taken = _wait_for_request(poll, listen, zygote)
     if taken is None:
         return
-    conn, spec = taken
+    conn, request = taken
+    poll.unregister(listen.fileno())
     listen.close()
     try:
-        supervisor = start(context, conn, spec, zygote, wake)
+        supervisor = start(context, conn, request, zygote, wake, poll)
     except OSError as error:
         _reply(conn, {"error": "cannot_start", "errno": error.errno, "message": _reason(error)})
-        escrow.tell(zygote, {"done": True})
+        escrow.tell(zygote, "done")
         return
     if supervisor is not None:
         supervisor.run()
 
 
-def _wait_for_request(listen: socket.socket, zygote: socket.socket) -> tuple[socket.socket, dict[str, Any]] | None:
-    poll = select.poll()
-    poll.register(listen, select.POLLIN)
-    poll.register(zygote, select.POLLIN | select.POLLHUP)
+def _wait_for_request(poll: select.epoll, listen: socket.socket, zygote: socket.socket) -> Taken | None:
+    poll.register(listen.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    poll.register(zygote.fileno(), select.EPOLLIN)
     while True:
-        ready = {fd for fd, _ in poll.poll()}
-        if zygote.fileno() in ready:
+        if zygote.fileno() in [fd for fd, _ in poll.poll()]:
             return None
         try:
-            conn, _ = listen.accept()
+            conn = accept(listen)
         except OSError:  # another spare was quicker
             continue
-        spec = _read_request(conn)
-        if spec is not None:
-            return conn, spec
+        request = _read_request(conn)
+        if request is not None:
+            return conn, request
         conn.close()
 
 
@@ -85,36 +87,39 @@ def _read_request(conn: socket.socket) -> dict[str, Any] | None:
         return None
     if message is None:
         return None
-    spec = message.get("spec")
-    if message.get("op") != "start" or not isinstance(spec, dict):
+    if message.get("op") != "start" or "spec" not in message or "line" not in message:
         _reply(conn, {"error": "unknown_op"})
         return None
-    return spec
+    return message
 
 
 def start(
-    context: Context, conn: socket.socket, spec: dict[str, Any], zygote: socket.socket, wake: int
+    context: Context, conn: socket.socket, request: Message, zygote: socket.socket, wake: int, poll: select.epoll
 ) -> Supervisor | None:
     """Put the session on record, start the command, answer. None when the command could not be spawned.
 
+    ``request`` holds ``spec``, what we need to start it, and ``line``, what goes on record, composed by the caller: it
+    holds the names of environment variables and never their values.
+
     Raises OSError when there is no room or right to keep a record: then nothing was started.
     """
+    spec: dict[str, Any] = request["spec"]
     folder = context.folder(spec["id"])
     os.mkdir(folder, 0o700)
-    record = RecordFile.create(folder, _public(spec, context))
+    record = RecordFile.create(folder, request["line"])
     os.close(os.open(f"{context.home}/open/{spec['id']}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     spool = Spool(folder, spec.get("output_cap") or 1 << 28)
     prepared = Prepared(spec)
-    escrow.tell(zygote, {"taken": spec["id"], "layout": prepared.ours.layout()}, prepared.ours.all())
+    escrow.tell(zygote, f"taken {spec['id']} {prepared.ours.layout()}", prepared.ours.all())
     libc.set_name("outlast-session")
-    supervisor = Supervisor(spec, context.run, record, spool, prepared.ours, zygote, wake, context.version)
+    supervisor = Supervisor(spec, context.run, record, spool, prepared.ours, zygote, wake, context.version, poll)
     point("supervisor:before_spawn")
     at = time.time()
     try:
         pid = prepared.spawn(spec, context.nofile)
     except OSError as error:
         _record_failure(supervisor, record, conn, error, at)
-        escrow.tell(zygote, {"done": True})
+        escrow.tell(zygote, "done")
         return None
     point("supervisor:after_spawn")
     spec.pop("env", None)
@@ -124,15 +129,16 @@ def start(
         "boot": context.boot,
         "at": at,
         "supervisor": os.getpid(),
-        "supervisor_ticks": proc.start_ticks(os.getpid()) or 0,
+        "keeper": context.version,
     }
-    escrow.tell(zygote, started)
+    escrow.tell(zygote, f"started {pid} {started['ticks']} {at}")
     record.add("started", started)
     point("supervisor:after_started_record")
     channel = Channel(conn)
     supervisor.add_channel(channel)
-    channel.send({"ev": "started", "protocol": PROTOCOL, "version": context.version, **started})
+    channel.send({"ev": "started", "protocol": PROTOCOL, **started})
     supervisor.parent(pid)
+    prefer_for_oom(pid)
     return supervisor
 
 
@@ -152,12 +158,7 @@ def _record_failure(supervisor: Supervisor, record: RecordFile, conn: socket.soc
 
 
 def serve_replacement(
-    context: Context,
-    session_id: str,
-    layout: Message,
-    fds: list[int],
-    started: Message,
-    zygote: socket.socket,
+    context: Context, session_id: str, kept: Descriptors, started: tuple[int, int, float], zygote: socket.socket
 ) -> None:
     """Go on for a supervisor that was killed: same files, same descriptors, exit status by way of the zygote."""
     wake = _settle_in()
@@ -167,13 +168,15 @@ def serve_replacement(
     spec = known.get("spec") or {"id": session_id}
     record = RecordFile.resume(folder)
     if "started" not in known:
-        record.add("started", started)
+        pid, ticks, at = started
+        record.add("started", {"pid": pid, "ticks": ticks, "boot": context.boot, "at": at, "keeper": context.version})
     record.add("taken_over", {"at": time.time(), "supervisor": os.getpid()})
     spool = Spool(folder, spec.get("output_cap") or 1 << 28)
-    descriptors = Descriptors.from_layout(layout, fds)
-    supervisor = Supervisor(spec, context.run, record, spool, descriptors, zygote, wake, context.version)
+    poll = select.epoll()
+    poll.register(zygote.fileno(), select.EPOLLIN)
+    supervisor = Supervisor(spec, context.run, record, spool, kept, zygote, wake, context.version, poll)
     kill = known.get("kill")
-    supervisor.adopt(started["pid"], started["ticks"], started["at"], known.get("exit"), kill and kill["cause"])
+    supervisor.adopt(*started, known.get("exit"), kill and kill["cause"])
     supervisor.run()
 
 
@@ -183,61 +186,67 @@ def rehearse(context: Context, scratch: str, times: int) -> None:
     The interpreter rewrites its code and fills its caches the first times a line runs. Done once here the pages stay
     shared by all supervisors; done in each of them it costs about half a megabyte a session.
     """
-    wake = _wake_on_child()
     for folder in ("sessions", "open"):
         os.mkdir(f"{scratch}/{folder}")
     stage = Context(scratch, scratch, context.version, context.nofile)
+    listen = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listen.bind(f"{scratch}/keeper.sock")
+    listen.listen()
+    listen.setblocking(False)
     for turn in range(times):
-        ours, theirs = socket.socketpair()
-        zygote, child = escrow.pair()
-        spec = {
-            "id": f"r{turn}",
-            "argv": ["/bin/sh", "-c", "echo out; echo err >&2; read line"],
-            "command": "rehearsal",
-            "cwd": "/",
-            "env": {},
-            "stdin": "pipe",
-            "pty": turn % 4 == 3,
-        }
-        theirs.sendall(pack({"op": "start", "spec": spec}))
-        received = _read_request(ours)
-        assert received is not None
-        supervisor = start(stage, ours, received, child, wake)
-        theirs.sendall(pack({"op": "hello", "n": 1}) + pack({"op": "watch", "after": 0}))
-        theirs.sendall(pack({"op": "write", "n": 2, "data": "Cg==", "eof": True}))
-        if supervisor is not None:
-            supervisor.bind()
-            supervisor.run()
-        for sock in (ours, theirs, zygote, child):
-            sock.close()
+        _rehearse_once(stage, listen, turn)
+    listen.close()
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _rehearse_once(stage: Context, listen: socket.socket, turn: int) -> None:
+    wake = _settle_in()
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    caller.connect(f"{stage.run}/keeper.sock")
+    zygote, child = escrow.pair()
+    env = {f"NAME_{n}": "value " * (n % 9) for n in range(30)}
+    spec = {
+        "id": f"r{turn}",
+        "argv": ["/bin/sh", "-c", "echo out; echo err >&2; read line"],
+        "cwd": "/",
+        "env": env,
+        "stdin": "pipe",
+        "pty": turn % 4 == 3,
+    }
+    caller.sendall(pack({"op": "start", "spec": spec, "line": "{}" * 200}))
+    poll = select.epoll()
+    taken = _wait_for_request(poll, listen, child)
+    assert taken is not None
+    conn, request = taken
+    poll.unregister(listen.fileno())
+    supervisor = start(stage, conn, request, child, wake, poll)
+    caller.sendall(pack({"op": "hello", "n": 1}) + pack({"op": "watch", "after": 0}))
+    caller.sendall(pack({"op": "write", "n": 2, "data": "Cg==", "eof": True}))
+    if supervisor is not None:
+        supervisor.bind()
+        supervisor.run()
+    for sock in (caller, conn, zygote, child):
+        sock.close()
 
 
 def _settle_in() -> int:
     """Make a fresh fork a session leader and subreaper of its own, woken by the death of children."""
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     libc.become_subreaper()
-    return _wake_on_child()
+    _signal.signal(_signal.SIGCHLD, nothing)  # the C half: the other one goes by way of enumerations
+    return wake_pipe()
 
 
-def _wake_on_child() -> int:
+def wake_pipe() -> int:
+    """Return a descriptor that turns readable at a signal that has a handler."""
     r, w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, _nothing)
     signal.set_wakeup_fd(w, warn_on_full_buffer=False)
     return r
 
 
-def _nothing(*_: object) -> None:
+def nothing(*_: object) -> None:
     """A handler that only makes the wake-up descriptor speak."""
-
-
-def _public(spec: dict[str, Any], context: Context) -> dict[str, Any]:
-    """Return what goes on record: names of environment variables, never their values, and never what was fed in."""
-    public = {key: value for key, value in spec.items() if key not in ("env", "stdin_text")}
-    public["stdin_text"] = "" if spec.get("stdin_text") is not None else None
-    public["boot"] = context.boot
-    public["keeper"] = {"version": context.version, "protocol": PROTOCOL}
-    return public
 
 
 def _reason(error: OSError) -> str:

@@ -35,21 +35,17 @@ class Descriptors:
             fds.append(self.stdin)
         return fds
 
-    def layout(self) -> dict[str, Any]:
+    def layout(self) -> str:
         """Describe ``all()`` by position, so that a replacement supervisor can use the duplicates."""
         fds = self.all()
-        return {
-            "streams": [self.out[fd] for fd in self.out],
-            "stdin": fds.index(self.stdin) if self.stdin >= 0 else -1,
-            "pty": self.pty,
-        }
+        streams = "".join([str(self.out[fd]) for fd in self.out])
+        return f"{streams} {fds.index(self.stdin) if self.stdin >= 0 else -1} {int(self.pty)}"
 
     @classmethod
-    def from_layout(cls, layout: dict[str, Any], fds: list[int]) -> Descriptors:
+    def from_layout(cls, streams: str, stdin: int, pty: bool, fds: list[int]) -> Descriptors:
         """Rebuild from duplicates that arrived in the order of ``all()``."""
-        out = dict(zip(fds, layout["streams"], strict=False))
-        at = layout["stdin"]
-        return cls(out, fds[at] if at >= 0 else -1, layout["pty"])
+        out = {fd: int(stream) for fd, stream in zip(fds, streams, strict=False)}
+        return cls(out, fds[stdin] if stdin >= 0 else -1, pty)
 
 
 class Prepared:
@@ -97,24 +93,21 @@ class Prepared:
         return Descriptors(out, stdin, pty=False)
 
     def spawn(self, spec: dict[str, Any], nofile: tuple[int, int]) -> int:
-        """Start the command; return its pid. Raises OSError with the reason the kernel gave."""
-        env = {os.fsencode(k): os.fsencode(v) for k, v in spec["env"].items()}
-        argv = [os.fsencode(word) for word in spec["argv"]]
+        """Start the command with ordinary limits; return its pid. Raises OSError with the reason the kernel gave."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
         umask = spec.get("umask")
         old_umask = os.umask(umask) if umask is not None else None
         try:
             os.chdir(spec["cwd"])
-            program = find_program(argv[0], env.get(b"PATH"))
-            with _Limits(nofile):
-                return os.posix_spawn(
-                    program,
-                    argv,
-                    env,
-                    file_actions=self._actions,
-                    setsid=True,
-                    setsigmask=[],
-                    setsigdef=_CLEAN_SIGNALS,
-                )
+            return os.posix_spawn(
+                find_program(spec["argv"][0], spec["env"].get("PATH")),
+                spec["argv"],
+                spec["env"],
+                file_actions=self._actions,
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_CLEAN_SIGNALS,
+            )
         finally:
             os.chdir("/")  # never keep a file system busy that the command has left
             if old_umask is not None:
@@ -123,48 +116,27 @@ class Prepared:
                 os.close(fd)
 
 
-class _Limits:
-    """Gives the child the limits and the memory-kill preference of an ordinary process for the moment of its birth.
-
-    The kernel is asked to prefer commands over their keepers when memory runs out.
-    """
-
-    def __init__(self, nofile: tuple[int, int]) -> None:
-        self._nofile = nofile
-
-    def __enter__(self) -> None:
-        self._old = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if self._old != self._nofile:
-            resource.setrlimit(resource.RLIMIT_NOFILE, self._nofile)
-        self._score = _swap_oom_score(None)
-
-    def __exit__(self, *_: object) -> None:
-        if self._score is not None:
-            _swap_oom_score(self._score)
-
-
-def _swap_oom_score(restore: int | None) -> int | None:
+def prefer_for_oom(pid: int) -> None:
+    """Ask the kernel to end this command before its keeper when memory runs out. Best effort."""
     try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return None
+        return
     try:
-        old = int(os.read(fd, 16)) if restore is None else restore
-        os.pwrite(fd, str(min(old + 200, 1000) if restore is None else restore).encode(), 0)
+        os.pwrite(fd, b"%d" % min(int(os.read(fd, 16)) + 200, 1000), 0)
     except (OSError, ValueError):
-        return None
+        pass
     finally:
         os.close(fd)
-    return old
 
 
-def find_program(name: bytes, path: bytes | None) -> bytes:
+def find_program(name: str, path: str | None) -> str:
     """Resolve a program as the command's own PATH says (not ours). Raises FileNotFoundError or PermissionError."""
-    if b"/" in name:
+    if "/" in name:
         return name
     denied = False
-    for folder in (path or os.fsencode(os.defpath)).split(b":"):
-        candidate = os.path.join(folder or b".", name)
+    for folder in (path or os.defpath).split(":"):
+        candidate = f"{folder or '.'}/{name}"
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
             return candidate
         denied = denied or os.path.isfile(candidate)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outlast.process.keeper import escrow, ops, proc
-from outlast.process.keeper.channel import Channel
+from outlast.process.keeper.channel import Channel, accept
 from outlast.process.keeper.crash import point
 from outlast.process.keeper.ending import Ending
 from outlast.process.keeper.pump import Pump
@@ -42,6 +42,7 @@ class Supervisor:
         zygote: socket.socket,
         wake_fd: int,
         version: str,
+        poll: select.epoll,
     ) -> None:
         self.spec = spec
         self.version = version
@@ -52,7 +53,7 @@ class Supervisor:
         self._ctl_path = f"{run}/{spec['id']}.ctl"
         self._zygote: socket.socket | None = zygote
         self._wake_fd = wake_fd
-        self._poll = select.epoll()
+        self._poll = poll
         self._channels: dict[int, Channel] = {}
         self._listen: socket.socket | None = None
         self._bound = False
@@ -64,7 +65,6 @@ class Supervisor:
         self._started = time.monotonic()
         self.pump = Pump(self._poll, fds, spool, self._wrote, self._closed_input)
         self._poll.register(wake_fd, select.EPOLLIN)
-        self._poll.register(zygote.fileno(), select.EPOLLIN)
 
     def parent(self, pid: int) -> None:
         """Take charge of the command this process has just spawned."""
@@ -167,7 +167,7 @@ class Supervisor:
             channel.flush()
         self._record.sync()
         if self._zygote is not None:
-            escrow.tell(self._zygote, {"done": True})
+            escrow.tell(self._zygote, "done")
 
     # ---- the command's end
 
@@ -303,7 +303,7 @@ class Supervisor:
     def _closed_input(self) -> None:
         """The zygote's duplicate must go too, or the command would never see the end of its input."""
         if self._zygote is not None:
-            escrow.tell(self._zygote, {"input_closed": True})
+            escrow.tell(self._zygote, "input_closed")
 
     def _serve(self, channel: Channel, mask: int) -> None:
         if mask & select.EPOLLOUT and not self.settle(channel, channel.flush()):
@@ -343,7 +343,7 @@ class Supervisor:
     def _accept(self) -> None:
         assert self._listen is not None
         try:
-            conn, _ = self._listen.accept()
+            conn = accept(self._listen)
         except OSError:
             return
         self.add_channel(Channel(conn))
@@ -356,8 +356,9 @@ class Supervisor:
             self._poll.unregister(self._zygote.fileno())
             self._zygote.close()
             self._zygote = None
-        elif "reaped" in message and self.exit is None:
-            self._command_ended(*message["reaped"])
+        elif message[0] == "reaped" and self.exit is None:
+            status, user, system, rss = message[1:]
+            self._command_ended(int(status), float(user), float(system), int(rss))
             if self._ending is not None:
                 self._step_ending(time.monotonic())
 

@@ -19,53 +19,55 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from outlast.process.keeper import crash, escrow, libc, proc, session
-from outlast.process.keeper.wire import PROTOCOL, Message
+from outlast.process.keeper import crash, escrow, libc, proc, session, template
+from outlast.process.keeper.spawn import Descriptors
+from outlast.process.keeper.wire import PROTOCOL
 
 SPARES = 3
 REFILL_AFTER = 0.004
 """Seconds to let a start go first before a new spare is forked beside it, while others are still waiting."""
 BACKLOG = 4096
 STRAYS_MAX = 256
-REHEARSALS = 12
+REHEARSALS = 20
 
 
 class Child:
-    """A supervisor as its zygote sees it."""
+    """A supervisor as its zygote sees it. It is dead when its socket closes; ``done`` means it was ready to."""
 
-    __slots__ = ("done", "fds", "id", "layout", "pid", "replaced", "sock", "started")
+    __slots__ = ("done", "fds", "id", "pty", "sock", "started", "stdin", "streams")
 
-    def __init__(self, pid: int, sock: socket.socket) -> None:
-        self.pid = pid
+    def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.id: str | None = None
         self.fds: list[int] = []
-        self.layout: Message = {}
-        self.started: Message | None = None
+        self.streams = ""
+        self.stdin = -1
+        self.pty = False
+        self.started: tuple[int, int, float] | None = None
         self.done = False
-        self.replaced = False
 
 
 class Zygote:
-    """The one parent of supervisors of one home."""
+    """The keeper's centre for one home: orders spares, holds descriptors in escrow, replaces the killed."""
 
     def __init__(self, home: str, run: str, version: str, nofile: tuple[int, int]) -> None:
         self._context = session.Context(home, run, version, nofile)
         self._home, self._run, self._version = home, run, version
         self._poll = select.epoll()
         self._children: dict[int, Child] = {}
-        self._by_pid: dict[int, Child] = {}
         self._leaders: dict[int, Child] = {}
-        self._strays: dict[int, list[Any]] = {}
+        self._strays: dict[int, str] = {}
+        self._template: template.Template | None = None
         self._listen: socket.socket | None = None
         self._lock_fd = -1
-        self._wake_r, self._wake_w = -1, -1
+        self._inode = 0
+        self._wake_r = -1
         self._retiring = False
+        self._refill_at: float | None = None
 
     def open(self) -> bool:
         """Take the lock and the address. False when another zygote of this home serves starts."""
@@ -108,8 +110,8 @@ class Zygote:
         os.replace(temporary, f"{self._run}/keeper.json")
 
     def _catch_signals(self) -> None:
-        self._wake_r, self._wake_w = _wake_pipe()
-        signal.signal(signal.SIGCHLD, _nothing)
+        self._wake_r = session.wake_pipe()
+        signal.signal(signal.SIGCHLD, session.nothing)
         signal.signal(signal.SIGTERM, self._on_term)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
@@ -120,10 +122,11 @@ class Zygote:
 
     def warm_up(self) -> None:
         """Let the interpreter settle before anything is forked from it."""
-        wakeup, handler = signal.set_wakeup_fd(-1), signal.getsignal(signal.SIGCHLD)
-        session.rehearse(self._context, tempfile.mkdtemp(prefix="rehearsal-", dir=self._run), REHEARSALS)
+        wakeup = signal.set_wakeup_fd(-1)
+        scratch = f"{self._run}/rehearsal-{os.getpid()}"
+        os.mkdir(scratch, 0o700)
+        session.rehearse(self._context, scratch, REHEARSALS)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, handler)
         libc.set_name("outlast-keeper")
 
     def run(self, ready_fd: int) -> None:
@@ -131,26 +134,35 @@ class Zygote:
         self._refill()
         os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
-        while not (self._retiring and not self._by_pid):
-            spare_missing = not self._retiring and self._spares() < SPARES
-            for fd, _ in self._poll.poll(REFILL_AFTER if spare_missing else -1):
+        while not (self._retiring and not self._children):
+            for fd, _ in self._poll.poll(self._patience()):
                 if fd == self._wake_r:
                     os.read(fd, 4096)
                     self._reap()
                 elif fd in self._children:
                     self._hear(self._children[fd])
-                spare_missing = spare_missing and self._spares() == 0
+                elif self._template is not None and fd == self._template.sock.fileno():
+                    self._lose_template()
             if self._retiring:
                 self._retire()
-            elif spare_missing or self._spares() == 0:
+            elif self._refill_due():
                 self._refill()
 
-    def _spares(self) -> int:
-        return sum(1 for child in self._by_pid.values() if child.id is None)
+    def _patience(self) -> float:
+        """How long to sleep: for ever when all spares are there, else just long enough to let a start go first."""
+        if self._retiring or self._spares() >= SPARES:
+            self._refill_at = None
+            return -1
+        if self._refill_at is None:
+            self._refill_at = time.monotonic() + REFILL_AFTER
+        return max(0.0, self._refill_at - time.monotonic())
 
-    def _refill(self) -> None:
-        """Fork one spare at a time: between two forks a waiting start gets its turn on the processor."""
-        self._fork_spare()
+    def _refill_due(self) -> bool:
+        spares = self._spares()
+        return spares == 0 or (spares < SPARES and self._refill_at is not None and time.monotonic() >= self._refill_at)
+
+    def _spares(self) -> int:
+        return sum(1 for child in self._children.values() if child.id is None)
 
     def _retire(self) -> None:
         """Stop serving starts: give the address and the lock back, send the spares home."""
@@ -164,35 +176,46 @@ class Zygote:
         except OSError:
             pass
         os.close(self._lock_fd)
-        for child in [c for c in self._by_pid.values() if c.id is None]:
-            self._forget_socket(child)  # a spare that sees this end closed leaves; one just taken stays
+        self._lose_template()
+        for child in [c for c in self._children.values() if c.id is None]:
+            child.sock.shutdown(socket.SHUT_WR)  # a waiting spare leaves; one that was just taken says so and stays
 
     # ---- children
 
-    def _fork_spare(self) -> None:
+    def _refill(self) -> None:
+        """Order one spare at a time: between two forks a waiting start gets its turn on the processor."""
         assert self._listen is not None
+        if self._template is None:
+            listen = self._listen
+
+            def serve(end: socket.socket) -> None:
+                _leave(session.serve_spare, self._context, listen, end)
+
+            self._template = template.start([listen.fileno()], self._close_others, serve)
+            self._poll.register(self._template.sock.fileno(), select.EPOLLIN)
         ours, theirs = escrow.pair()
-        try:
-            pid = os.fork()
-        except OSError:  # no more processes for now: a later look tries again
-            ours.close()
-            theirs.close()
-            return
-        if pid == 0:
-            self._become_child([theirs.fileno(), self._listen.fileno()])
-            _leave(session.serve_spare, self._context, self._listen, theirs)
+        ordered = self._template.order(theirs)
         theirs.close()
-        self._add(Child(pid, ours))
+        if ordered:
+            self._add(Child(ours))
+            self._refill_at = None
+        else:
+            ours.close()
+            self._lose_template()
+
+    def _lose_template(self) -> None:
+        """The template was killed (the next spare starts another) or is not needed any more."""
+        if self._template is not None:
+            self._poll.unregister(self._template.sock.fileno())
+            self._template.sock.close()
+            self._template = None
 
     def _add(self, child: Child) -> None:
         self._children[child.sock.fileno()] = child
-        self._by_pid[child.pid] = child
         self._poll.register(child.sock.fileno(), select.EPOLLIN)
 
-    def _become_child(self, keep: list[int]) -> None:
+    def _close_others(self, keep: list[int]) -> None:
         """In a fresh fork: close everything that belongs to other sessions."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         low = 3
         for fd in sorted(keep):
             os.closerange(low, fd)
@@ -202,24 +225,31 @@ class Zygote:
     def _hear(self, child: Child) -> None:
         message, fds = escrow.hear_fds(child.sock)
         if message is None:
-            self._forget_socket(child)
-        elif "taken" in message:
-            child.id, child.layout, child.fds = message["taken"], message["layout"], fds
-        elif "pid" in message:
-            child.started = message
-        elif "input_closed" in message:
-            os.close(child.fds.pop(child.layout["stdin"]))
-            child.layout["stdin"] = -1
-        elif message.get("done"):
+            self._bury(child)
+        elif message[0] == "taken":
+            child.id, child.fds = message[1], fds
+            child.streams, child.stdin, child.pty = message[2], int(message[3]), message[4] == "1"
+        elif message[0] == "started":
+            child.started = (int(message[1]), int(message[2]), float(message[3]))
+        elif message[0] == "input_closed" and child.stdin >= 0:
+            os.close(child.fds.pop(child.stdin))
+            child.stdin = -1
+        elif message[0] == "done":
             child.done = True
             self._drop_fds(child)
 
-    def _forget_socket(self, child: Child) -> None:
+    def _bury(self, child: Child) -> None:
+        """A supervisor is gone. If it still had a session, put another in its place."""
         fd = child.sock.fileno()
-        if fd >= 0:
-            self._poll.unregister(fd)
-            self._children.pop(fd, None)
-            child.sock.close()
+        self._poll.unregister(fd)
+        del self._children[fd]
+        child.sock.close()
+        self._leaders = {pid: c for pid, c in self._leaders.items() if c is not child}
+        if child.id is not None and not child.done:
+            child.started = child.started or _orphan_of(child.id)
+            if child.started is not None:
+                self._replace(child)
+        self._drop_fds(child)
 
     def _drop_fds(self, child: Child) -> None:
         for fd in child.fds:
@@ -227,46 +257,22 @@ class Zygote:
         child.fds = []
 
     def _reap(self) -> None:
-        """Collect the dead: supervisors, and commands that lost theirs."""
-        dead: list[Child] = []
+        """Collect the dead: commands that lost their supervisor, and what such commands left behind."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                break
+                return
             if pid == 0:
-                break
-            child = self._by_pid.pop(pid, None)
-            if child is not None:
-                dead.append(child)
-            else:
-                self._note_end(pid, [status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024])
-        for child in dead:
-            while child.sock.fileno() >= 0:  # what it managed to say before it died
-                self._hear(child)
-            self._leaders = {pid: c for pid, c in self._leaders.items() if c is not child}
-            if child.id is not None and not child.done:
-                child.started = child.started or self._orphan_of(child.id)
-                if child.started is not None:
-                    self._replace(child)
-            self._drop_fds(child)
-
-    def _orphan_of(self, session_id: str) -> Message | None:
-        """A supervisor killed between spawn and note: its command is our child now and carries the session's mark."""
-        for pid in proc.marked(session_id, 0):
-            if os.getsid(pid) == pid and pid in proc.children(os.getpid()):
-                ticks = proc.start_ticks(pid) or 0
-                return {"pid": pid, "ticks": ticks, "boot": proc.boot_id(), "at": time.time()}
-        return None
-
-    def _note_end(self, pid: int, end: list[Any]) -> None:
-        replacement = self._leaders.pop(pid, None)
-        if replacement is not None:
-            escrow.tell(replacement.sock, {"reaped": end})
-            return
-        self._strays[pid] = end  # its supervisor may be the next one we collect
-        while len(self._strays) > STRAYS_MAX:
-            del self._strays[next(iter(self._strays))]
+                return
+            end = f"reaped {status} {usage.ru_utime} {usage.ru_stime} {usage.ru_maxrss * 1024}"
+            replacement = self._leaders.pop(pid, None)
+            if replacement is not None:
+                escrow.tell(replacement.sock, end)
+                continue
+            self._strays[pid] = end  # the death of its supervisor may be the next thing we hear of
+            while len(self._strays) > STRAYS_MAX:
+                del self._strays[next(iter(self._strays))]
 
     def _replace(self, child: Child) -> None:
         """Fork a supervisor that goes on where a killed one stopped."""
@@ -279,26 +285,32 @@ class Zygote:
             theirs.close()
             return
         if pid == 0:
-            self._become_child([theirs.fileno(), *child.fds])
-            _leave(
-                session.serve_replacement,
-                self._context,
-                child.id,
-                child.layout,
-                child.fds,
-                child.started,
-                theirs,
-            )
+            self._close_others([theirs.fileno(), *child.fds])
+            kept = Descriptors.from_layout(child.streams, child.stdin, child.pty, child.fds)
+            _leave(session.serve_replacement, self._context, child.id, kept, child.started, theirs)
         theirs.close()
-        replacement = Child(pid, ours)
-        replacement.id, replacement.layout, replacement.started = child.id, child.layout, child.started
+        replacement = Child(ours)
+        replacement.id, replacement.started = child.id, child.started
+        replacement.streams, replacement.stdin, replacement.pty = child.streams, child.stdin, child.pty
         replacement.fds, child.fds = child.fds, []
         self._add(replacement)
-        leader = child.started["pid"]
+        leader = child.started[0]
         if leader in self._strays:
-            escrow.tell(ours, {"reaped": self._strays.pop(leader)})
+            escrow.tell(ours, self._strays.pop(leader))
         else:
             self._leaders[leader] = replacement
+
+
+def _orphan_of(session_id: str) -> tuple[int, int, float] | None:
+    """A supervisor killed between spawn and note: its command is our child now and carries the session's mark."""
+    for pid in proc.marked(session_id, 0):
+        try:
+            leads = os.getsid(pid) == pid
+        except OSError:
+            continue
+        if leads:
+            return pid, proc.start_ticks(pid) or 0, time.time()
+    return None
 
 
 def _leave(serve: Callable[..., None], *args: object) -> NoReturn:
@@ -317,16 +329,6 @@ def _leave(serve: Callable[..., None], *args: object) -> NoReturn:
             pass
     finally:
         os._exit(code)
-
-
-def _wake_pipe() -> tuple[int, int]:
-    r, w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(w, warn_on_full_buffer=False)
-    return r, w
-
-
-def _nothing(*_: object) -> None:
-    """A handler that only makes the wake-up descriptor speak."""
 
 
 def main(arguments: list[str]) -> int:

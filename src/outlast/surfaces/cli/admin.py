@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.output import print_json, safe, say, table
@@ -10,23 +11,28 @@ from outlast.surfaces.cli.output import print_json, safe, say, table
 
 def config_show(call: Call) -> None:
     """Print every setting, its value and where the value comes from."""
-    rows = [(key, value, source, help_text) for key, value, source, help_text in call.config.describe()]
+    rows = [(key, _plain(value), source, about) for key, value, source, about in call.config.describe()]
     if call.json:
         names = ("key", "value", "source", "help")
-        print_json(
-            {
-                "file": call.config.paths.config_file,
-                "settings": [dict(zip(names, row, strict=True)) for row in rows],
-            }
-        )
+        settings = [dict(zip(names, row, strict=True)) for row in rows]
+        print_json({"file": call.config.paths.config_file, "settings": settings})
         return
     say(table(("KEY", "VALUE", "FROM", "MEANING"), [tuple(map(_shown, row)) for row in rows]))
 
 
+def _plain(value: object) -> object:
+    """A setting's value as JSON knows it: read-only tables and lists become ordinary ones."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _shown(value: object) -> str:
-    if value in ("", [], {}, None):
-        return "-"
-    return safe(value if isinstance(value, str) else str(value))
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    elif isinstance(value, dict):
+        value = ", ".join(f"{name}: {setting}" for name, setting in value.items())
+    return safe(value) or "-"
 
 
 def config_path(call: Call) -> None:

@@ -7,7 +7,7 @@ from outlast.surfaces.cli.context import Call, session_path
 from outlast.surfaces.cli.feed import Feed
 from outlast.surfaces.cli.follow import Follower, to_standard_streams
 from outlast.surfaces.cli.output import exit_code, how_it_ended, note, print_json, safe
-from outlast.surfaces.cli.signals import Left
+from outlast.surfaces.cli.signals import Left, Signals
 from outlast.surfaces.cli.terminal import (
     ENTER_ALTERNATE,
     STDIN,
@@ -20,6 +20,7 @@ from outlast.surfaces.cli.terminal import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Result = dict[str, Any]
@@ -40,15 +41,17 @@ def run(call: Call) -> int:
     info = call.client.get(session_path(call["session"]))
     session = str(info["sessionId"])
     if not info["pty"]:
-        return _finish(call, session, lambda: _beside(call, info, detach))
+        return _finish(call, session, lambda signals: _beside(call, info, detach, signals))
     if info["status"] != "running":
-        return _finish(call, session, lambda: Follower(call, session, _last(info)).run())
-    return _finish(call, session, lambda: in_terminal(call, session, detach))
+        return _finish(call, session, lambda signals: Follower(call, session, _last(info)).run(signals))
+    return _finish(call, session, lambda signals: in_terminal(call, session, detach, signals))
 
 
-def _finish(call: Call, session: str, follow: Any) -> int:  # noqa: ANN401
+def _finish(call: Call, session: str, follow: Callable[[Signals], Result]) -> int:
     try:
-        result = follow()
+        # From before the terminal is raw until after it is put back no signal may end us halfway.
+        with Signals() as signals:
+            result = follow(signals)
     except Left as left:
         note(f"{left}: session {session} goes on; back to it: outlast process attach {session}")
         return left.code
@@ -60,7 +63,7 @@ def _finish(call: Call, session: str, follow: Any) -> int:  # noqa: ANN401
     return exit_code(result)
 
 
-def in_terminal(call: Call, session: str, detach: int, start: int | None = None) -> Result:
+def in_terminal(call: Call, session: str, detach: int, signals: Signals, start: int | None = None) -> Result:
     """Show a terminal session in this terminal, from its present screen or from the byte ``start``.
 
     Raises Left when the caller leaves; the terminal is put back in any case.
@@ -72,13 +75,16 @@ def in_terminal(call: Call, session: str, detach: int, start: int | None = None)
         follower.control("resize", {"cols": cols, "rows": rows})
 
     with Raw(detach) as raw:
-        fit()
-        if start is None:
-            follower.offset = _draw_screen(call, session, raw)
-        follower.show = lambda _, data: raw.draw(data)
-        follower.on_resize = fit
-        follower.feed = Feed(call.new_client(), session, STDIN, raw.edit)
-        return follower.run()
+        try:
+            if start is None:
+                fit()
+                follower.offset = _draw_screen(call, session, raw)
+            follower.show = lambda _, data: raw.draw(data)
+            follower.on_resize = fit
+            follower.feed = Feed(call.new_client(), session, STDIN, raw.edit)
+            return follower.run(signals)
+        finally:
+            signals.hush()
 
 
 def _draw_screen(call: Call, session: str, raw: Raw) -> int:
@@ -97,14 +103,17 @@ def _draw_screen(call: Call, session: str, raw: Raw) -> int:
     return offset
 
 
-def _beside(call: Call, info: Result, detach: int) -> Result:
+def _beside(call: Call, info: Result, detach: int, signals: Signals) -> Result:
     """Follow a session that has no terminal: lines typed here are its input, Ctrl-C goes to the command."""
     follower = Follower(call, str(info["sessionId"]), _last(info), to_standard_streams)
     follower.quit_leaves = True
     if info["status"] == "running":
         follower.feed = Feed(call.new_client(), follower.session, STDIN)
     with QuitKey(detach):
-        return follower.run()
+        try:
+            return follower.run(signals)
+        finally:
+            signals.hush()
 
 
 def _last(info: Result) -> int:

@@ -84,9 +84,7 @@ def check_python() -> Finding:
     if sys.version_info < PYTHON_MIN:
         return Finding("python", FAIL, found, "install Python 3.11 or newer")
     if not sys.platform.startswith("linux"):
-        return Finding(
-            "python", WARN, f"{found}: only Linux can keep every descendant in sight", "use it on Linux"
-        )
+        return Finding("python", WARN, f"{found}: only Linux can keep every descendant in sight", "use it on Linux")
     return Finding("python", OK, found)
 
 
@@ -207,9 +205,7 @@ def check_files(status: dict[str, Any] | None) -> Finding:
     except (AttributeError, OSError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES_WARN:
-        return Finding(
-            "open files", WARN, f"at most {hard}: few sessions at once", f"ulimit -Hn {FILES_WARN}"
-        )
+        return Finding("open files", WARN, f"at most {hard}: few sessions at once", f"ulimit -Hn {FILES_WARN}")
     return Finding("open files", OK, "no limit" if hard == resource.RLIM_INFINITY else f"at most {hard}")
 
 
@@ -234,9 +230,7 @@ def check_sockets(config: Config, open_paths: set[str]) -> Finding:
     if not stale:
         return Finding("sockets", OK, "none stale")
     shown = _some([os.path.basename(path) for path in stale])
-    return Finding(
-        "sockets", WARN, f"stale: {shown}", "harmless; a gateway start clears them: outlast gateway start"
-    )
+    return Finding("sockets", WARN, f"stale: {shown}", "harmless; a gateway start clears them: outlast gateway start")
 
 
 def _is_socket(path: str) -> bool:
@@ -252,9 +246,7 @@ def check_strays(config: Config) -> Finding:
     if not strays:
         return Finding("strays", OK, "every session process has its record")
     pids = " ".join(str(pid) for pid in strays)
-    return Finding(
-        "strays", WARN, f"processes of sessions without a record: {pids}", f"look, then: kill {pids}"
-    )
+    return Finding("strays", WARN, f"processes of sessions without a record: {pids}", f"look, then: kill {pids}")
 
 
 def _recorded(config: Config, session: str) -> bool:

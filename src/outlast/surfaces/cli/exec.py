@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from outlast.surfaces.cli.signals import Signals
+
     Result = dict[str, Any]
 
 READY_SECONDS = 120.0
@@ -133,6 +135,7 @@ def _background(call: Call) -> int:
         print_json(result)
     elif result["status"] != "running":
         print_result(result)
+        _explain(call, result)
     elif at_once:
         _print_started(result)
     else:
@@ -154,9 +157,7 @@ def _print_started(result: Result) -> None:
 def _print_running(result: Result) -> None:
     print_result(result)
     spent = span(result.get("durationMs"))
-    ready = (
-        "still running" if result.get("ready") is None else "ready" if result["ready"] else "not ready yet"
-    )
+    ready = "still running" if result.get("ready") is None else "ready" if result["ready"] else "not ready yet"
     say(f"{ready} after {spent}: session {result['sessionId']}, pid {result.get('pid')}")
     say(_next_steps(result["sessionId"]))
 
@@ -174,35 +175,43 @@ def _next_steps(session: str) -> str:
 
 def _foreground(call: Call) -> int:
     """Start it and stay: output byte for byte as it comes, the exit code the command's own."""
-    from outlast.surfaces.cli import terminal
+    from outlast.surfaces.cli.signals import Left, Signals
 
-    in_terminal = bool(call["pty"]) and terminal.interactive() and not call.json
-    more = given(background=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
-    if in_terminal:
-        cols, rows = terminal.window()
-        detach = terminal.detach_octet(call["detach_key"])
-        more |= {"cols": call["cols"] or cols, "rows": call["rows"] or rows}
-    started = call.client.post("/v1/exec", _request(call, **more))
-    session = started["sessionId"]
-    if not call.json:
-        print_notes({**started, "truncated": None, "note": None})
-    from outlast.surfaces.cli.signals import Left
-
+    detach, more = _terminal(call) if call["pty"] and not call.json else (None, {})
+    more |= given(background=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
+    session = None
     try:
-        if in_terminal:
-            from outlast.surfaces.cli.attach import in_terminal as show
+        # A Ctrl-C that comes while the command is being started is for the command.
+        with Signals() as signals:
+            started = call.client.post("/v1/exec", _request(call, **more))
+            session = started["sessionId"]
+            if not call.json:
+                print_notes({**started, "truncated": None, "note": None})
+            if detach is None:
+                result = _follow(call, session, signals)
+            else:
+                from outlast.surfaces.cli.attach import in_terminal
 
-            result = show(call, session, detach, 0)
-        else:
-            result = _follow(call, session)
+                result = in_terminal(call, session, detach, signals, 0)
     except Left as left:
-        note(f"{left}: session {session} goes on; back to it: outlast process attach {session}")
+        goes_on = f": session {session} goes on; back to it: outlast process attach {session}" if session else ""
+        note(f"{left}{goes_on}")
         return left.code
     _report(call, session, result)
     return exit_code(result)
 
 
-def _follow(call: Call, session: str) -> Result:
+def _terminal(call: Call) -> tuple[int | None, dict[str, object]]:
+    """The detach key and the size for showing a terminal session in this terminal; no key when there is none."""
+    from outlast.surfaces.cli import terminal
+
+    if not terminal.interactive():
+        return None, {}
+    cols, rows = terminal.window()
+    return terminal.detach_octet(call["detach_key"]), {"cols": call["cols"] or cols, "rows": call["rows"] or rows}
+
+
+def _follow(call: Call, session: str, signals: Signals) -> Result:
     from outlast.surfaces.cli.feed import Feed
     from outlast.surfaces.cli.follow import Follower, to_standard_streams
 
@@ -210,7 +219,7 @@ def _follow(call: Call, session: str) -> Result:
     follower = Follower(call, session, 0, show)
     if call["stdin"]:
         follower.feed = Feed(call.new_client(), session, STDIN)
-    return follower.run()
+    return follower.run(signals)
 
 
 def _report(call: Call, session: str, result: Result) -> None:
@@ -222,3 +231,11 @@ def _report(call: Call, session: str, result: Result) -> None:
         note(how_it_ended(result))
     if result.get("note"):
         note(safe(result["note"]))
+    _explain(call, result)
+
+
+def _explain(call: Call, result: Result) -> None:
+    """Name the likely mistake behind a line of shell that was taken for the name of a program."""
+    words = call["command"]
+    if result.get("cause") == "spawn_error" and len(words) > 1 and " " in words[0] and words[1].startswith("-"):
+        note("the options of exec go before the command")

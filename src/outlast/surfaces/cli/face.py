@@ -79,9 +79,7 @@ class _Type(click.ParamType[Any]):
             named = f"{param.opts[-1]}: {error.message}" if param is not None else error.message
             raise BadInput(named, code=error.code, hint=error.hint) from error
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[Any]]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         return [CompletionItem(word) for word in self._kind.choices if word.startswith(incomplete)]
 
 
@@ -186,9 +184,7 @@ def _metavar(argument: Argument) -> str:
     return word if argument.required else f"[{word}]"
 
 
-def _complete_sessions(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem[Any]]:
+def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
     from outlast.client import Client
     from outlast.config import load
@@ -197,12 +193,5 @@ def _complete_sessions(
         found = Client(load(os.environ), autostart=False).get("/v1/sessions", limit=200)
     except OutlastError:
         return []
-    items = (
-        (row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}")
-        for row in found["sessions"]
-    )
-    return [
-        CompletionItem(id, help=" ".join(about.split())[:60])
-        for id, about in items
-        if id.startswith(incomplete)
-    ]
+    items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])
+    return [CompletionItem(id, help=" ".join(about.split())[:60]) for id, about in items if id.startswith(incomplete)]

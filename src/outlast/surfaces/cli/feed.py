@@ -26,9 +26,7 @@ class Feed:
     ``edit`` sees the bytes first; it may raise Left.
     """
 
-    def __init__(
-        self, client: Client, session: str, fd: int, edit: Callable[[bytes], bytes] | None = None
-    ) -> None:
+    def __init__(self, client: Client, session: str, fd: int, edit: Callable[[bytes], bytes] | None = None) -> None:
         self._client = client
         self._path = session_path(session, "write")
         self._fd = fd

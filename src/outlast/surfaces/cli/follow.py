@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 SILENCE_MS = 45_000  # three keep-alives of 15 s missed
+CONTROL_SECONDS = 10.0
 TRY_AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0, 3.0)  # seconds, while nothing comes in between
 KILL_AFTER, KILL_WITHIN_SECONDS = 3, 2.0
 READER_GONE, HUNG_UP = 141, 129
@@ -72,14 +73,19 @@ class Follower:
         self._killer = call.new_client()
         self._interrupts: list[float] = []
 
-    def run(self) -> Result:
-        """Follow to the end; raises Left when the caller leaves, GatewayTrouble when there is no going on."""
-        with Signals() as signals:
-            try:
-                return self._persist(signals)
-            finally:
-                for client in (self._streams, self._control, self._killer):
-                    client.close()
+    def run(self, signals: Signals | None = None) -> Result:
+        """Follow to the end; raises Left when the caller leaves, GatewayTrouble when there is no going on.
+
+        ``signals`` are those a caller has begun to collect already.
+        """
+        if signals is None:
+            with Signals() as own:
+                return self.run(own)
+        try:
+            return self._persist(signals)
+        finally:
+            for client in (self._streams, self._control, self._killer):
+                client.close()
 
     def _persist(self, signals: Signals) -> Result:
         """Open the stream again whenever it breaks off, as long as that leads anywhere."""
@@ -177,10 +183,10 @@ class Follower:
         path = session_path(self.session, action)
         try:
             try:
-                self._control.post(path, body)
+                self._control.post(path, body, seconds=CONTROL_SECONDS)
             except GatewayTrouble:
                 self._control.close()
-                self._control.post(path, body)
+                self._control.post(path, body, seconds=CONTROL_SECONDS)
         except OutlastError as error:
             if error.code != "session_ended":
                 note(f"{action}: {error.message}")

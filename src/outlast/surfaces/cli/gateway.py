@@ -34,10 +34,18 @@ def run(call: Call) -> int:
 
 def start(call: Call) -> None:
     """Start the gateway unless it runs, and say which it was."""
+    _must_be_here(call)
     started = ensure(call.config, _words(call))
     if not started and call["listen"] is not None:
         note("it runs already; to change the address: outlast gateway restart --listen HOST:PORT")
     _show_started(call, "started" if started else "already running")
+
+
+def _must_be_here(call: Call) -> None:
+    if call.gateway is not None:
+        raise BadInput(
+            f"the gateway at {call.gateway} cannot be started from here", code="usage", hint="unset OUTLAST_GATEWAY"
+        )
 
 
 def _words(call: Call) -> tuple[str, ...]:
@@ -74,9 +82,7 @@ def _print_stopped(answer: Result) -> None:
         say(f"ended {len(answer['killed'])} sessions")
     if answer["sessionsLeft"]:
         verb = "goes" if answer["sessionsLeft"] == 1 else "go"
-        say(
-            f"{answer['sessionsLeft']} running sessions: each {verb} on, and is there again when a gateway is"
-        )
+        say(f"{answer['sessionsLeft']} running sessions: each {verb} on, and is there again when a gateway is")
 
 
 def _stop(call: Call, client: Client, kill_sessions: bool = False) -> Result | None:
@@ -85,9 +91,7 @@ def _stop(call: Call, client: Client, kill_sessions: bool = False) -> Result | N
         pid = int(client.get("/v1/status")["gateway"]["pid"])
         exit_fd = _exit_of(pid) if client.local else -1
         try:
-            answer = client.post(
-                "/v1/gateway/stop", {"killSessions": True} if kill_sessions else {}, seconds=None
-            )
+            answer = client.post("/v1/gateway/stop", {"killSessions": True} if kill_sessions else {}, seconds=None)
             client.close()
             if client.local and not _gone(pid, exit_fd):
                 raise GatewayTrouble(
@@ -127,8 +131,7 @@ def _gone(pid: int, exit_fd: int) -> bool:
 
 def restart(call: Call) -> None:
     """Stop and start the gateway, holding off everybody else who would start one meanwhile."""
-    if call.gateway is not None:
-        raise BadInput("a gateway elsewhere cannot be restarted from here", code="usage")
+    _must_be_here(call)
     with Starting(call.config):
         _stop(call, _client(call))
         ensure_locked(call.config, _words(call))

@@ -28,8 +28,16 @@ STATUS_COLOURS = {
 }
 
 
+line_end = "\n"
+"""What ends a note: CR LF while the terminal is raw."""
+
+
 def prepare() -> None:
     """Make standard output and error take any text: what their encoding lacks is written as an escape."""
+    if sys.stdout is None:  # started with `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -44,7 +52,7 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print one line for the person at the terminal on standard error, after what is already on its way."""
     sys.stdout.flush()
-    sys.stderr.write(f"outlast: {text}\n")
+    sys.stderr.write(f"outlast: {text}{line_end}")
     sys.stderr.flush()
 
 

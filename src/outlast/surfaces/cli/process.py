@@ -93,11 +93,12 @@ def say_state(result: Result) -> None:
 def write(call: Call) -> None:
     """Write a text, or standard input, to the input of a session."""
     path = session_path(call["session"], "write")
-    if call["data"] in (None, "-"):
-        accepted = _pour(call, path) if call["data"] == "-" or not (call["eof"] and sys.stdin.isatty()) else 0
-        answer = {"sessionId": call["session"], "accepted": accepted}
+    if call["data"] == "-" or (call["data"] is None and not call["eof"]):
+        answer = {"sessionId": call["session"], "accepted": _pour(call, path)}
         if call["eof"]:
-            answer = {**call.client.post(path, {"eof": True}), "accepted": accepted}
+            answer = {**call.client.post(path, {"eof": True}), "accepted": answer["accepted"]}
+    elif call["data"] is None:
+        answer = call.client.post(path, {"eof": True})
     else:
         data = os.fsencode(call["data"]) if call["literal"] else unescape(call["data"])
         answer = call.client.post(path, {"dataBase64": _base64(data), **given(eof=call["eof"] or None)})
@@ -193,11 +194,13 @@ def screen(call: Call) -> None:
     call.answer(result, lambda shown: print_text("\n".join(shown["lines"]).rstrip()))
 
 
-def kill(call: Call) -> None:
-    """End a session's whole tree and print what was ended."""
+def kill(call: Call) -> int:
+    """End a session's whole tree and print what was ended; exit code 1 when something could not be."""
     body = given(signal=call["signal"], graceSeconds=call["grace"])
     # The answer comes when the tree is gone: no bound here that could be shorter than the grace.
-    call.answer(call.client.post(session_path(call["session"], "kill"), body, seconds=None), _print_kill)
+    result = call.client.post(session_path(call["session"], "kill"), body, seconds=None)
+    call.answer(result, _print_kill)
+    return 1 if result.get("survivors") else 0
 
 
 def _print_kill(result: Result) -> None:
@@ -210,9 +213,7 @@ def _print_kill(result: Result) -> None:
 
 def clear(call: Call) -> None:
     """Forget every ended session."""
-    call.answer(
-        call.client.post("/v1/sessions/clear"), lambda result: say(f"{len(result['removed'])} removed")
-    )
+    call.answer(call.client.post("/v1/sessions/clear"), lambda result: say(f"{len(result['removed'])} removed"))
 
 
 def remove(call: Call) -> None:

@@ -50,6 +50,11 @@ class Signals:
         os.close(self._reader)
         os.close(self._writer)
 
+    def hush(self) -> None:
+        """From now on nothing raises: what follows is putting things back, and must not be broken off."""
+        for each in self.LEAVING:
+            signal.signal(each, signal.SIG_IGN)
+
     def fileno(self) -> int:
         """Readable when there is something to take."""
         return self._reader
@@ -68,7 +73,6 @@ class Signals:
             pass
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
-        for each in self.LEAVING:
-            signal.signal(each, signal.SIG_IGN)  # once is enough, and cleaning up must not be broken off
+        self.hush()
         why = "the terminal was closed" if number == signal.SIGHUP else "asked to stop"
         raise Left(128 + number, why)

@@ -123,9 +123,7 @@ class Argument:
 
     __slots__ = ("complete", "kind", "many", "name", "required")
 
-    def __init__(
-        self, name: str, kind: Kind, *, required: bool = True, many: bool = False, complete: str = ""
-    ) -> None:
+    def __init__(self, name: str, kind: Kind, *, required: bool = True, many: bool = False, complete: str = "") -> None:
         self.name = name
         self.kind = kind
         self.required = required

@@ -8,6 +8,7 @@ import termios
 import tty
 
 from outlast.core.errors import BadInput
+from outlast.surfaces.cli import output
 from outlast.surfaces.cli.output import write_all
 from outlast.surfaces.cli.signals import Left
 
@@ -64,9 +65,11 @@ class Raw:
         sys.stdout.flush()
         self._before = termios.tcgetattr(STDIN)
         tty.setraw(STDIN, termios.TCSADRAIN)
+        output.line_end = "\r\n"
         return self
 
     def __exit__(self, *_: object) -> None:
+        output.line_end = "\n"
         try:
             write_all(STDOUT, (LEAVE_ALTERNATE if self._alternate else b"") + RESET + b"\r\n")
         except OSError:

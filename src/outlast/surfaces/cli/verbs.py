@@ -149,8 +149,8 @@ PROCESS = (
             Option("--literal/-l", None, "Take backslashes in TEXT as they are."),
             *ASKED,
         ),
-        details=r"TEXT understands \n \r \t \e \0 \\ and \xNN. Without TEXT, or with -, standard input "
-        "is sent as it is.",
+        details=r"TEXT understands \n \r \t \e \0 \\ and \xNN. With -, or with neither TEXT nor --eof, "
+        "standard input is sent as it is.",
     ),
     Verb(
         "process send-keys",
@@ -292,12 +292,8 @@ OTHERS = (
         "Show the gateway; exit code 3 when it is down.",
         options=COMMON,
     ),
-    Verb(
-        "status", CLI + "gateway:overview", "Show gateway, keeper and sessions at a glance.", options=COMMON
-    ),
-    Verb(
-        "doctor", CLI + "doctor:run", "Check this installation; every finding names its mend.", options=COMMON
-    ),
+    Verb("status", CLI + "gateway:overview", "Show gateway, keeper and sessions at a glance.", options=COMMON),
+    Verb("doctor", CLI + "doctor:run", "Check this installation; every finding names its mend.", options=COMMON),
     Verb(
         "config show",
         CLI + "admin:config_show",

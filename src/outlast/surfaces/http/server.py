@@ -24,6 +24,8 @@ HEAD_MAX = 128 * 1024
 """Bytes of a request's head; a caller that sends more without an end is cut off."""
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 1024
+LAST_WORDS = 1.0
+"""Seconds a request gets to end after its connection was cut."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -131,9 +133,12 @@ class HttpServer:
                     self._gone.clear()
                     await self._gone.wait()
         except TimeoutError:
-            log.warning("%d connections were cut off", len(self._state.connections))
-        for task in list(self._state.tasks):
-            task.cancel()
+            if self._state.connections:
+                log.warning("%d connections were cut off", len(self._state.connections))
         for connection in list(self._state.connections):
             connection.transport.abort()
+        if self._state.tasks:  # each of them now learns that its caller has gone
+            await asyncio.wait(self._state.tasks, timeout=LAST_WORDS)
+        for task in list(self._state.tasks):
+            task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)

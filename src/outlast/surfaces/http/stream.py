@@ -61,6 +61,7 @@ async def all_events(api: Api, caller: Caller, receive: Receive, send: Send) -> 
 async def _send_all(send: Send, parts: AsyncIterator[bytes]) -> None:
     async for part in parts:
         await wire.more(send, part)
+        await asyncio.sleep(0)  # to a caller who left everything is sent at once: let that be noticed
     await wire.finish(send)
 
 

@@ -17,6 +17,7 @@ from outlast.core.errors import BadInput, OutlastError
 
 T = TypeVar("T")
 
+DRAINED_MAX = 4 * BODY_MAX
 _STATUS_OF_CODE = {"too_large": 413, "bad_range": 416}
 _FIXED = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 Header = tuple[bytes, bytes]
@@ -32,12 +33,15 @@ def header_map(scope: Scope) -> dict[bytes, bytes]:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the whole request body.
+    """Return the whole request body. Raises BadInput (``too_large``) beyond `BODY_MAX` bytes, and CallerLeft.
 
-    Raises BadInput (``too_large``) beyond `BODY_MAX` bytes, and CallerLeft.
+    A body that is too large is read to its end, up to `DRAINED_MAX`, and thrown away: a caller that is still sending
+    when the connection closes never sees the answer.
     """
-    announced = header_map(scope).get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > BODY_MAX:
+    headers = header_map(scope)
+    announced = headers.get(b"content-length", b"0")
+    size = int(announced) if announced.isdigit() else 0
+    if size > DRAINED_MAX or (size > BODY_MAX and b"expect" in headers):
         raise _too_large()
     parts: list[bytes] = []
     size = 0
@@ -47,10 +51,14 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
             raise CallerLeft
         part = message.get("body", b"")
         size += len(part)
-        if size > BODY_MAX:
+        if size <= BODY_MAX:
+            parts.append(part)
+        else:
+            parts.clear()
+        last = not message.get("more_body", False)
+        if size > DRAINED_MAX or (last and size > BODY_MAX):
             raise _too_large()
-        parts.append(part)
-        if not message.get("more_body", False):
+        if last:
             return b"".join(parts)
 
 

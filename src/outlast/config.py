@@ -1,0 +1,278 @@
+"""Where outlast keeps its things, and the settings an operator can change.
+
+A setting comes from its environment variable, else from the config file, else from its default. An unknown
+name or an impossible value is an error at once: a policy that is misspelled must not be a policy that is
+off. The command line imports this module too: it stays light, and loads TOML only when there is a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from outlast.core.errors import BadInput, Refused
+from outlast.core.settings import SETTINGS, Setting
+
+if TYPE_CHECKING:
+    from outlast.core.policy import Mode
+
+SOCKET_PATH_MAX = 103
+"""The longest path of a Unix socket that every system takes, in bytes."""
+
+Source = Literal["default", "file", "env"]
+
+_TMP = "/tmp"
+
+
+class Paths(NamedTuple):
+    """Every path outlast uses: under ``home`` what lasts, under ``run`` the sockets."""
+
+    home: str
+    run: str
+    socket: str
+    lock: str
+    start_lock: str
+    log: str
+    token: str
+    config_file: str
+    sessions: str
+    open: str
+
+
+class Row(NamedTuple):
+    """One setting as ``outlast config show`` shows it."""
+
+    key: str
+    value: Any
+    source: Source
+    help: str
+
+
+class Config(NamedTuple):
+    """The settings in force; `SETTINGS` says what each one is for.
+
+    ``sources`` maps the key of each to where its value comes from.
+    """
+
+    paths: Paths
+    sources: Mapping[str, Source]
+    exec_mode: Mode
+    exec_allow: tuple[str, ...]
+    exec_requesters: Mapping[str, Mode]
+    exec_yield_ms: int
+    exec_fake_timers: Literal["warn", "refuse", "off"]
+    exec_grace_seconds: float
+    exec_output_cap_bytes: int
+    exec_shell: str
+    sessions_keep_hours: float
+    sessions_keep_bytes: int
+    sessions_live_max: int
+    gateway_listen: str
+    gateway_allow_hosts: tuple[str, ...]
+
+    def describe(self) -> list[Row]:
+        """Return every setting: its value as JSON knows it, where it comes from, what it is for."""
+        return [Row(s.key, _plain(getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
+
+
+_SECTIONS = frozenset(setting.key.partition(".")[0] for setting in SETTINGS)
+_PREFIXES = tuple(f"OUTLAST_{section.upper()}_" for section in _SECTIONS)
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Return the paths and settings for an environment.
+
+    Raises `BadInput` (``bad_config``) naming the file or variable, the key and what is allowed.
+    """
+    paths = find_paths(environ)
+    values: dict[str, Any] = {setting.attribute: setting.default for setting in SETTINGS}
+    sources: dict[str, Source] = {setting.key: "default" for setting in SETTINGS}
+    for setting, raw in _from_file(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG"))):
+        values[setting.attribute] = _read(setting.read, raw, setting, f"{paths.config_file}: {setting.key}")
+        sources[setting.key] = "file"
+    for setting, text in _from_environment(environ):
+        assert setting.from_text
+        raw = _read(setting.from_text, text, setting, str(setting.variable))
+        values[setting.attribute] = _read(setting.read, raw, setting, str(setting.variable))
+        sources[setting.key] = "env"
+    return Config(paths=paths, sources=MappingProxyType(sources), **values)
+
+
+def _read(reader: Callable[[Any], Any], raw: Any, setting: Setting, where: str) -> Any:  # noqa: ANN401
+    try:
+        return reader(raw)
+    except ValueError:
+        shown = repr(raw) if len(repr(raw)) <= 60 else f"{repr(raw)[:60]}…"
+        raise BadInput(f"{where} cannot be {shown}", code="bad_config", hint=f"allowed: {setting.allowed}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[Setting, str]]:
+    known = {setting.variable: setting for setting in SETTINGS if setting.variable}
+    for name in environ:
+        if name.startswith(_PREFIXES) and name not in known:
+            raise BadInput(f"{name} is not a setting", code="bad_config", hint=_closest(name, list(known)))
+    # Set but empty means unset; only where empty is a value of its own does it override the file.
+    return [
+        (setting, environ[name])
+        for name, setting in known.items()
+        if name in environ and (environ[name] or setting.default == "")
+    ]
+
+
+def _from_file(path: str, *, required: bool) -> list[tuple[Setting, Any]]:
+    try:
+        with open(path, "rb") as file:
+            octets = file.read()
+    except FileNotFoundError:
+        if not required:
+            return []
+        raise BadInput(f"{path} is not there", code="bad_config", hint="correct or unset OUTLAST_CONFIG") from None
+    except OSError as error:
+        raise BadInput(
+            f"cannot read {path}: {error.strerror}", code="bad_config", hint="it must be a file you can read"
+        ) from None
+    if not octets.strip():
+        return []
+    import tomllib
+
+    try:
+        tables = tomllib.loads(octets.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}", code="bad_config", hint="correct the line it names") from None
+    known = {setting.key: setting for setting in SETTINGS}
+    found = []
+    for section, table in tables.items():
+        if section not in _SECTIONS or not isinstance(table, dict):
+            raise BadInput(
+                f"{path}: {section} is not a setting", code="bad_config", hint=_closest(section, list(known))
+            )
+        for name, raw in table.items():
+            key = f"{section}.{name}"
+            if key not in known:
+                raise BadInput(f"{path}: {key} is not a setting", code="bad_config", hint=_closest(key, list(known)))
+            found.append((known[key], raw))
+    return found
+
+
+def _closest(word: str, known: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else "`outlast config show` lists every setting"
+
+
+def find_paths(environ: Mapping[str, str]) -> Paths:
+    """Return where everything is for an environment; nothing is created.
+
+    The home is resolved to its real path, so that two names for one home share one gateway.
+    """
+    user = environ.get("HOME") or os.path.expanduser("~")
+    own_home = environ.get("OUTLAST_HOME")
+    state = _xdg(environ, "XDG_STATE_HOME") or os.path.join(user, ".local", "state")
+    home = os.path.realpath(own_home or os.path.join(state, "outlast"))
+    if own_home:
+        config_file = os.path.join(home, "config.toml")
+    else:
+        settings = _xdg(environ, "XDG_CONFIG_HOME") or os.path.join(user, ".config")
+        config_file = os.path.join(settings, "outlast", "config.toml")
+    run = _run_directory(environ, home)
+    return Paths(
+        home=home,
+        run=run,
+        socket=os.path.join(run, "gateway.sock"),
+        lock=os.path.join(home, "gateway.lock"),
+        start_lock=os.path.join(home, "start.lock"),
+        log=os.path.join(home, "gateway.log"),
+        token=os.path.join(home, "token"),
+        config_file=os.path.abspath(environ.get("OUTLAST_CONFIG") or config_file),
+        sessions=os.path.join(home, "sessions"),
+        open=os.path.join(home, "open"),
+    )
+
+
+def _xdg(environ: Mapping[str, str], name: str) -> str | None:
+    """Return a base directory; one that is not absolute counts as unset, by the XDG rules."""
+    path = environ.get(name, "")
+    return path if path.startswith("/") else None
+
+
+def _run_directory(environ: Mapping[str, str], home: str) -> str:
+    name = _digest(os.fsencode(home))
+    runtime = _xdg(environ, "XDG_RUNTIME_DIR")
+    if runtime and _is_own(runtime):
+        run = os.path.join(runtime, f"outlast-{name}")
+        if len(os.fsencode(run)) + len("/gateway.sock") <= SOCKET_PATH_MAX:
+            return run
+    return os.path.join(_TMP, f"outlast-{os.getuid()}", name)
+
+
+def _is_own(path: str) -> bool:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o022
+
+
+def _digest(octets: bytes) -> str:
+    """Return the first ten hex digits of the SHA-256: ``hashlib`` would load OpenSSL, 4 ms at every start."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
+        except ImportError:
+            from hashlib import sha256
+    digest: str = sha256(octets).hexdigest()
+    return digest[:10]
+
+
+def ensure_dirs(paths: Paths) -> None:
+    """Create the home and run directories, each 0700, and check that they are ours alone.
+
+    Raises `Refused` (``bad_directory``) for a symbolic link, another owner, or permissions for anyone else:
+    who put it there could already be waiting inside, so nothing is repaired.
+    """
+    try:
+        os.makedirs(os.path.dirname(paths.home), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"cannot create {paths.home}: {error.strerror}", code="bad_directory", hint=_ELSEWHERE) from None
+    for path in (paths.home, paths.sessions, paths.open):
+        private_directory(path)
+    parent = os.path.dirname(paths.run)
+    if os.path.basename(parent) == f"outlast-{os.getuid()}":
+        private_directory(parent)
+    private_directory(paths.run)
+
+
+def private_directory(path: str) -> None:
+    """Create one directory 0700 unless it is there, and check it; raises `Refused` as `ensure_dirs` does."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Refused(f"cannot create {path}: {error.strerror}", code="bad_directory", hint=_ELSEWHERE) from None
+    info = os.lstat(path)
+    if not stat.S_ISDIR(info.st_mode):
+        raise Refused(f"{path} is not a real directory", code="bad_directory", hint=f"remove it, or {_ELSEWHERE}")
+    if info.st_uid != os.getuid():
+        raise Refused(f"{path} belongs to uid {info.st_uid}", code="bad_directory", hint=_ELSEWHERE)
+    if info.st_mode & 0o077:
+        raise Refused(
+            f"{path} is open to others (mode {stat.S_IMODE(info.st_mode):04o})",
+            code="bad_directory",
+            hint=f"look inside, then: chmod 700 {path}",
+        )
+
+
+_ELSEWHERE = "set OUTLAST_HOME (and XDG_RUNTIME_DIR for the sockets) to directories of your own"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,226 @@
+"""The settings there are: what each one is for, what it may be, and how it is read.
+
+A value is read strictly, from the config file as TOML gives it, from an environment variable as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outlast.core.durations import parse_size
+from outlast.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from outlast.core.policy import Mode
+
+_GIB = 1024**3
+
+
+class Setting(NamedTuple):
+    """What can be set: its default, the values allowed (in words), and what it is for.
+
+    ``read`` takes a value as TOML gives it, ``from_text`` makes one from an environment variable, and both raise
+    ValueError for what is not allowed.
+    """
+
+    key: str
+    default: Any
+    allowed: str
+    help: str
+    read: Callable[[Any], Any]
+    from_text: Callable[[str], Any] | None
+
+    @property
+    def attribute(self) -> str:
+        """The field of `Config` that holds it."""
+        return self.key.replace(".", "_")
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that sets it; None when only the file can."""
+        return f"OUTLAST_{self.attribute.upper()}" if self.from_text else None
+
+
+def _choice(*words: str) -> Callable[[Any], str]:
+    def read(raw: Any) -> str:  # noqa: ANN401
+        return str(_checked(raw, raw in words))
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def read(raw: Any) -> int:  # noqa: ANN401
+        return int(_checked(raw, type(raw) is int and least <= raw <= most))
+
+    return read
+
+
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    def read(raw: Any) -> float:  # noqa: ANN401
+        return float(_checked(raw, type(raw) in (int, float) and least <= raw <= most))
+
+    return read
+
+
+def _size(least: int, most: int) -> Callable[[Any], int]:
+    def read(raw: Any) -> int:  # noqa: ANN401
+        return _whole(least, most)(_to_bytes(raw) if isinstance(raw, str) else raw)
+
+    return read
+
+
+def _strings(accepts: Callable[[str], bool]) -> Callable[[Any], tuple[str, ...]]:
+    def read(raw: Any) -> tuple[str, ...]:  # noqa: ANN401
+        fine = isinstance(raw, list) and all(isinstance(item, str) and accepts(item) for item in raw)
+        return tuple(_checked(raw, fine))
+
+    return read
+
+
+def _string(accepts: Callable[[str], bool]) -> Callable[[Any], str]:
+    def read(raw: Any) -> str:  # noqa: ANN401
+        return str(_checked(raw, isinstance(raw, str) and (raw == "" or accepts(raw))))
+
+    return read
+
+
+def _modes(raw: Any) -> Mapping[str, str]:  # noqa: ANN401
+    fine = isinstance(raw, dict) and all(glob and mode in MODES for glob, mode in raw.items())
+    return MappingProxyType(dict(_checked(raw, fine)))
+
+
+def _checked(raw: Any, fine: bool) -> Any:  # noqa: ANN401
+    if not fine:
+        raise ValueError
+    return raw
+
+
+def _to_bytes(text: str) -> int:
+    try:
+        return parse_size(text)
+    except BadInput:
+        raise ValueError from None
+
+
+def _to_whole(text: str) -> int:
+    return int(_checked(text, text.isascii() and text.isdigit() and len(text) < 20))
+
+
+def _to_number(text: str) -> float:
+    return float(_checked(text, text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 20))
+
+
+def _to_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _to_hosts(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _is_absolute(text: str) -> bool:
+    return text.startswith("/") and "\0" not in text
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith("[") and text.endswith("]"):
+        return set(text[1:-1]) <= set("0123456789abcdefABCDEF:.") and ":" in text
+    return text.isascii() and text.replace("-", "").replace(".", "").replace("_", "").isalnum()
+
+
+def _is_address(text: str) -> bool:
+    host, colon, port = text.rpartition(":")
+    return bool(colon) and _is_host(host) and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536
+
+
+MODES: tuple[Mode, ...] = ("full", "allowlist", "ask", "deny")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "exec.mode", "full", "full, allowlist, ask or deny",
+        "Who may run what: everything, what exec.allow matches, what is approved, nothing.",
+        _choice(*MODES), str,
+    ),
+    Setting(
+        "exec.allow", (), "a list of patterns; in the variable, one a line",
+        'For mode allowlist: globs over the whole command line, such as "npm run *".',
+        _strings(bool), _to_lines,
+    ),
+    Setting(
+        "exec.requesters", MappingProxyType({}), "a table of requester patterns and modes",
+        "A mode of their own for some requesters; the longest matching pattern wins.",
+        _modes, None,
+    ),
+    Setting(
+        "exec.yield_ms", 10_000, "a whole number from 0 to 120000",
+        "How long exec waits for the end before it answers that the command is running, in milliseconds.",
+        _whole(0, 120_000), _to_whole,
+    ),
+    Setting(
+        "exec.fake_timers", "warn", "warn, refuse or off",
+        "What to do about commands that only keep time: advise, refuse, nothing.",
+        _choice("warn", "refuse", "off"), str,
+    ),
+    Setting(
+        "exec.grace_seconds", 5.0, "a number from 0 to 3600",
+        "How long a command has between SIGTERM and SIGKILL when it is ended, in seconds.",
+        _number(0, 3600), _to_number,
+    ),
+    Setting(
+        "exec.output_cap_bytes", _GIB // 4, "a size from 1 MiB to 1 TiB",
+        "How much output of a session is kept; beyond it, the beginning and the end.",
+        _size(1024**2, 1024 * _GIB), _to_bytes,
+    ),
+    Setting(
+        "exec.shell", "", "an absolute path, or empty",
+        "The shell that runs commands; empty: $SHELL when it is a POSIX shell, else bash, else sh.",
+        _string(_is_absolute), str,
+    ),
+    Setting(
+        "sessions.keep_hours", 24.0, "a number from 0 to 87600",
+        "How long the output of an ended session is kept, in hours; its record stays.",
+        _number(0, 87_600), _to_number,
+    ),
+    Setting(
+        "sessions.keep_bytes", 5 * _GIB, "a size from 0 to 1024 TiB",
+        "How much output of ended sessions is kept in all; the oldest goes first.",
+        _size(0, 1024**2 * _GIB), _to_bytes,
+    ),
+    Setting(
+        "sessions.live_max", 4000, "a whole number from 1 to 100000",
+        "How many sessions may run at once.",
+        _whole(1, 100_000), _to_whole,
+    ),
+    Setting(
+        "gateway.listen", "", "HOST:PORT, or empty",
+        "Also listen on TCP there, with a token; empty: only on the Unix socket.",
+        _string(_is_address), str,
+    ),
+    Setting(
+        "gateway.allow_hosts", (), "a list of host names; in the variable, with commas between",
+        "Host names by which TCP callers may address the gateway, beside its own.",
+        _strings(_is_host), _to_hosts,
+    ),
+)  # fmt: skip
+"""Every setting, in the order it is shown."""
+
+
+def default_config_text() -> str:
+    """Return a config file with every setting at its default, commented out, each with its help."""
+    lines = ["# Settings of outlast. Every line shows the default: take the # off to change it.\n"]
+    section = ""
+    for setting in SETTINGS:
+        table, name = setting.key.split(".")
+        if table != section:
+            section = table
+            lines += ["", f"[{section}]"]
+        lines += [f"# {setting.help}", f"# Allowed: {setting.allowed}.", f"# {name} = {_toml(setting.default)}", ""]
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, str):
+        return f'"{value}"'
+    return "[]" if value == () else "{}" if isinstance(value, Mapping) else str(value)
