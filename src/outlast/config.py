@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_MAX = 103
 """The longest path of a Unix socket that every system takes, in bytes."""
+SOCKET_NAME_MAX = 24
+"""Bytes set aside for the name of a socket in its directory, slash included."""
 
 Source = Literal["default", "file", "env"]
 
@@ -178,7 +180,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
     else:
         settings = _xdg(environ, "XDG_CONFIG_HOME") or os.path.join(user, ".config")
         config_file = os.path.join(settings, "outlast", "config.toml")
-    run = _run_directory(environ, home)
+    run = _run_directory(home)
     return Paths(
         home=home,
         run=run,
@@ -199,22 +201,15 @@ def _xdg(environ: Mapping[str, str], name: str) -> str | None:
     return path if path.startswith("/") else None
 
 
-def _run_directory(environ: Mapping[str, str], home: str) -> str:
-    name = _digest(os.fsencode(home))
-    runtime = _xdg(environ, "XDG_RUNTIME_DIR")
-    if runtime and _is_own(runtime):
-        run = os.path.join(runtime, f"outlast-{name}")
-        if len(os.fsencode(run)) + len("/gateway.sock") <= SOCKET_PATH_MAX:
-            return run
-    return os.path.join(_TMP, f"outlast-{os.getuid()}", name)
+def _run_directory(home: str) -> str:
+    """Where the sockets live: under the home, or in /tmp when that path is too long for a socket's name.
 
-
-def _is_own(path: str) -> bool:
-    try:
-        info = os.stat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o022
+    It follows from the home alone, so that every caller finds the same gateway whatever else its environment says.
+    """
+    run = os.path.join(home, "run")
+    if len(os.fsencode(run)) + SOCKET_NAME_MAX <= SOCKET_PATH_MAX:
+        return run
+    return os.path.join(_TMP, f"outlast-{os.getuid()}", _digest(os.fsencode(home)))
 
 
 def _digest(octets: bytes) -> str:
@@ -269,7 +264,7 @@ def private_directory(path: str) -> None:
         )
 
 
-_ELSEWHERE = "set OUTLAST_HOME (and XDG_RUNTIME_DIR for the sockets) to directories of your own"
+_ELSEWHERE = "set OUTLAST_HOME to a directory of your own"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

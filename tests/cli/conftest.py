@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from cli_fakes import FakeGateway
+from cli_live import Live
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ def home(short_dir):
         open=os.path.join(home, "open"),
     )
     return SimpleNamespace(paths=paths)
+
+
+@pytest.fixture
+def own(short_dir):
+    """A home for one test alone, with no gateway yet."""
+    live = Live(short_dir)
+    yield live
+    live.close()
 
 
 @pytest.fixture

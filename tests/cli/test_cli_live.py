@@ -29,15 +29,6 @@ def live(tmp_path_factory):
     live.close()
 
 
-@pytest.fixture
-def own(tmp_path):
-    """A home for one test alone, with no gateway yet."""
-    os.chmod(tmp_path, 0o700)
-    live = Live(str(tmp_path))
-    yield live
-    live.close()
-
-
 def read_until(stream, text):
     """Read a pipe until a text has appeared in it; return what was read."""
     seen = b""

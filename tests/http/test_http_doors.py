@@ -100,6 +100,8 @@ async def test_over_tcp_nobody_is_the_operator(tmp_path: Path) -> None:
         assert (refused.status, refused.code) == (403, "env_refused")
         refused = await web.ask("POST", "/v1/exec", {"command": "x", "env": {"LD_PRELOAD": "x"}}, GOOD, tcp=True)
         assert (refused.status, refused.code) == (403, "env_refused")
+        posing = await web.ask("GET", "/v1/sessions", headers={**GOOD, "Outlast-Requester": "local"}, tcp=True)
+        assert posing.status == 403
         assert web.world.stops == 0
 
 

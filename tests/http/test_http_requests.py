@@ -57,6 +57,7 @@ async def test_the_same_connection_serves_one_request_after_another(tmp_path: Pa
         ("PUT", "/v1/exec", 405, "bad_method"),
         ("GET", "/v1/exec", 405, "bad_method"),
         ("POST", "/v1/sessions", 405, "bad_method"),
+        ("DELETE", "/v1/status", 405, "bad_method"),
         ("GET", "/v1/sessions?limit=x", 400, "bad_input"),
         ("GET", "/v1/sessions?limit=1&limit=2", 400, "bad_input"),
         ("GET", "/v1/sessions?colour=red", 400, "bad_input"),

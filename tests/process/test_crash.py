@@ -12,13 +12,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from process_faults import abandon, alive, kill9, numbers, printed, supervisor_of, until, within
 
 from houses import House, ended, spec, text
 from outlast.core.errors import Conflict
 from outlast.core.session import Cause, Status
 from outlast.process.keeper import record as records
 from outlast.process.sessions import Sessions
-from process_faults import abandon, alive, kill9, numbers, printed, supervisor_of, until, within
 
 COUNT = "for i in $(seq 100); do echo $i; sleep 0.005; done; exit 7"
 KINDS = {
@@ -253,6 +253,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize("victims", ["gateway", "supervisor", "gateway+supervisor", "gateway+zygote"])
 def test_keys_resize_and_kill_reach_a_terminal_session_afterwards(house: House, victims: str) -> None:
     """Input, ^C, window size, signal, probe and kill work on a pty session that was adopted or taken over."""
+
     async def main() -> None:
         table = house.table()
         await table.open()
@@ -457,7 +458,9 @@ def test_an_end_nobody_heard_is_told_exactly_once(house: House) -> None:
     house.run(start, crash=True)
     path.touch()
     folder = f"{house.home}/sessions"
-    asyncio.run(until(lambda: "end" in records.read(f"{folder}/splain") and "exit" in records.read(f"{folder}/sleaves")))
+    asyncio.run(
+        until(lambda: "end" in records.read(f"{folder}/splain") and "exit" in records.read(f"{folder}/sleaves"))
+    )
     for turn in (1, 2, 3):
         listen(turn)
     assert sorted(told) == [("ended", "sleaves", 1), ("ended", "splain", 1)]

@@ -130,6 +130,8 @@ def test_a_given_up_sequence_ends_with_the_stream():
     decoder = PlainText()
     assert decoder.feed(b"x\x1b[" + b"1" * (HELD_MAX + 1)) == "x"
     assert decoder.held == 0
+    assert decoder.feed(b"123") == ""
+    assert decoder.held == 3
     assert decoder.feed(b"", final=True) == ""
     assert decoder.held == 0
 
@@ -145,9 +147,7 @@ def test_the_end_of_a_given_up_string_may_be_cut_in_two():
 def test_a_line_given_out_in_part_is_not_glued_to_what_overwrites_it():
     """Progress read piece by piece comes as lines."""
     decoder = PlainText()
-    fed = [
-        decoder.feed(part) for part in (b"10%\r", b"20%", b"\r30%\r", b"\n", b"done\r", b"\r\n", b"x\ry\n")
-    ]
+    fed = [decoder.feed(part) for part in (b"10%\r", b"20%", b"\r30%\r", b"\n", b"done\r", b"\r\n", b"x\ry\n")]
     assert fed == ["10%", "\n20%", "\n30%", "\n", "done", "\n", "y\n"]
 
 

@@ -16,10 +16,7 @@ from outlast.core.errors import BadInput
 
 
 class Act(NamedTuple):
-    """Who answers:
-
-    ``run(api, caller, request)``, or ``run(api, caller, session, request)`` for ``of_session`` acts.
-    """
+    """What can be asked. ``run(api, caller, request)`` answers; for ``of_session`` acts it takes the session third."""
 
     request: type[r.Request]
     run: Callable[..., Any]
@@ -51,15 +48,12 @@ ACTS: dict[str, Act] = {
 
 
 async def perform(api: Api, caller: Caller, act: Act, name: str | None, request: r.Request) -> object:
-    """Answer one request about the session ``name`` (None for acts about none).
-
-    Raises the errors of the act.
-    """
+    """Answer one request about the session ``name`` (None for acts about none). Raises the errors of the act."""
     caller = caller.acting_for(request.requester)
     if not act.of_session:
         answer = act.run(api, caller, request)
     elif name is None:
         raise BadInput("sessionId: is required")
     else:
-        answer = act.run(api, caller, api.find(caller, name), request)
+        answer = act.run(api, caller, await api.find(caller, name), request)
     return await answer if inspect.isawaitable(answer) else answer

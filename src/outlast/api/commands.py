@@ -146,7 +146,7 @@ async def remove(api: Api, caller: Caller, session: Session, request: PlainReque
 async def clear(api: Api, caller: Caller, request: PlainRequest) -> Removed:
     """Forget all of the caller's ended sessions; those that left processes running stay."""
     removed = []
-    for session in list(api.ended(caller)):
+    for session in [session async for session in api.ended(caller)]:
         try:
             await _remove(api, session)
         except Conflict:

@@ -1,13 +1,10 @@
-"""What every command and query works with:
-
-the sessions, the clock, who asks, and the gateway behind it all.
-"""
+"""What every command and query works with: the sessions, the clock, who asks, and the gateway behind it all."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -21,27 +18,26 @@ T = TypeVar("T")
 
 LOCAL = "local"
 REMOTE = "remote"
+LEFT_BEHIND_MAX = 1000
+PAGE = 64
+"""Ended sessions read from disk in one go."""
 
 
 class Caller(NamedTuple):
-    """Who asks.
-
-    An operator sees all sessions, everybody else only their own; ``remote`` callers came over TCP.
-    """
+    """Who asks. An operator sees all sessions, everybody else only their own; ``remote`` callers came over TCP."""
 
     requester: str = LOCAL
     operator: bool = True
     remote: bool = False
 
     def acting_for(self, requester: str | None) -> Caller:
-        """Return the caller narrowed to one requester, when one is named.
-
-        Raises BadInput for an unprintable name.
-        """
+        """Return the caller narrowed to one requester, when one is named. Raises BadInput or Refused for the name."""
         if requester is None:
             return self
         if not requester.isprintable() or not requester.strip() or len(requester) > 200:
             raise BadInput("requester: must be 1 to 200 printable characters")
+        if self.remote and requester == LOCAL:
+            raise Refused(f"requester: {LOCAL!r} is the operator's own name", hint="choose another")
         return Caller(requester, operator=False, remote=self.remote)
 
     def may_see(self, session: Session) -> bool:
@@ -108,10 +104,11 @@ class Api:
         self._stops: set[asyncio.Future[None]] = set()
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._left_behind: OrderedDict[str, int] = OrderedDict()
         self._listeners: set[Callable[[str, Session], None]] = set()
         sessions.on_event(self._tell)
 
-    def find(self, caller: Caller, name: str) -> Session:
+    async def find(self, caller: Caller, name: str) -> Session:
         """Return the caller's session by id or unique prefix.
 
         Raises NotFound, also for somebody else's session, and BadInput (``ambiguous``) naming the candidates.
@@ -125,51 +122,44 @@ class Api:
         except BadInput:
             if caller.operator:
                 raise
-            return self._find_among_own(caller, name)
+            return await self._find_among_own(caller, name)
         if not caller.may_see(session):
             raise no_such_session(name)
         return session
 
-    def _find_among_own(self, caller: Caller, name: str) -> Session:
+    async def _find_among_own(self, caller: Caller, name: str) -> Session:
         """Resolve a prefix that is ambiguous among all sessions without a word about those of others."""
-        own = [s for s in self.visible(caller) if s.id.startswith(name)]
+        everyone = [*self.running(caller), *[session async for session in self.ended(caller)]]
+        own = [session for session in everyone if session.id.startswith(name)]
         if len(own) == 1:
             return own[0]
         if not own:
             raise no_such_session(name)
-        raise BadInput(
-            f"{name}: {len(own)} sessions begin like this",
-            code="ambiguous",
-            hint=", ".join(s.id for s in own[:10]),
-        )
-
-    def visible(self, caller: Caller) -> Iterator[Session]:
-        """Every session the caller may see: running ones, then ended ones, each newest first."""
-        yield from self.running(caller)
-        yield from self.ended(caller)
+        candidates = ", ".join(session.id for session in own[:10])
+        raise BadInput(f"{name}: {len(own)} sessions begin like this", code="ambiguous", hint=candidates)
 
     def running(self, caller: Caller) -> list[Session]:
         """Sessions the caller may see whose command runs, newest first."""
         return [s for s in reversed(self.sessions.live()) if s.end is None and caller.may_see(s)]
 
-    def ended(self, caller: Caller, before: str | None = None) -> Iterator[Session]:
+    async def ended(self, caller: Caller, before: str | None = None) -> AsyncIterator[Session]:
         """Sessions the caller may see whose command has ended, newest first; those before the id ``before``.
 
-        Those that left processes behind are among them.
+        Those that left processes behind are among them. The others are read from disk a page at a time, and
+        everybody else gets a turn between two pages: there may be very many, few of them the caller's.
         """
-        leftover = [s for s in reversed(self.sessions.live()) if s.end is not None]
-        newest_first = heapq.merge(
-            (s for s in leftover if before is None or s.id < before),
-            self._ended_pages(before),
-            key=lambda s: s.id,
-            reverse=True,
-        )
-        yield from (s for s in newest_first if caller.may_see(s))
-
-    def _ended_pages(self, before: str | None) -> Iterator[Session]:
-        while page := self.sessions.ended(limit=200, before=before):
-            yield from page
+        leftover = [s for s in self.sessions.live() if s.end is not None and (before is None or s.id < before)]
+        while page := self.sessions.ended(limit=PAGE, before=before):
             before = page[-1].id
+            while leftover and leftover[-1].id > before:
+                page.append(leftover.pop())
+            for session in sorted(page, key=lambda s: s.id, reverse=True):
+                if caller.may_see(session):
+                    yield session
+            await asyncio.sleep(0)
+        for session in reversed(leftover):
+            if caller.may_see(session):
+                yield session
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns; it goes on to its end even when whoever asked for it leaves."""
@@ -178,10 +168,9 @@ class Api:
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
+    def _finished(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever still waits gets it; when nobody does there is nobody to tell
+        _forget(task)  # whoever still waits gets what it raised; when nobody does there is nobody to tell
 
     async def first(self, *waits: Coroutine[Any, Any, object], seconds: float | None = None) -> int | None:
         """Wait for the first of several waits; return its index.
@@ -206,9 +195,7 @@ class Api:
             return None
         finally:
             self._stops.discard(stop)
-            for task in everything:
-                task.cancel()
-            await asyncio.gather(*everything, return_exceptions=True)
+            drop(everything)
 
     @property
     def stopping(self) -> bool:
@@ -231,9 +218,32 @@ class Api:
         finally:
             self._listeners.discard(callback)
 
+    def left_behind(self, session: Session) -> int:
+        """How many processes a command left behind when it ended: those still there, or those that ended with it."""
+        ended_with_it = self._left_behind.get(session.id, 0) if session.info.leftovers == "kill" else 0
+        return session.leftovers or ended_with_it
+
     def _tell(self, event: str, session: Session) -> None:
+        if event == "ended" and session.leftovers:  # the only moment at which the number is known for certain
+            self._left_behind[session.id] = session.leftovers
+            if len(self._left_behind) > LEFT_BEHIND_MAX:
+                self._left_behind.popitem(last=False)
         for listener in tuple(self._listeners):
             listener(event, session)
+
+
+def drop(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel what is not done and forget what it came to. They end in the next turn of the loop."""
+    for task in tasks:
+        if not task.cancel() and not task.cancelled():
+            task.exception()
+        else:
+            task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def no_such_session(name: str) -> NotFound:

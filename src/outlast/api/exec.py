@@ -138,10 +138,7 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _base_environment(api: Api, caller: Caller, request: ExecRequest) -> Mapping[str, str]:
-    """Return the environment the command inherits:
-
-    the caller's own, when it brought one, else the gateway's.
-    """
+    """Return the environment the command inherits: the caller's own if it brought one, else the gateway's."""
     if request.caller_env is None:
         return api.environ
     if caller.remote:
@@ -233,10 +230,7 @@ def _stdin(request: ExecRequest) -> dict[str, Any]:
 
 
 def _key(command: str | None, argv: Sequence[str], cwd: str, requester: str, request: ExecRequest) -> str:
-    """Return the start-once key.
-
-    Other input or variables make it other work, so they count where they are given.
-    """
+    """Return the start-once key. Other input or variables make it other work, so they count where they are given."""
     key = guards.start_key(command, argv, cwd, requester)
     stdin = request.stdin.text if isinstance(request.stdin, StdinText) else request.stdin
     if not request.env and (stdin is None or stdin in ("none", "pipe")):
@@ -250,10 +244,7 @@ def _executable(path: str) -> bool:
 
 
 async def _with_port_checked(plan: Plan) -> Plan:
-    """A port that answers before the command runs says nothing about the command:
-
-    advise, and do not wait for it.
-    """
+    """Advise about a port that answers before the command runs, and do not wait for it: it would say nothing."""
     if plan.ready is None or plan.ready.port is None or not await port_open(plan.ready.port):
         return plan
     told = f"port {plan.ready.port} was already answering before this command started: another process holds it"

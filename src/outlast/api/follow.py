@@ -12,7 +12,8 @@ from outlast.core.errors import BadInput
 from outlast.core.session import Span
 from outlast.process.sessions import Session
 
-CHUNK = 256 * 1024
+CHUNK = 192 * 1024
+"""Bytes read and sent at a time: what the usual buffer of a Unix socket takes in one go."""
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a sign of life is sent."""
 

@@ -119,10 +119,7 @@ class Matcher:
         return self._pending is not None
 
     def feed(self, offset: int, data: bytes) -> Match | None:
-        """Search ``data``, which begins at raw ``offset``.
-
-        A jump ahead (left-out bytes) starts afresh there.
-        """
+        """Search ``data``, which begins at raw ``offset``. A jump ahead (left-out bytes) starts afresh there."""
         if offset != self._at:
             self._reset(offset)
         self._at = offset + len(data)
@@ -191,10 +188,7 @@ class Matcher:
         return self._offsets[i] + position - self._marks[i]
 
     def _trim(self) -> None:
-        """Forget all but the last `CARRY` bytes of the text, and one more:
-
-        it tells whether a line begins after it.
-        """
+        """Forget all but the last `CARRY` bytes of the text, and one more that tells whether a line begins there."""
         cut = len(self._clean) - CARRY - 1
         if cut <= 0:
             return

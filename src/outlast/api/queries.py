@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 from outlast.api import results
@@ -24,14 +24,13 @@ from outlast.process.output import PAGE_MAX, LinePage, Output
 from outlast.process.sessions import Session
 
 LIST_DEFAULT = 50
-OUTPUT_CHUNK = 256 * 1024
+LINES_AT_ONCE = 1024 * 1024
+"""Bytes of output in which lines are looked for without leaving the loop."""
+OUTPUT_CHUNK = 192 * 1024
 
 
 class OutputRange(NamedTuple):
-    """A range of raw output:
-
-    ``chunks`` yields its bytes without the ``omitted`` parts, a bounded piece at a time.
-    """
+    """A range of raw output; ``chunks`` yields its bytes without the ``omitted`` parts, a bounded piece at a time."""
 
     start: int
     end: int
@@ -40,10 +39,14 @@ class OutputRange(NamedTuple):
     chunks: Iterator[bytes]
 
 
-def list_sessions(api: Api, caller: Caller, request: ListRequest) -> SessionPage:
+async def list_sessions(api: Api, caller: Caller, request: ListRequest) -> SessionPage:
     """Return one page of the caller's sessions: live ones first, then the newest ended."""
     limit = request.limit or LIST_DEFAULT
-    found = list(islice(_listed(api, caller, request), limit + 1))
+    found: list[Session] = []
+    async for session in _listed(api, caller, request):
+        found.append(session)
+        if len(found) > limit:
+            break
     page = found[:limit]
     return SessionPage(
         sessions=[_line(api, session) for session in page],
@@ -51,7 +54,7 @@ def list_sessions(api: Api, caller: Caller, request: ListRequest) -> SessionPage
     )
 
 
-def _listed(api: Api, caller: Caller, request: ListRequest) -> Iterator[Session]:
+async def _listed(api: Api, caller: Caller, request: ListRequest) -> AsyncIterator[Session]:
     before = request.before
     running = api.running(caller)
     if before is not None and any(s.id == before for s in running):
@@ -60,9 +63,11 @@ def _listed(api: Api, caller: Caller, request: ListRequest) -> Iterator[Session]
     elif before is not None:
         running = []
     if request.status != "ended":
-        yield from running
+        for session in running:
+            yield session
     if request.status != "running":
-        yield from api.ended(caller, before)
+        async for session in api.ended(caller, before):
+            yield session
 
 
 def show_session(api: Api, caller: Caller, session: Session, request: PlainRequest) -> SessionResult:
@@ -74,7 +79,7 @@ def _line(api: Api, session: Session) -> SessionResult:
     return results.describe(api, session, idle_ms=results.idle_ms(api, session), produced_bytes=session.output.produced)
 
 
-def log(api: Api, caller: Caller, session: Session, request: LogRequest) -> LogResult:
+async def log(api: Api, caller: Caller, session: Session, request: LogRequest) -> LogResult:
     """Return output by lines (default: the last 200) or by a byte range.
 
     Raises BadInput (``bad_range``) for a range that makes no sense or lies behind the end of the output.
@@ -85,7 +90,9 @@ def log(api: Api, caller: Caller, session: Session, request: LogRequest) -> LogR
         return _log_bytes(session, request.bytes, raw=bool(request.raw))
     if request.tail is not None and (request.offset is not None or request.limit is not None):
         raise BadInput("tail: cannot be combined with offset or limit", code="bad_range")
-    return _log_lines(session, request)
+    if session.output.produced <= LINES_AT_ONCE:
+        return _log_lines(session, request)
+    return await asyncio.to_thread(_log_lines, session, request)  # counting lines may take a good part of a second
 
 
 def _log_lines(session: Session, request: LogRequest) -> LogResult:
@@ -154,10 +161,7 @@ def _log_bytes(session: Session, text: str, *, raw: bool) -> LogResult:
 
 
 def byte_range(text: str, produced: int) -> tuple[int, int]:
-    """Read ``START:END`` (either may be left out) within ``produced`` bytes.
-
-    Raises BadInput (``bad_range``).
-    """
+    """Read ``START:END`` (either may be left out) within ``produced`` bytes. Raises BadInput (``bad_range``)."""
     first, colon, last = text.partition(":")
     if not colon or not all(part.isascii() and (part.isdigit() or not part) for part in (first, last)):
         raise BadInput(f"bytes: {text!r} is not START:END", code="bad_range", hint="for example 0:65536")
@@ -165,10 +169,7 @@ def byte_range(text: str, produced: int) -> tuple[int, int]:
 
 
 def check_range(start: int, end: int | None, produced: int) -> tuple[int, int]:
-    """Return a byte range cut to what was produced.
-
-    Raises BadInput (``bad_range``) when it begins behind that.
-    """
+    """Return a byte range cut to what was produced. Raises BadInput (``bad_range``) when it begins behind that."""
     stop = produced if end is None else end
     if start > produced or start > stop:
         raise BadInput(

@@ -32,10 +32,7 @@ Text = Annotated[str, Meta(max_length=BODY_MAX)]
 
 
 class Request(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """What every request may carry: on whose behalf it is made.
-
-    It wins over the ``Outlast-Requester`` header.
-    """
+    """What every request may carry: on whose behalf it is made. It wins over the ``Outlast-Requester`` header."""
 
     requester: Requester | None = None
 

@@ -29,10 +29,7 @@ class Record(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Truncated(Record, frozen=True, kw_only=True):
-    """What a text leaves out, and how to read it.
-
-    Sizes in bytes of raw output; ``omitted`` ranges are half-open.
-    """
+    """What a text leaves out, and how to read it. Sizes in bytes of raw output; ``omitted`` ranges are half-open."""
 
     produced_bytes: int
     kept_bytes: int
@@ -234,7 +231,7 @@ def describe(api: Api, session: Session, **more: Fields) -> SessionResult:
         exit_code=end.code if end else None,
         exit_signal=signal_name(end.signal) if end and end.signal is not None else None,
         cause=str(end.cause) if end else None,
-        note=_note(session, end),
+        note=_note(session, end, api.left_behind(session)),
         started_at=iso(session.started_at),
         ended_at=iso(end.at) if end else None,
         duration_ms=_duration_ms(api, session, end),
@@ -246,7 +243,7 @@ def describe(api: Api, session: Session, **more: Fields) -> SessionResult:
         requester=info.requester,
         pty=info.pty,
         follow_up=None if end else _follow_up(session),
-        leftovers=session.leftovers,
+        leftovers=api.left_behind(session),
         usage=_usage(end),
         **{"advice": [], **more},
     )
@@ -319,12 +316,12 @@ def _usage(end: Exit | None) -> Usage | None:
     )
 
 
-def _note(session: Session, end: Exit | None) -> str | None:
+def _note(session: Session, end: Exit | None, left: int) -> str | None:
     if end is None:
         return session.unsupervised
     notes = [end.note] if end.note else []
-    if count := session.leftovers:
-        what = "1 process" if count == 1 else f"{count} processes"
+    if left:
+        what = "1 process" if left == 1 else f"{left} processes"
         if session.info.leftovers == "kill":
             notes.append(f"{what} left behind by the command ended with it (leftovers: kill)")
         else:

@@ -19,10 +19,7 @@ MODES_MAX = 8 * 1024 * 1024
 
 
 async def screen(api: Api, caller: Caller, session: Session, request: ScreenRequest) -> ScreenResult:
-    """Return the present screen of a terminal session; of an ended one its last.
-
-    Raises Conflict (``not_a_pty``).
-    """
+    """Return the present screen of a terminal session; of an ended one its last. Raises Conflict (``not_a_pty``)."""
     must_be_pty(session, "show")
     cols, rows = request.cols or session.cols, request.rows or session.rows
     _, raw = session.output.tail(DRAWN_MAX)

@@ -80,10 +80,7 @@ def subtract(whole: Span, parts: Iterable[Span]) -> list[Span]:
 
 
 def _fit(kept: Sequence[Span], room: int, head: bool) -> list[Span]:
-    """Cut spans to ``room`` bytes in all:
-
-    from the middle when the ``head`` is wanted too, else from the beginning.
-    """
+    """Cut spans to ``room`` bytes in all, in the middle when the ``head`` is wanted too, else at the beginning."""
     if sum(s.end - s.start for s in kept) <= room:
         return list(kept)
     first = _leading(kept, room // 4) if head else []

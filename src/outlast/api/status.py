@@ -65,7 +65,7 @@ class StatusResult(Record, frozen=True, kw_only=True):
     sessions: SessionCounts
 
 
-def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResult:
+async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResult:
     """Return how the gateway, its keeper and the caller's sessions stand."""
     facts = api.gateway.facts
     adopted = api.sessions.adopted
@@ -85,7 +85,7 @@ def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResult:
         keeper=_keeper(api),
         sessions=SessionCounts(
             live=len(api.running(caller)),
-            ended=_count_ended(api, caller),
+            ended=await _count_ended(api, caller),
             adopted=AdoptedStatus(live=adopted.live, ended=adopted.ended, lost=adopted.lost, ms=adopted.ms),
         ),
     )
@@ -101,9 +101,9 @@ def _keeper(api: Api) -> KeeperFacts:
     )
 
 
-def _count_ended(api: Api, caller: Caller) -> int:
+async def _count_ended(api: Api, caller: Caller) -> int:
     if not caller.operator:
-        return sum(1 for _ in api.ended(caller))
+        return len([None async for _ in api.ended(caller)])
     leftover = sum(1 for session in api.sessions.live() if session.end is not None)
     return api.sessions.count_ended() + leftover
 

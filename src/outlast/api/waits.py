@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from outlast.api import results
-from outlast.api.context import Api, Caller
+from outlast.api.context import Api, Caller, drop
 from outlast.api.matcher import compile_pattern
 from outlast.api.requests import DAY_MS, SHOWN_DEFAULT, PollRequest, WaitRequest
 from outlast.api.results import Matched, SessionResult, WaitResult
@@ -114,7 +114,7 @@ async def wait(api: Api, caller: Caller, request: WaitRequest) -> WaitResult:
     """
     names = dict.fromkeys(request.session_ids)
     wants = wants_of(request)
-    watches = [Watch(api, api.find(caller, name), wants) for name in names]
+    watches = [Watch(api, await api.find(caller, name), wants) for name in names]
     every = request.mode == "all" or len(watches) == 1
     timed_out = False
     if not await _look_once(watches, every):
@@ -131,10 +131,7 @@ async def wait(api: Api, caller: Caller, request: WaitRequest) -> WaitResult:
 
 
 def wants_of(request: WaitRequest) -> Wants:
-    """Return what a request waits for.
-
-    Raises BadInput when the condition named is not given, or a pattern is bad.
-    """
+    """Return what a request waits for. Raises BadInput when the condition named is not given, or a pattern is bad."""
     given = {"pattern": request.pattern, "port": request.port, "quiet": request.quiet_seconds}
     kind: str = request.for_ or next((name for name, value in given.items() if value is not None), "exit")
     field = {"quiet": "quietSeconds"}.get(kind, kind)
@@ -157,10 +154,7 @@ def wants_of(request: WaitRequest) -> Wants:
 
 
 async def _look_once(watches: list[Watch], every: bool) -> bool:
-    """Look at what is there before any clock runs, so that a wait of 0 ms is a question.
-
-    True when it is answered.
-    """
+    """Look at what is there before any clock runs, so that a wait of 0 ms is a question. True when it is answered."""
     over = [await watch.look() for watch in watches]
     return all(over) or (not every and any(watch.met for watch in watches))
 
@@ -174,9 +168,7 @@ async def _run(watches: list[Watch], every: bool) -> None:
             if not every and any(watch.met for watch in watches):
                 return
     finally:
-        for left in tasks:
-            left.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        drop(tasks)
 
 
 def _waited(api: Api, watch: Watch, request: WaitRequest, room: int) -> SessionResult:

@@ -96,7 +96,7 @@ def _start(config: Config, extra: tuple[str, ...], deadline: float) -> None:
     """Spawn a gateway and wait for its word; raises Conflict when another one holds the lock."""
     reader, writer = os.pipe()
     try:
-        pid = _spawn(config, extra, writer)
+        pid = _spawn_outside(config, extra, writer) or _spawn(config, extra, writer)
     except OSError as error:
         os.close(reader)
         raise GatewayTrouble(f"cannot start the gateway: {error}", hint="outlast doctor") from error
@@ -114,8 +114,7 @@ def _start(config: Config, extra: tuple[str, ...], deadline: float) -> None:
             code="start_failed",
             hint=_log_tail(config),
         )
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = _exit_code(pid)
     if code == Conflict.exit_code:
         raise Conflict("another gateway holds the lock but does not answer", hint=f"see {config.paths.lock}")
     raise GatewayTrouble(f"the gateway did not start (exit code {code})", code="start_failed", hint=_log_tail(config))
@@ -158,6 +157,46 @@ def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
         return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigdef=defaults, setsigmask=[])
     finally:
         os.close(log)
+
+
+def _spawn_outside(config: Config, extra: tuple[str, ...], ready_fd: int) -> int | None:
+    """From within a session, have the keeper start the gateway; None when this is not such a case.
+
+    As our own child the gateway would belong to the session's tree, and whoever ends the session would end it too.
+    """
+    session_id = os.environ.get("OUTLAST_SESSION_ID", "")
+    if not session_id.isalnum() or not os.path.isdir(os.path.join(config.paths.sessions, session_id)):
+        return None
+    import socket
+
+    from outlast.process.keeper.wire import pack, receive
+
+    env = {name: value for name, value in os.environ.items() if name not in _SESSION_NAMES}
+    argv = [sys.executable, "-P", "-m", "outlast", "gateway", "run", "--ready-fd", "3", *extra]
+    ready = f"/proc/{os.getpid()}/fd/{ready_fd}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(os.path.join(config.paths.run, "keeper.sock"))
+            sock.sendall(pack({"op": "launch", "argv": argv, "env": env, "ready": ready, "log": config.paths.log}))
+            answer = receive(sock)
+        except OSError:
+            answer = None
+    if answer is None or "pid" not in answer:
+        raise GatewayTrouble(
+            "no gateway runs, and one started from within a session would end with it",
+            code="inside_session",
+            hint="run outside of any session: outlast gateway start",
+        )
+    return int(answer["pid"])
+
+
+def _exit_code(pid: int) -> int | None:
+    """The exit code of a gateway that gave up; None when it was not our child."""
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status)
 
 
 def _inherited() -> Iterator[int]:

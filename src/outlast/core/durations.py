@@ -128,7 +128,7 @@ def format_size(size: int) -> str:
     for name in ("KiB", "MiB", "GiB", "TiB"):
         unit *= 1024
         tenths = (size * 10 + unit // 2) // unit
-        if tenths < 10240:
+        if tenths < 10240 or name == "TiB":
             break
     return f"{tenths // 10} {name}" if tenths % 10 == 0 else f"{tenths // 10}.{tenths % 10} {name}"
 

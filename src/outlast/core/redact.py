@@ -100,7 +100,7 @@ class _Finder:
         for shape in _SHAPES:
             for found in shape.finditer(self.text):
                 start, end = found.span(found.lastindex or 0)
-                if found.lastindex and not _REFERENCE.match(self.text, start):
+                if not _REFERENCE.match(self.text, start):
                     yield start, end
         yield from self._named()
         yield from self._options()
@@ -130,11 +130,11 @@ class _Finder:
         limit = self._limit(start)
         before = text[name_at - 1 : name_at]
         if before == "{":  # ${NAME:-default}
-            limit = min(self._next("}", start), limit)
-        elif before in ("'", '"') and not separator[0].startswith(("\\", "'", '"')):
+            return start, min(self._next("}", start), limit)
+        if before in ("'", '"') and not separator[0].startswith(("\\", "'", '"')):
             limit = min(self._next(before, start), limit)
             whole = not text.endswith("c", max(0, name_at - 3), name_at - 2)
-            if (":" in separator[0] or whole) and separator[0].strip():
+            if whole and separator[0].strip():
                 start = self._past_scheme(start, limit)
                 return None if _REFERENCE.match(text, start) else (start, self._glued(limit))
         start = self._past_scheme(start, limit)
@@ -180,12 +180,13 @@ class _Finder:
                 yield from self._secret_part(*word.span(), how)
             elif rule := _rule(text):
                 letters, how = rule
-                logged_in = False
             elif text == "login":
                 logged_in = True
+            elif how == "login" and not logged_in:
+                pass
             elif text in letters:
-                wanted = how != "attached" and (how != "login" or logged_in)
-            elif text[:2] in letters and how != "login":
+                wanted = how != "attached"
+            elif text[:2] in letters:
                 yield from self._secret_part(word.start() + 2, word.end(), how)
             elif how == "pair" and text.partition("=")[0] in letters:
                 yield from self._secret_part(word.start() + text.find("=") + 1, word.end(), how)

@@ -23,7 +23,7 @@ from outlast._version import __version__
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
-from outlast.core.errors import OutlastError
+from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.gateway import places
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
@@ -74,16 +74,21 @@ def run(
     umask = os.umask(0o077)
     lock = places.Lock(config.paths.lock)
     try:
+        listen = listen or config.gateway_listen
+        address = places.parse_listen(listen, allow_remote=allow_remote) if listen else None
         ensure_dirs(config.paths)
         lock.take()
         open_log(config.paths.log, foreground=foreground)
-        gateway = GatewayProcess(config, lock, listen=listen or config.gateway_listen or None, umask=umask)
-        asyncio.run(gateway.serve(face, ready_fd=ready_fd, allow_remote=allow_remote))
+        gateway = GatewayProcess(config, lock, address=address, umask=umask)
+        asyncio.run(gateway.serve(face, ready_fd=ready_fd))
     except OutlastError as error:
         print(f"outlast: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return error.exit_code
+    except OSError:
+        log.exception("the gateway cannot go on")
+        return GatewayTrouble.exit_code
     finally:
         lock.release()
     return 0
@@ -92,10 +97,11 @@ def run(
 class GatewayProcess:
     """One gateway, from its lock to its end."""
 
-    def __init__(self, config: Config, lock: places.Lock, *, listen: str | None, umask: int) -> None:
+    def __init__(self, config: Config, lock: places.Lock, *, address: tuple[str, int] | None, umask: int) -> None:
         self._config = config
         self._lock = lock
-        self._listen = listen
+        self._address = address
+        self._listen: str | None = None
         self._umask = umask
         self._clock: Clock = SystemClock()
         self._started_at = time.time()
@@ -119,7 +125,7 @@ class GatewayProcess:
         """Begin a graceful stop."""
         self._stop.set()
 
-    async def serve(self, make_face: MakeFace, *, ready_fd: int | None, allow_remote: bool) -> None:
+    async def serve(self, make_face: MakeFace, *, ready_fd: int | None) -> None:
         """Open everything, serve until asked to stop, and close it again in the opposite order."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -130,21 +136,19 @@ class GatewayProcess:
         sessions = Sessions(paths.home, paths.run, self._clock, launcher)
         await sessions.open()
         try:
-            await self._serve_sessions(sessions, make_face, ready_fd=ready_fd, allow_remote=allow_remote)
+            await self._serve_sessions(sessions, make_face, ready_fd)
         finally:
             left = sum(1 for session in sessions.live() if session.end is None)
             await sessions.close()
             log.info("stopped; %s", _left_behind(left))
 
-    async def _serve_sessions(
-        self, sessions: Sessions, make_face: MakeFace, *, ready_fd: int | None, allow_remote: bool
-    ) -> None:
+    async def _serve_sessions(self, sessions: Sessions, make_face: MakeFace, ready_fd: int | None) -> None:
         config = self._config
         api = Api(
             sessions=sessions,
             config=config,
             clock=self._clock,
-            environ=dict(os.environ),
+            environ=dict(os.environ),  # no setting: what commands inherit
             gateway=self,
             umask=self._umask,
         )
@@ -156,7 +160,7 @@ class GatewayProcess:
         )
         pruning = Service("prune", prune, every=PRUNE_EVERY, clock=self._clock)
         try:
-            await self._open(face, allow_remote=allow_remote)
+            await self._open(face)
             pruning.start()
             self._announce(sessions, ready_fd)
             gc.collect()
@@ -169,9 +173,9 @@ class GatewayProcess:
             places.remove_socket(self._config.paths.socket)
             await pruning.stop()
 
-    async def _open(self, face: Face, *, allow_remote: bool) -> None:
-        if self._listen is not None:
-            host, port = places.parse_listen(self._listen, allow_remote=allow_remote)
+    async def _open(self, face: Face) -> None:
+        if self._address is not None:
+            host, port = self._address
             sock = places.bind_tcp(host, port)
             bound = sock.getsockname()[1]
             self._listen = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"

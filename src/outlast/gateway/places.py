@@ -19,10 +19,7 @@ from outlast.core.errors import BadInput, Conflict, GatewayTrouble, Refused
 
 
 class Lock:
-    """The lock of one home, held for as long as its gateway lives.
-
-    The kernel frees it however the gateway ends.
-    """
+    """The lock of one home, held for as long as its gateway lives. The kernel frees it however the gateway ends."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -53,10 +50,7 @@ class Lock:
             pass
 
     def release(self) -> None:
-        """Empty the lock and let go of it. The file stays:
-
-        removing it would let two gateways lock two files.
-        """
+        """Empty the lock and let go of it. The file stays, else two gateways could lock two files."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
@@ -74,7 +68,7 @@ def _holder(fd: int) -> int | None:
 def bind_local(path: str) -> socket.socket:
     """Bind the Unix socket, 0600; what a dead gateway left there is removed. The caller holds the lock."""
     if len(os.fsencode(path)) > SOCKET_PATH_MAX:
-        raise BadInput(f"the socket path is too long: {path}", hint="set XDG_RUNTIME_DIR to a shorter one")
+        raise BadInput(f"the socket path is too long: {path}", hint="set OUTLAST_HOME to a shorter one")
     remove_socket(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -97,10 +91,7 @@ def remove_socket(path: str) -> None:
 
 
 def parse_listen(text: str, *, allow_remote: bool) -> tuple[str, int]:
-    """Read ``HOST:PORT`` (``[::1]:PORT`` for IPv6).
-
-    Raises BadInput, and Refused for an address others can reach.
-    """
+    """Read ``HOST:PORT`` (``[::1]:PORT`` for IPv6). Raises BadInput, and Refused for an address others can reach."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:

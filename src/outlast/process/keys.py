@@ -60,9 +60,7 @@ _NAMES = {name.lower(): name for name in (*_PLAIN, *_CURSOR, *_TILDE, *_SS3, *_S
 _NAME_MAX = 24  # longer strings are text without a look: C-M-S- and the longest name fit well inside
 
 # What Ctrl makes of a character that is no letter. The digits are the VT220's.
-_CONTROL = {"@": 0, " ": 0, "?": 0x7F, "/": 0x1F, "-": 0x1F} | dict(
-    zip("[\\]^_", range(0x1B, 0x20), strict=True)
-)
+_CONTROL = {"@": 0, " ": 0, "?": 0x7F, "/": 0x1F, "-": 0x1F} | dict(zip("[\\]^_", range(0x1B, 0x20), strict=True))
 _CONTROL |= dict(zip("2345678", (0, 0x1B, 0x1C, 0x1D, 0x1E, 0x1F, 0x7F), strict=True))
 
 _MODIFIERS = re.compile(r"(?:[CMS]-|\^)(?=.)", re.IGNORECASE | re.DOTALL)

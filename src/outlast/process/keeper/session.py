@@ -53,6 +53,10 @@ def serve_spare(context: Context, listen: socket.socket, zygote: socket.socket) 
     conn, request = taken
     poll.unregister(listen.fileno())
     listen.close()
+    if request["op"] == "launch":
+        escrow.tell(zygote, "done")
+        _launch(conn, request)
+        return
     try:
         supervisor = start(context, conn, request, zygote, wake, poll)
     except OSError as error:
@@ -87,10 +91,32 @@ def _read_request(conn: socket.socket) -> dict[str, Any] | None:
         return None
     if message is None:
         return None
-    if message.get("op") != "start" or "spec" not in message or "line" not in message:
+    wanted = {"start": ("spec", "line"), "launch": ("argv", "env", "ready", "log")}.get(message.get("op", ""))
+    if wanted is None or not all(field in message for field in wanted):
         _reply(conn, {"error": "unknown_op"})
         return None
     return message
+
+
+def _launch(conn: socket.socket, request: Message) -> None:
+    """Start a gateway on behalf of a caller that is itself part of a session.
+
+    As a child of the caller it would be part of that session's tree and die with it. This process leaves at once, so
+    that the gateway becomes the zygote's child. ``ready`` and ``log`` are files to open as descriptors 3 and 1, 2.
+    """
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_OPEN, 3, request["ready"], os.O_WRONLY, 0),
+    ]
+    argv = request["argv"]
+    try:
+        pid = os.posix_spawn(argv[0], argv, request["env"], file_actions=actions, setsid=True, setsigmask=[])
+    except OSError as error:
+        _reply(conn, {"error": "cannot_start", "errno": error.errno, "message": _reason(error)})
+        return
+    _reply(conn, {"pid": pid})
 
 
 def start(

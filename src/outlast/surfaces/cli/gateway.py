@@ -141,7 +141,9 @@ def restart(call: Call) -> None:
 def status(call: Call) -> int:
     """Show the gateway; 3 when it is down."""
     result = _status(call)
-    call.answer(result, lambda found: _print_gateway(call, found))
+    facts = result["gateway"] or {}
+    flat = {"running": result["running"], **facts, "uptime": facts.get("uptimeSeconds"), "gateway": result["gateway"]}
+    call.answer(flat, lambda found: _print_gateway(call, found))
     return 0 if result["running"] else DOWN
 
 

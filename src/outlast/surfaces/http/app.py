@@ -66,10 +66,9 @@ class _Internal(OutlastError):
 
 
 async def _fail(answer: wire.Answer, error: OutlastError) -> None:
-    """Answer with an error; once a body has begun, all that is left is to cut it off."""
-    if answer.started:
-        raise ConnectionAbortedError(error.message)
-    await wire.reply_error(answer, error)
+    """Answer with an error. Once a body has begun it is left unfinished, and the server cuts the connection."""
+    if not answer.started:
+        await wire.reply_error(answer, error)
 
 
 async def _reply_http(scope: Scope, answer: wire.Answer, error: HTTPException) -> None:
@@ -97,7 +96,9 @@ def _admit(scope: Scope) -> Caller:
 def _route(api: Api, row: Row) -> Route:
     special = _SPECIAL.get(row.act)
     endpoint: Any = _ActEndpoint(api, row, ACTS[row.act]) if special is None else _SpecialEndpoint(api, special)
-    return Route(row.path, endpoint, methods=[row.method], name=f"{row.method} {row.path}")
+    route = Route(row.path, endpoint, methods=[row.method], name=f"{row.method} {row.path}")
+    route.methods = {row.method}  # not HEAD: following a session only to say nothing would last as long as it
+    return route
 
 
 def _session_name(scope: Scope) -> str | None:
@@ -179,13 +180,13 @@ async def _send_chunks(send: Send, chunks: Iterable[bytes]) -> None:
 async def _stream(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     request = decode.from_query(_query(scope), StreamRequest)
     caller = scope[CALLER].acting_for(request.requester)
-    await stream.stream(api, api.find(caller, _session_name(scope) or ""), request, receive, send)
+    await stream.stream(api, await api.find(caller, _session_name(scope) or ""), request, receive, send)
 
 
 async def _session_events(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     request = decode.from_query(_query(scope), StreamRequest)
     caller = scope[CALLER].acting_for(request.requester)
-    session = api.find(caller, _session_name(scope) or "")
+    session = await api.find(caller, _session_name(scope) or "")
     last_id = stream.last_event_id(wire.header_map(scope))
     await stream.session_events(api, session, request, last_id, receive, send)
 

@@ -34,10 +34,7 @@ def peer_allowed(uid: int) -> bool:
 
 
 class TcpDoor:
-    """The rules for callers over TCP:
-
-    the ``port`` we listen on and ``names`` of ours beside those of loopback.
-    """
+    """The rules for callers over TCP. ``port`` is the one we listen on, ``names`` are ours beside those of loopback."""
 
     def __init__(self, *, port: int, token: str, names: Iterable[str] = ()) -> None:
         self._token = token.encode()
@@ -86,9 +83,7 @@ class TcpDoor:
 
 
 def caller_of(headers: Mapping[bytes, bytes], *, remote: bool) -> Caller:
-    """Return who asks:
-
-    the operator on the local socket unless a requester is named; over TCP never an operator.
+    """Return who asks: the operator on the local socket unless a requester is named, over TCP never an operator.
 
     Raises BadInput for a requester that is no printable name.
     """

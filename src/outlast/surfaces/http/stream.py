@@ -1,6 +1,6 @@
 """Output as it comes: framed octets for programs, server-sent events for pages and pipes.
 
-At most one chunk of 256 KiB is in flight for a caller; a slow one slows the reading, not the command, and one
+At most one chunk of 192 KiB is in flight for a caller; a slow one slows the reading, not the command, and one
 that leaves ends the work at once.
 """
 
@@ -104,10 +104,7 @@ async def _output_events(api: Api, session: Session, at: int, *, raw: bool) -> A
 
 
 class _Reader:
-    """Turns pieces into output events.
-
-    The id of an event is where to go on after it, never inside a character.
-    """
+    """Turns pieces into output events. The id of an event is where to go on after it, never inside a character."""
 
     def __init__(self, *, raw: bool) -> None:
         self._raw = raw

@@ -1,7 +1,4 @@
-"""The plain mechanics of HTTP over ASGI:
-
-reading a body within bounds, answering JSON, noticing that a caller left.
-"""
+"""The plain mechanics of HTTP over ASGI: reading a body within bounds, answering JSON, noticing who has left."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from outlast.api.context import drop
 from outlast.api.requests import BODY_MAX
 from outlast.core.errors import BadInput, OutlastError
 
@@ -122,9 +120,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             return task.result()
         raise CallerLeft
     finally:
-        task.cancel()
-        watcher.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
+        drop((task, watcher))
 
 
 async def _gone(receive: Receive) -> None:
@@ -133,10 +129,7 @@ async def _gone(receive: Receive) -> None:
 
 
 class Answer:
-    """Passes messages on and remembers whether the head went out:
-
-    after that an error can only cut the body off.
-    """
+    """Passes messages on and remembers whether the head went out; after that an error can only cut the body off."""
 
     __slots__ = ("_send", "started")
 
