@@ -20,22 +20,17 @@ from outlast.api.requests import StreamRequest
 from outlast.core.errors import BadInput, NotFound, OutlastError
 from outlast.surfaces import tools
 from outlast.surfaces.http import openapi, stream, wire
-from outlast.surfaces.http.auth import TcpDoor, caller_of
+from outlast.surfaces.http.auth import caller_of
 from outlast.surfaces.http.routes import ROUTES, Row
 
 log = logging.getLogger("outlast.http")
 API = "outlast.api"
 CALLER = "outlast.caller"
-DOOR = "outlast.door"
 Serve = Callable[[Api, Scope, Receive, Send], Awaitable[None]]
 
 
 class HttpApp:
-    """The ASGI application over one Api.
-
-    A server puts the rules of the door a connection came through under ``DOOR`` in ``scope["state"]``: a
-    `TcpDoor`, or None for the local socket.
-    """
+    """The ASGI application over one Api. Its server puts a `wire.Connection` into ``scope["state"]``."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -87,7 +82,7 @@ async def _reply_http(scope: Scope, answer: wire.Answer, error: HTTPException) -
 
 def _admit(scope: Scope) -> Caller:
     headers = wire.header_map(scope)
-    door: TcpDoor | None = scope["state"][DOOR]
+    door = wire.connection_of(scope).door
     if door is not None:
         door.admit(headers)
     return caller_of(headers, remote=door is not None)
@@ -130,7 +125,7 @@ class _ActEndpoint:
         else:
             request = decode.from_query(_query(scope), act.request)
         work = perform(self._api, scope[CALLER], act, _session_name(scope), request)
-        result = await (wire.while_connected(receive, work) if act.may_wait else work)
+        result = await (wire.connection_of(scope).while_there(work) if act.may_wait else work)
         await wire.reply(send, 200, result)
 
 
@@ -148,7 +143,7 @@ class _SpecialEndpoint:
 
 async def _tool(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     call = decode.json_value(await wire.read_body(scope, receive))
-    result = await wire.while_connected(receive, tools.call(api, scope[CALLER], call))
+    result = await wire.connection_of(scope).while_there(tools.call(api, scope[CALLER], call))
     await wire.reply(send, 200, result)
 
 
@@ -167,7 +162,7 @@ async def _output(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
         (b"outlast-produced", b"%d" % part.produced),
         (b"outlast-omitted", omitted.encode()),
     )
-    await wire.while_connected(receive, _send_chunks(send, part.chunks))
+    await wire.connection_of(scope).while_there(_send_chunks(send, part.chunks))
 
 
 async def _send_chunks(send: Send, chunks: Iterable[bytes]) -> None:
@@ -180,7 +175,8 @@ async def _send_chunks(send: Send, chunks: Iterable[bytes]) -> None:
 async def _stream(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     request = decode.from_query(_query(scope), StreamRequest)
     caller = scope[CALLER].acting_for(request.requester)
-    await stream.stream(api, await api.find(caller, _session_name(scope) or ""), request, receive, send)
+    session = await api.find(caller, _session_name(scope) or "")
+    await stream.stream(api, session, request, wire.connection_of(scope), send)
 
 
 async def _session_events(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,12 +184,12 @@ async def _session_events(api: Api, scope: Scope, receive: Receive, send: Send) 
     caller = scope[CALLER].acting_for(request.requester)
     session = await api.find(caller, _session_name(scope) or "")
     last_id = stream.last_event_id(wire.header_map(scope))
-    await stream.session_events(api, session, request, last_id, receive, send)
+    await stream.session_events(api, session, request, last_id, wire.connection_of(scope), send)
 
 
 async def _events(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     request = decode.from_query(_query(scope), ACTS["status"].request)
-    await stream.all_events(api, scope[CALLER].acting_for(request.requester), receive, send)
+    await stream.all_events(api, scope[CALLER].acting_for(request.requester), wire.connection_of(scope), send)
 
 
 async def _openapi(api: Api, scope: Scope, receive: Receive, send: Send) -> None:

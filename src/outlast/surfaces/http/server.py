@@ -15,8 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from outlast.api.context import Api
-from outlast.surfaces.http.app import DOOR, HttpApp
+from outlast.surfaces.http.app import HttpApp
 from outlast.surfaces.http.auth import TcpDoor, peer_allowed, peer_uid
+from outlast.surfaces.http.wire import CONNECTION, Connection
 
 log = logging.getLogger("outlast.http")
 
@@ -32,14 +33,15 @@ class Protocol(HttpToolsProtocol):
     """One connection. ``door`` says by which rules its requests are admitted: None for the local socket."""
 
     def __init__(self, config: Config, state: ServerState, door: TcpDoor | None, gone: asyncio.Event) -> None:
-        super().__init__(config=config, server_state=state, app_state={DOOR: door})
+        self._line = Connection(door)
+        super().__init__(config=config, server_state=state, app_state={CONNECTION: self._line})
         self._gone = gone
         self._refused = False
         self._head_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or drop it at once when its peer is another user."""
-        if self.app_state[DOOR] is None and not self._peer_is_ours(transport):
+        if self._line.door is None and not self._peer_is_ours(transport):
             self._refused = True
             self.transport = transport
             transport.abort()
@@ -60,6 +62,7 @@ class Protocol(HttpToolsProtocol):
         """Forget the connection."""
         if not self._refused:
             super().connection_lost(exc)
+        self._line.lost()
         self._gone.set()
 
     def data_received(self, data: bytes) -> None:

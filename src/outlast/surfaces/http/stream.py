@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
-from starlette.types import Receive, Send
+from starlette.types import Send
 
 from outlast.api import results
 from outlast.api.context import Api, Caller
@@ -21,6 +21,7 @@ from outlast.core.errors import BadInput
 from outlast.process.plain import PlainText
 from outlast.process.sessions import Session
 from outlast.surfaces.http import wire
+from outlast.surfaces.http.wire import Connection
 
 EVENT_FRAME = 0
 KEEP_ALIVE_FRAME = 4
@@ -36,26 +37,26 @@ def frame(kind: int, payload: bytes) -> bytes:
     return b"%c%b%b" % (kind, len(payload).to_bytes(4, "big"), payload)
 
 
-async def stream(api: Api, session: Session, request: StreamRequest, receive: Receive, send: Send) -> None:
+async def stream(api: Api, session: Session, request: StreamRequest, line: Connection, send: Send) -> None:
     """Send the output from ``from`` to the session's end: framed, or as bare octets."""
     at = start_of(session, request.from_)
     await wire.start(send, 200, _OCTETS)
-    await wire.while_connected(receive, _send_all(send, _octets(api, session, at, framed=bool(request.frames))))
+    await line.while_there(_send_all(send, _octets(api, session, at, framed=bool(request.frames))))
 
 
 async def session_events(
-    api: Api, session: Session, request: StreamRequest, last_id: str | None, receive: Receive, send: Send
+    api: Api, session: Session, request: StreamRequest, last_id: str | None, line: Connection, send: Send
 ) -> None:
     """Send the output as server-sent events, from ``Last-Event-ID`` if the caller has one."""
     at = start_of(session, last_id or request.from_)
     await wire.start(send, 200, _EVENTS)
-    await wire.while_connected(receive, _send_all(send, _output_events(api, session, at, raw=bool(request.raw))))
+    await line.while_there(_send_all(send, _output_events(api, session, at, raw=bool(request.raw))))
 
 
-async def all_events(api: Api, caller: Caller, receive: Receive, send: Send) -> None:
+async def all_events(api: Api, caller: Caller, line: Connection, send: Send) -> None:
     """Send an event for each of the caller's sessions that starts or ends."""
     await wire.start(send, 200, _EVENTS)
-    await wire.while_connected(receive, _send_all(send, _lifecycle_events(api, caller)))
+    await line.while_there(_send_all(send, _lifecycle_events(api, caller)))
 
 
 async def _send_all(send: Send, parts: AsyncIterator[bytes]) -> None:

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from outlast.api.context import drop
 from outlast.api.requests import BODY_MAX
 from outlast.core.errors import BadInput, OutlastError
+from outlast.surfaces.http.auth import TcpDoor
 
 T = TypeVar("T")
 
+CONNECTION = "outlast.connection"
 DRAINED_MAX = 4 * BODY_MAX
 _STATUS_OF_CODE = {"too_large": 413, "bad_range": 416}
 _FIXED = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -110,22 +111,46 @@ async def finish(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Return what ``work`` returns; when the caller leaves first, cancel it and raise CallerLeft."""
-    task: asyncio.Task[T] = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise CallerLeft
-    finally:
-        drop((task, watcher))
+class Connection:
+    """One caller's line to us, as far as requests care: the rules of the door it came through, and its end.
+
+    The server keeps one in ``scope["state"]`` under `CONNECTION` and says when the line is cut. ``door`` is None for
+    the local socket.
+    """
+
+    __slots__ = ("_task", "door", "gone")
+
+    def __init__(self, door: TcpDoor | None) -> None:
+        self.door = door
+        self.gone = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def lost(self) -> None:
+        """Note that nobody is there any more; cancel what is done only for the one who left."""
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns; when the caller leaves first, cancel it and raise CallerLeft."""
+        self._task = asyncio.current_task()
+        if self.gone:
+            work.close()
+            raise CallerLeft
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self.gone:
+                raise CallerLeft from None
+            raise
+        finally:
+            self._task = None
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def connection_of(scope: Scope) -> Connection:
+    """Return the line a request came on."""
+    connection: Connection = scope["state"][CONNECTION]
+    return connection
 
 
 class Answer:
