@@ -110,9 +110,10 @@ def test_a_terminal_with_keys_paste_and_screen(live: Gateway) -> None:
     post(live, name, "resize", cols=70, rows=12)
     post(live, name, "submit", text="stty size")
     assert wait(live, name, pattern="^12 70$")["met"]
-    post(live, name, "submit", text="sleep 1000")
-    assert wait(live, name, pattern="sleep 1000")["met"]
+    post(live, name, "submit", text="sh -c 'echo in; exec sleep 1000'")
+    running = wait(live, name, pattern="^in$")["matched"]
     post(live, name, "send-keys", keys=["C-c"])
+    assert wait(live, name, pattern="% $", since=running["end"])["met"]  # only then will the shell see the next key
     screen = live.ask("GET", f"/v1/sessions/{name}/screen").json
     assert (screen["cols"], screen["rows"]) == (70, 12)
     assert "60-42" in screen["text"]
