@@ -214,6 +214,9 @@ class FakeSessions:
     async def until_output(self, s: FakeSession, after: int) -> None:
         await self._until(s, lambda: s.produced > after or s.end is not None)
 
+    async def until_more(self, s: FakeSession, after: int) -> None:
+        await self._until(s, lambda: s.produced > after or s.drained)
+
     async def until_end(self, s: FakeSession) -> None:
         await self._until(s, lambda: s.end is not None)
 

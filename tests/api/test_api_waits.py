@@ -305,7 +305,6 @@ async def test_what_an_ended_command_left_running_may_still_say_it(tmp_path: Pat
     await settle()
     assert not asking.done()
     session.prints(b"ready\n")
-    await world.clock.advance(0.6)
     assert (await asking).met
     asking = waiting(world, sessionIds=[session.id], pattern="never")
     await settle()

@@ -75,6 +75,28 @@ def test_a_background_grandchild_never_delays_the_end(house: House) -> None:
     house.run(act)
 
 
+def test_what_a_command_left_behind_is_still_heard(house: House) -> None:
+    """Output after the end wakes whoever waits for more, without looking by the clock."""
+
+    async def act(table: Sessions) -> None:
+        fifo = f"{house.home}/fifo"
+        os.mkfifo(fifo)
+        session = await table.start(spec(table, f"(read line <{fifo}; echo late) & echo now"))
+        await table.until_end(session)
+        assert (text(session), session.end.leftovers) == ("now\n", 1)
+        more = asyncio.ensure_future(table.until_more(session, session.produced))
+        await asyncio.to_thread(_tell, fifo)
+        await more
+        assert text(session) == "now\nlate\n"
+
+    house.run(act)
+
+
+def _tell(fifo: str) -> None:
+    with open(fifo, "w") as file:
+        file.write("go\n")
+
+
 def test_leftovers_are_ended_on_request(house: House) -> None:
     async def act(table: Sessions) -> None:
         session = await ended(table, "sleep 300 & echo hi", leftovers="kill")

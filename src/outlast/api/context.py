@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -18,7 +17,6 @@ T = TypeVar("T")
 
 LOCAL = "local"
 REMOTE = "remote"
-LEFT_BEHIND_MAX = 1000
 PAGE = 64
 """Ended sessions read from disk in one go."""
 
@@ -104,7 +102,6 @@ class Api:
         self._stops: set[asyncio.Future[None]] = set()
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._left_behind: OrderedDict[str, int] = OrderedDict()
         self._listeners: set[Callable[[str, Session], None]] = set()
         sessions.on_event(self._tell)
 
@@ -220,14 +217,10 @@ class Api:
 
     def left_behind(self, session: Session) -> int:
         """How many processes a command left behind when it ended: those still there, or those that ended with it."""
-        ended_with_it = self._left_behind.get(session.id, 0) if session.info.leftovers == "kill" else 0
+        ended_with_it = session.end.leftovers if session.end and session.info.leftovers == "kill" else 0
         return session.leftovers or ended_with_it
 
     def _tell(self, event: str, session: Session) -> None:
-        if event == "ended" and session.leftovers:  # the only moment at which the number is known for certain
-            self._left_behind[session.id] = session.leftovers
-            if len(self._left_behind) > LEFT_BEHIND_MAX:
-                self._left_behind.popitem(last=False)
         for listener in tuple(self._listeners):
             listener(event, session)
 

@@ -19,8 +19,6 @@ from outlast.process.sessions import Session
 CHUNK = 256 * 1024
 PAUSE = 0.2
 """Seconds without output after which a match that reaches to the end of the output counts."""
-LEFTOVER_PAUSE = 0.5
-"""Seconds between two looks at the output of what an ended command left running: no event announces it."""
 PORT_PAUSE_MIN = 0.02
 PORT_PAUSE_MAX = 0.5
 ROUNDING = 1e-6
@@ -87,7 +85,7 @@ class Watch:
             if session.end is None:
                 waits.append(api.sessions.until_output(session, self._read_to))
             else:
-                waits.append(api.clock.sleep(LEFTOVER_PAUSE))
+                waits.append(api.sessions.until_more(session, self._read_to))
         if self._wants.port is not None:
             waits.append(api.clock.sleep(max(0.0, self._port_at - api.clock.monotonic())))
         if self._wants.quiet is not None:

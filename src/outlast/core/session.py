@@ -115,6 +115,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     user_seconds: float | None = None
     system_seconds: float | None = None
     max_rss: int | None = None
+    leftovers: int = 0
     note: str | None = None
 
 

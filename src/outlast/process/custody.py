@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from outlast.core.session import Cause, Exit
 from outlast.process import evidence, settle
 from outlast.process.clock import Clock
+from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
 from outlast.process.keeper.wire import Message
 from outlast.process.launcher import KeeperStatus, Launcher, find
@@ -44,6 +45,7 @@ class Custody:
         self._home, self._run = home, run
         self._clock = clock
         self._launcher = launcher
+        self._boot = proc.boot_id()
         self._launching = asyncio.Lock()
         self._live: dict[str, Session] = {}
         self._recent: OrderedDict[str, Session] = OrderedDict()

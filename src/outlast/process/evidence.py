@@ -62,6 +62,7 @@ def exit_of(record: Record) -> Exit | None:
         user_seconds=line.get("user"),
         system_seconds=line.get("system"),
         max_rss=line.get("maxrss"),
+        leftovers=line.get("leftovers", 0),
         note=line.get("note"),
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import secrets
 import shutil
 from signal import SIGTERM
 from typing import Literal
@@ -20,10 +19,9 @@ from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Cause, ExecSpec
 from outlast.process import evidence, settle
 from outlast.process.custody import NAME, AdoptReport, Custody
-from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
-from outlast.process.keeper.wire import PROTOCOL, Message, compact
-from outlast.process.link import Link, LinkLost
+from outlast.process.keeper.wire import PROTOCOL, Message
+from outlast.process.link import Link, LinkLost, json_line
 from outlast.process.session import KillReport, Probe, Session, SessionInfo
 
 PREFIX_MIN = 4
@@ -41,7 +39,7 @@ class Sessions(Custody):
         """Return a fresh session id: sorts by time, safe as a file name, 14 characters."""
         value = int(self._clock.now() * 1000) - _EPOCH_MS
         stamp = "".join(_DIGITS[value >> shift & 31] for shift in range(35, -1, -5))
-        return "s" + stamp + "".join(secrets.choice(_DIGITS) for _ in range(5))
+        return "s" + stamp + "".join([_DIGITS[octet & 31] for octet in os.urandom(5)])
 
     async def start(self, spec: ExecSpec, umask: int | None = None) -> Session:
         """Start a command under the keeper and return its session.
@@ -49,12 +47,12 @@ class Sessions(Custody):
         A command that cannot be spawned comes back as an ended session with cause ``spawn_error``. Raises
         GatewayTrouble when nothing could be started or recorded (keeper gone, disk full).
         """
-        request = _request(spec, umask)
+        request = _request(spec, umask, self._boot)
         for attempt in (1, 2):
             try:
                 link, answer = await self._ask_keeper(request)
                 break
-            except (ConnectionError, FileNotFoundError, LinkLost) as error:
+            except (ConnectionError, FileNotFoundError, BlockingIOError, LinkLost) as error:
                 if attempt == 2 or os.path.exists(f"{self._home}/sessions/{spec.id}"):
                     raise GatewayTrouble(
                         "the keeper was lost while it started the command", code="keeper_lost"
@@ -91,10 +89,10 @@ class Sessions(Custody):
             else:
                 answer.set_result(message)
 
-        _, link = await loop.create_unix_connection(Link, f"{self._run}/keeper.sock")
+        link = Link()
         link.on_event = first
         link.on_lost = lambda: None if answer.done() else answer.set_exception(LinkLost())
-        link.post(request)
+        await link.open(f"{self._run}/keeper.sock", request)
         message = await answer
         link.early = early
         return link, message
@@ -159,9 +157,13 @@ class Sessions(Custody):
     async def until_output(self, session: Session, after: int) -> None:
         """Return when more than ``after`` bytes were produced or the command has ended."""
         while session.end is None and session.produced <= after:
-            if session.link is not None and not session.watched:
-                session.watched = True
-                session.link.post({"op": "watch", "after": after})
+            self._watch(session, after)
+            await self._next_news(session)
+
+    async def until_more(self, session: Session, after: int) -> None:
+        """Return when more than ``after`` bytes were produced or no more can come, leftovers included."""
+        while not session.drained and session.produced <= after:
+            self._watch(session, after)
             await self._next_news(session)
 
     async def until_end(self, session: Session) -> None:
@@ -173,6 +175,12 @@ class Sessions(Custody):
         """Return when no more output can come: the command and all it left behind have ended."""
         while not session.drained:
             await self._next_news(session)
+
+    def _watch(self, session: Session, after: int) -> None:
+        """Have the supervisor tell once when output passes an offset."""
+        if session.link is not None and not session.watched:
+            session.watched = True
+            session.link.post({"op": "watch", "after": after})
 
     async def _next_news(self, session: Session) -> None:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -281,17 +289,17 @@ _STARTING = (
 """What a supervisor needs to know; the rest only goes on record."""
 
 
-def _request(spec: ExecSpec, umask: int | None) -> Message:
+def _request(spec: ExecSpec, umask: int | None, boot: str) -> Message:
     """Compose a start: what the supervisor needs, and the line it puts on record, which never holds a secret value."""
     everything = msgspec.to_builtins(spec)
     public = {key: value for key, value in everything.items() if key != "env" and value is not None}
     if spec.stdin_text is not None:
         public["stdin_text"] = ""
-    public["boot"] = proc.boot_id()
+    public["boot"] = boot
     needed = {key: everything[key] for key in _STARTING if everything[key] is not None}
     if umask is not None:
         needed["umask"] = umask
-    return {"op": "start", "protocol": PROTOCOL, "spec": needed, "line": compact(public)}
+    return {"op": "start", "protocol": PROTOCOL, "spec": needed, "line": json_line(public)}
 
 
 __all__ = ["AdoptReport", "KillReport", "Probe", "Session", "SessionInfo", "Sessions"]

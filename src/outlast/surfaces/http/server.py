@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -46,7 +47,7 @@ class Protocol(HttpToolsProtocol):
             self.transport = transport
             transport.abort()
             return
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Joining(transport)))
 
     def _peer_is_ours(self, transport: asyncio.Transport) -> bool:
         try:
@@ -84,6 +85,43 @@ class Protocol(HttpToolsProtocol):
         """The next bytes are the head of another request."""
         self._head_size = 0
         super().on_message_complete()
+
+
+class Joining:
+    """A transport that sends the head of an answer together with the first of its body.
+
+    uvicorn writes them apart. Sent apart they cost a system call more, and wake the caller once for nothing.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, with the head before it; hold a head back until the next turn of the loop at most."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close the connection when everything is sent."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 — whatever else a transport can do
+        return getattr(self._transport, name)
 
 
 class HttpServer:
