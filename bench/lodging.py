@@ -24,7 +24,7 @@ class Lodging:
     """One home. ``settings`` are extra environment variables of its gateway."""
 
     def __init__(self, **settings: str) -> None:
-        self.home = tempfile.mkdtemp(prefix="olb-", dir="/tmp")
+        self.home = tempfile.mkdtemp(prefix="olb-", dir=os.environ.get("OUTLAST_BENCH_DIR") or "/tmp")
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.env = {**keep, "OUTLAST_HOME": self.home, "SHELL": "/bin/sh", **settings}
         self.paths = load(self.env).paths

@@ -56,7 +56,8 @@ class House:
     def processes(self) -> list[int]:
         """Every living process that carries a mark of one of our sessions."""
         names = os.listdir(f"{self.home}/sessions") if os.path.isdir(f"{self.home}/sessions") else []
-        return [pid for name in names for pid in proc.marked(name, 0)]
+        marks = {f"OUTLAST_SESSION_ID={name}".encode() for name in names}
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if marks & environment(pid)]
 
     def close(self) -> None:
         pid = find(self.home).pid
@@ -67,6 +68,15 @@ class House:
             except ProcessLookupError:
                 pass
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def environment(pid: int) -> set[bytes]:
+    """What a living process has in its environment, as ``NAME=value``; nothing for one that is gone or a zombie."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return set(file.read().split(b"\0")) - {b""}
+    except OSError:
+        return set()
 
 
 def spec(table: Sessions, command: str | list[str], **fields: Any) -> ExecSpec:

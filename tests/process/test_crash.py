@@ -201,15 +201,17 @@ def test_the_zygote_may_die_after_its_replacement_took_over(house: House, gatewa
 
 def test_supervisor_after_supervisor_may_be_killed(house: House) -> None:
     """Ten kills in a row, one after each new replacement: still every line once, and the exit code."""
+    path, wait = gate(house)
 
     async def act(table: Sessions) -> None:
-        session = await table.start(spec(table, COUNT))
+        session = await table.start(spec(table, COUNT.replace("exit 7", f"{wait}; exit 7")))
         killed: set[int] = set()
         for turn in range(10):
             await printed(table, session, 15 * turn)
             kill9(await until(lambda: {supervisor_of(session)} - killed and supervisor_of(session)))
             killed.add(supervisor_of(session))
-            await until(lambda: session.end or supervisor_of(session) not in killed)
+            await until(lambda: supervisor_of(session) not in killed)
+        path.touch()
         await within(table.until_drained(session))
         assert numbers(session) == HUNDRED
         assert session.end.code == 7

@@ -103,7 +103,7 @@ WRITES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(writes=WRITES, cap=st.integers(1, 20 * BLOCK), punch=st.booleans(), seed=st.integers(0, 999))
 def test_whatever_is_written_is_read_back_or_named_as_dropped(
     writes: list[tuple[int, int, bool]], cap: int, punch: bool, seed: int
@@ -118,7 +118,7 @@ def test_whatever_is_written_is_read_back_or_named_as_dropped(
             writer.append(stream, memoryview(data))
             model.add(stream, data)
             if killed:
-                writer = Spool(folder, cap)
+                writer = killed_and_resumed(writer, folder, cap)
             reader.learn(writer.report())
             total = len(model.data)
             assert reader.produced == total
@@ -135,11 +135,19 @@ def test_whatever_is_written_is_read_back_or_named_as_dropped(
         model.check(reader, 0, len(model.data), streams=True)
 
 
+def killed_and_resumed(writer: Spool, folder: str, cap: int) -> Spool:
+    """What a killed supervisor held is closed by the kernel; another goes on from the files."""
+    for fd in (writer._fd, writer._seg_fd, writer._gaps_fd):
+        if fd >= 0:
+            os.close(fd)
+    return Spool(folder, cap)
+
+
 def unsupported(*_: int) -> None:
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     writes=st.lists(
         st.tuples(
@@ -171,7 +179,7 @@ def test_a_disk_that_fills_and_empties_never_turns_output_into_zeros(
             model.add(stream, data)
             model.check(Output(folder), 0, Output(folder).produced, streams=streams)
             if killed and writer._told:
-                writer = Spool(folder, cap)
+                writer = killed_and_resumed(writer, folder, cap)
                 assert writer.produced == len(model.data)
         reader = Output(folder)
         reader.learn(writer.report())
@@ -196,6 +204,7 @@ def test_lost_ranges_stay_few(folder: str) -> None:
         assert len(report["lost"]) == spool.LOST_MAX
         assert os.stat(f"{folder}/gaps").st_size < 4096  # rewriting it never needs a new block
         model.check(Output(folder), 0, len(model.data), streams=False)
+        writer.close()
 
 
 def test_stream_changes_beyond_the_limit_cost_nothing_but_the_colour(folder: str) -> None:
@@ -204,6 +213,7 @@ def test_stream_changes_beyond_the_limit_cost_nothing_but_the_colour(folder: str
         writer = Spool(folder, 1 << 20)
         for turn in range(100):
             writer.append(1 + turn % 2, memoryview(b"%02d\n" % turn))
+        writer.close()
         assert os.stat(f"{folder}/seg").st_size == 80
         assert Output(folder).read(0, 300) == b"".join(b"%02d\n" % turn for turn in range(100))
 
@@ -221,6 +231,7 @@ def written(folder: str, pieces: list[tuple[int, str]], gap: Span | None) -> tup
             at = writer.produced
             writer.append(stream, memoryview(text.encode()))
             kept += [(at + i, stream, byte) for i, byte in enumerate(text.encode())]
+    writer.close()
     out = Output(folder)
     if gap is not None:
         out.learn({"lost": [[gap.start, gap.end]]})
@@ -228,7 +239,7 @@ def written(folder: str, pieces: list[tuple[int, str]], gap: Span | None) -> tup
     return out, kept
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     pieces=TEXT,
     gap=st.none() | st.builds(lambda a, b: Span(a, a + b), st.integers(0, 60), st.integers(1, 60)),
@@ -344,9 +355,7 @@ def test_pruned_output_is_said_to_be_missing(folder: str) -> None:
     assert (out.read(0, 8), out.tail(8)[1], out.lines(None, 5).text) == (b"", b"", b"")
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"\0" * 46, b"x" * 500, b"x y z ".ljust(46), b"%020d %020d %03d\n" % (5, 9, 0) + b"torn"]
-)
+@pytest.mark.parametrize("junk", [b"", b"\0" * 46 + b"\n", b"x" * 500, b"x y z\n", b"%020d %020d\n" % (5, 9) + b"7 8"])
 def test_damaged_notes_of_gaps_do_no_harm(folder: str, junk: bytes) -> None:
     """Whatever stands in the file, reading goes on."""
     out, _ = written(folder, [(1, "0123456789")], None)

@@ -175,24 +175,24 @@ class Api:
         None means that the time was over or that the gateway is stopping (`stopping`). The rest is
         cancelled, also when the caller is. Exceptions of the winner are raised.
         """
-        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(wait) for wait in waits]
-        stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        everything = [*tasks, stop]
-        if seconds is not None:
-            everything.append(asyncio.ensure_future(self.clock.sleep(max(0.0, seconds))))
-        self._stops.add(stop)
         if self._stopping:
-            stop.set_result(None)
+            for wait in waits:
+                wait.close()
+            return None
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tasks = [asyncio.ensure_future(_then(over, wait)) for wait in waits]
+        clock = [] if seconds is None else [asyncio.ensure_future(_then(over, self.clock.sleep(max(0.0, seconds))))]
+        self._stops.add(over)
         try:
-            await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+            await over
             for index, task in enumerate(tasks):
                 if task.done():
                     task.result()
                     return index
             return None
         finally:
-            self._stops.discard(stop)
-            drop(everything)
+            self._stops.discard(over)
+            drop([*tasks, *clock])
 
     @property
     def stopping(self) -> bool:
@@ -223,6 +223,15 @@ class Api:
     def _tell(self, event: str, session: Session) -> None:
         for listener in tuple(self._listeners):
             listener(event, session)
+
+
+async def _then(over: asyncio.Future[None], wait: Coroutine[Any, Any, object]) -> None:
+    """Wait, and say that it is over from within the task: a callback would come two turns of the loop later."""
+    try:
+        await wait
+    finally:
+        if not over.done():
+            over.set_result(None)
 
 
 def drop(tasks: Iterable[asyncio.Future[Any]]) -> None:

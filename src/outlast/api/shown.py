@@ -37,6 +37,8 @@ def show(
     beginning. While ``running``, an unfinished character or escape sequence at the end is held back for
     the next reading.
     """
+    if start == end:
+        return Shown("", start, end, 0, ())
     kept = subtract(Span(start, end), output.omitted())
     spans = _fit(kept, max_bytes, head)
     texts: list[str] = []

@@ -53,7 +53,8 @@ def _later(seconds: float) -> Advice:
     return Advice(
         "later",
         f"This command waits {span} before it works, and the plan is gone if the session ends before. "
-        f"`outlast cron add --in {round(seconds)}s -- COMMAND` starts it then, also after a restart.",
+        f"`outlast cron add --in {round(seconds)}s -- COMMAND` starts it then, also after a restart "
+        "(in versions that have cron; until then keep it, it survives all but a reboot).",
     )
 
 
@@ -62,8 +63,8 @@ def _poll(seconds: float) -> Advice:
     return Advice(
         "poll",
         "This command polls in a loop. One call waits for a session: `outlast process wait ID --exit` "
-        "(or --pattern RE, --port N, --quiet 5s), for a recorded task: `outlast tasks wait ID`. "
-        f"To look again and again: `outlast cron add --every {every} -- COMMAND`.",
+        "(or --pattern RE, --port N, --quiet 5s); it returns at the event. "
+        f"To look again and again: `outlast cron add --every {every} -- COMMAND` (in versions that have cron).",
     )
 
 
@@ -214,27 +215,26 @@ class _Scan:
                 self.header = None
         elif token.plain and token.text == "do" and len(self.header) == 1:
             self._end_header()
-            self._reserved("do")
         else:
             self.header.append(token.text)
 
     def _end_header(self) -> None:
-        if self.header is not None and self.loops and self.frames[-1].loop:
-            self.loops[-1].count = _rounds(self.header)
+        if (loop := self.frames[-1].loop) and self.header is not None:
+            loop.count = _rounds(self.header)
         self.header = None
 
     def _operator(self, operator: str) -> None:
         if operator in _REDIRECTIONS:
             self.redirection = operator
             return
-        self.redirection = None
+        if self.in_definition and operator != ")":
+            return
         if self.header is not None:
             if operator in (";", "\n") and self.frames[-1].word != "case":
                 self._end_header()
         elif operator == "(":
             if self.words:  # a function's name, or an array: what is inside runs nothing now
                 self.in_definition = True
-                self.words.clear()
             else:
                 self._push("(")
         elif operator == ")" and (self.in_definition or self.frames[-1].word == "case"):
@@ -327,7 +327,7 @@ class _Scan:
     def _wait(self, seconds: float) -> None:
         if self.loops:
             self.loops[-1].sleeps += seconds
-        elif not self.worked and seconds < math.inf:
+        elif seconds < math.inf:
             self.waited += seconds
 
     def _work(self) -> None:
@@ -358,8 +358,6 @@ def _program(words: list[str]) -> int:
             while at < len(words) and words[at].startswith("-"):
                 option = words[at]
                 at += 2 if len(option) == 2 and option[1] in valued else 1
-                if option == "--":
-                    break
             at += name == "timeout"
     return at
 
@@ -375,7 +373,7 @@ def _script(name: str, args: list[str], body: str | None) -> str | None:
         option = args[at]
         if not option.startswith("--") and "c" in option:
             return args[at + 1] if at + 1 < len(args) else None
-        at += 2 if option[-1:] in ("o", "O") and not option.startswith("--") else 1
+        at += 2 if option[-1] in "oO" else 1
     return body if at >= len(args) else None
 
 

@@ -69,7 +69,7 @@ class _Splitter:
     def _operator(self, operator: str) -> None:
         if operator == "(" and self.arithmetic and self.text.startswith("((", self.at):
             end = self._nested(self.at + 1, [")"])
-            if self.text.startswith("))", end - 2) and end - self.at >= 4:
+            if self.text.startswith("))", end - 2):
                 self.tokens.append(Token("word", self.text[self.at : end]))
                 self.at = end
                 return

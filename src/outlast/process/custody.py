@@ -11,8 +11,10 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
+from outlast.core.errors import GatewayTrouble
 from outlast.core.session import Cause, Exit
 from outlast.process import evidence, settle
 from outlast.process.clock import Clock
@@ -21,10 +23,14 @@ from outlast.process.keeper import record as records
 from outlast.process.keeper.wire import Message
 from outlast.process.launcher import KeeperStatus, Launcher, find
 from outlast.process.link import Link, LinkLost
-from outlast.process.session import Session
+from outlast.process.session import DamagedRecord, Session
 
 RECENT_MAX = 256
 """Ended sessions kept in memory because somebody is likely to ask again."""
+WATCH_SECONDS = 1.0
+"""Between two looks at an unsupervised command where the kernel cannot tell us of its end."""
+TOLD_AFTER = 0.02
+"""Seconds until the telling of an end is noted on disk: after the answers, and for most sessions not needed at all."""
 NAME = re.compile(r"[a-z0-9]{1,40}\Z")
 _NOBODY_SAW = (Cause.HOST_RESTART, Cause.EVIDENCE_GONE)
 
@@ -57,11 +63,15 @@ class Custody:
     # ---- life
 
     async def open(self) -> None:
-        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled."""
+        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled.
+
+        A keeper that cannot be started now (a full disk) keeps nobody from what is there: the next start tries again.
+        """
         for folder in ("sessions", "open"):
             os.makedirs(f"{self._home}/{folder}", mode=0o700, exist_ok=True)
         began = time.perf_counter()
-        await self._ensure_keeper()
+        with suppress(GatewayTrouble):
+            await self._ensure_keeper()
         names = sorted(os.listdir(f"{self._home}/open"))
         kinds = await asyncio.gather(*(self._adopt(name) for name in names))
         ms = (time.perf_counter() - began) * 1000
@@ -72,6 +82,8 @@ class Custody:
         for task in list(self._tasks):
             task.cancel()
         for session in self._live.values():
+            if session.end is not None:
+                self._note_told(session)
             session.wake()
             if session.link is not None:
                 session.link.on_lost = _nothing
@@ -118,7 +130,7 @@ class Custody:
             session.watched = False
         elif kind == "exit":
             self._ended(session, evidence.exit_of({"exit": message}), int(message.get("leftovers", 0)))
-        elif kind == "end":
+        elif kind == "end" and session.end is not None:
             self._drained(session)
         session.wake()
 
@@ -130,8 +142,13 @@ class Custody:
         key = session.info.start_key
         if self._by_key.get(key) is session:
             del self._by_key[key]
-        settle.mark_told(self._home, session.id)
+        asyncio.get_running_loop().call_later(TOLD_AFTER, self._note_told, session)
         self._emit("ended", session)
+
+    def _note_told(self, session: Session) -> None:
+        """Spare a later gateway to tell this end again, unless the session is settled by now, as most are."""
+        if session.id in self._live:
+            settle.mark_told(self._home, session.id)
 
     def _drained(self, session: Session) -> None:
         session.drained = True
@@ -159,18 +176,25 @@ class Custody:
             settle.mark_settled(self._home, name)
             return "ended"
         told = settle.was_told(self._home, name)
-        session = Session.from_record(name, folder, record)
-        session.drained = "end" in record
-        link = None if session.drained else await settle.connect(self._run, session)
+        try:
+            session = Session.from_record(name, folder, record)
+        except DamagedRecord:
+            settle.mark_settled(self._home, name)
+            return "lost"
+        session.drained = False
+        link = None if "end" in record else await settle.connect(self._run, session)
+        if link is None:
+            session.learn(records.read(folder) or record)  # it may have ended while we knocked
+        on_record = session.end is not None
         if link is not None:
             await self._rejoin(session, link)
         else:
-            session.learn(records.read(folder) or record)  # it may have ended while we knocked
             self._settle_without_link(session)
+        if on_record and not told:
+            settle.mark_told(self._home, name)
+            self._emit("ended", session)
         if session.end is None:
             return "live"
-        if not told and link is None:
-            self._emit("ended", session)
         return "lost" if session.end.cause in _NOBODY_SAW else "ended"
 
     async def _rejoin(self, session: Session, link: Link) -> None:
@@ -184,6 +208,8 @@ class Custody:
             self._track(session, link)
             return
         session.output.learn(hello)
+        if session.started is None:
+            session.learn_start(records.read(session.folder) or {})
         link.early = early
         self._track(session, link)
         if hello.get("exit") and session.end is None:
@@ -203,11 +229,12 @@ class Custody:
         record = records.read(session.folder) or {}
         session.output.learn(evidence.report_of(record))
         if "end" not in record:
-            link = await settle.connect(self._run, session, patient=True)
+            link = await settle.connect(self._run, session)
             if link is not None:
                 await self._rejoin(session, link)
                 return
             record = records.read(session.folder) or record
+        session.learn_start(record)
         end = evidence.exit_of(record)
         if end is not None:
             self._ended(session, end)
@@ -234,6 +261,7 @@ class Custody:
     async def _watch_unsupervised(self, session: Session) -> None:
         line = await settle.end_of_stranger(session)
         if line is None:
+            await self._clock.sleep(WATCH_SECONDS)  # a kernel that cannot tell, or a full table of descriptors
             self._settle_without_link(session)
         else:
             evidence.write_line(session.folder, "exit", line)

@@ -32,6 +32,7 @@ def started_of(record: Record) -> Started | None:
     spec = record.get("spec") or {}
     if spec.get("boot") != proc.boot_id():
         return None
+    leaders: list[tuple[int, int]] = []
     for pid in proc.marked(spec.get("id", ""), 0):
         try:
             leads = os.getsid(pid) == pid
@@ -39,8 +40,11 @@ def started_of(record: Record) -> Started | None:
             continue
         ticks = proc.start_ticks(pid)
         if leads and ticks is not None:
-            return Started(pid, ticks, proc.boot_id(), float(spec.get("created_at") or 0.0))
-    return None
+            leaders.append((ticks, pid))
+    if not leaders:
+        return None
+    ticks, pid = min(leaders)  # whatever else leads a kernel session and carries the mark was started by it, later
+    return Started(pid, ticks, proc.boot_id(), float(spec.get("created_at") or 0.0))
 
 
 def alive(started: Started | None) -> bool:
@@ -54,7 +58,7 @@ def exit_of(record: Record) -> Exit | None:
     if line is None:
         return None
     return Exit(
-        cause=Cause(line["cause"]),
+        cause=_cause_of(line),
         at=line.get("at"),
         code=line.get("code"),
         signal=line.get("signal"),
@@ -65,6 +69,13 @@ def exit_of(record: Record) -> Exit | None:
         leftovers=line.get("leftovers", 0),
         note=line.get("note"),
     )
+
+
+def _cause_of(line: Record) -> Cause:
+    try:
+        return Cause(line["cause"])
+    except ValueError:  # a newer keeper's word: how the process ended is true whatever the word for why
+        return Cause.EXIT if line.get("code") is not None else Cause.SIGNAL
 
 
 def report_of(record: Record) -> Record:

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from typing import Any, NamedTuple
 
 from outlast.core.errors import GatewayTrouble
@@ -15,6 +16,8 @@ from outlast.process.keeper import proc
 
 START_SECONDS = 20.0
 """How long a keeper may take to say that it is ready. Usually a quarter of a second."""
+TAKEN_SECONDS = 0.05
+"""Between two tries while a keeper that is leaving still holds the lock."""
 _BOOT = (
     "import sys; sys.path.append({root!r}); "
     "from outlast.process.keeper.zygote import main; sys.exit(main(sys.argv[1:]))"
@@ -62,21 +65,26 @@ class Launcher:
 
         Blocks up to START_SECONDS. Raises GatewayTrouble.
         """
-        self._children = [child for child in self._children if child.poll() is None]
-        status = find(self._run)
-        if status.pid is not None and status.version != self._version:
-            os.kill(status.pid, signal.SIGTERM)  # it keeps its sessions and leaves with the last of them
-        elif status.pid is not None and os.path.exists(f"{self._run}/keeper.sock"):
-            return
-        self._start()
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._children = [child for child in self._children if child.poll() is None]
+            status = find(self._run)
+            if status.pid is not None and status.version != self._version:
+                _send_home(status.pid)  # it keeps its sessions and leaves with the last of them
+            elif status.pid is not None and os.path.exists(f"{self._run}/keeper.sock"):
+                return
+            if self._start() or time.monotonic() > deadline:
+                return
+            time.sleep(TAKEN_SECONDS)
 
     def retire(self) -> None:
         """Send the keeper home: at once if it has no sessions, else with the last of them."""
         status = find(self._run)
         if status.pid is not None:
-            os.kill(status.pid, signal.SIGTERM)
+            _send_home(status.pid)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start a keeper. False when another of this home holds the lock: it may serve, or be about to leave."""
         ready, theirs = os.pipe()
         log = os.open(f"{self._home}/keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -99,17 +107,25 @@ class Launcher:
             os.close(log)
         self._children.append(child)
         try:
-            self._await_ready(ready)
+            return self._await_ready(ready)
         finally:
             os.close(ready)
 
-    def _await_ready(self, ready: int) -> None:
-        """``ready`` means it serves; ``taken`` means another keeper of this home was quicker, which is as good."""
-        readable, _, _ = select.select([ready], [], [], START_SECONDS)
-        word = os.read(ready, 64) if readable else b""
+    def _await_ready(self, ready: int) -> bool:
+        poll = select.poll()  # select itself ends at descriptor 1023, and a gateway may hold more
+        poll.register(ready, select.POLLIN)
+        word = os.read(ready, 64) if poll.poll(START_SECONDS * 1000) else b""
         if word not in (b"ready\n", b"taken\n"):
             raise GatewayTrouble(
                 "the keeper did not start",
                 code="keeper_failed",
                 hint=f"see {self._home}/keeper.log, or run: outlast doctor",
             )
+        return word == b"ready\n"
+
+
+def _send_home(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass

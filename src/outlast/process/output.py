@@ -6,6 +6,7 @@ out*: reads skip it and say so; it is never handed out as zeros.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from array import array
@@ -16,9 +17,10 @@ from typing import Any
 
 from outlast.core.errors import BadInput
 from outlast.core.session import Span
-from outlast.process.keeper.spool import read_gap
+from outlast.process.keeper.spool import read_gaps
 
 BLOCK = 1 << 18
+_STEP_BACK = 1 << 16
 PAGE_MAX = 1 << 20
 """Bytes of text in one page of lines; a longer line is cut there and the page says where to go on."""
 COUNT_MAX = 64 << 20
@@ -40,18 +42,20 @@ class LinePage:
 class Output:
     """What a session printed. Opens its files for each call, so that holding one costs nothing."""
 
-    __slots__ = ("_folder", "_lost", "_produced")
+    __slots__ = ("_folder", "_lost", "_lost_errno", "_produced")
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._produced = 0
         self._lost: list[Span] = []
+        self._lost_errno: str | None = None
 
     def learn(self, report: dict[str, Any]) -> None:
         """Take in what a supervisor said of its spool: bytes produced, ranges a full disk swallowed."""
         self._produced = max(self._produced, int(report.get("produced", 0)))
         if "lost" in report:
             self._lost = [Span(start, end) for start, end in report["lost"]]
+        self._lost_errno = report.get("lost_errno", self._lost_errno)
 
     @property
     def produced(self) -> int:
@@ -76,12 +80,18 @@ class Output:
         """True when the output was removed to save room and only the record is left."""
         return not os.path.exists(f"{self._folder}/out")
 
+    @property
+    def lost_errno(self) -> str | None:
+        """Why output was lost, as the kernel names it (``ENOSPC``); None while none was."""
+        codes = [gap.errno for gap in read_gaps(self._folder) if gap.errno]
+        return errno.errorcode.get(codes[-1], "EIO") if codes else self._lost_errno
+
     def omitted(self) -> list[Span]:
         """Return the spans that cannot be read, in order, none touching another."""
         if self.pruned:
             return [Span(0, self._produced)] if self._produced else []
-        gap = read_gap(self._folder)
-        spans = sorted([*self._lost, *([Span(*gap)] if gap else [])], key=lambda span: span.start)
+        noted = [Span(gap.start, gap.end) for gap in read_gaps(self._folder)]
+        spans = sorted([*self._lost, *noted], key=lambda span: span.start)
         merged: list[Span] = []
         for span in spans:
             if merged and span.start <= merged[-1].end:
@@ -121,24 +131,36 @@ class Output:
             at = max(at, gap.end)
         return out if stream is None else self._of_stream(out, stream)
 
-    def blocks(self, spans: list[Span], size: int = BLOCK) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, bytes) for spans, a bounded piece at a time."""
+    def blocks(self, spans: list[Span], size: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, bytes) for spans, a bounded piece at a time, without what the cap drops while we read."""
         if not spans:
             return
-        fd = os.open(f"{self._folder}/out", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fd = os.open(f"{self._folder}/out", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # pruned in this moment
+            return
         try:
             for span in spans:
                 at = span.start
-                while at < span.end and (data := os.pread(fd, min(size, span.end - at), at)):
-                    yield at, data
+                while at < span.end and (data := os.pread(fd, min(size or BLOCK, span.end - at), at)):
+                    yield from self._still_there(at, data)
                     at += len(data)
         finally:
             os.close(fd)
 
+    def _still_there(self, at: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Leave out what may have been read as zeros: a range is noted before it is dropped, so look again after."""
+        end = at + len(data)
+        for gap in [*self.omitted_in(at, end), Span(end, end)]:
+            if gap.start > at:
+                yield at, data[at - end : len(data) - (end - gap.start)]
+            at = gap.end
+
     def pieces(self, start: int, end: int, max_bytes: int = BLOCK) -> Iterator[tuple[int, int, bytes]]:
         """Yield (offset, stream, bytes), cut where the output changes between stdout (1) and stderr (2)."""
-        turns = self._turns()
-        for at, data in self.blocks(self.spans(start, end), max_bytes):
+        spans = self.spans(start, end)
+        turns = self._turns()  # looked at after the spans: whatever of them was written is told apart by now
+        for at, data in self.blocks(spans, max_bytes):
             first = 0
             while first < len(data):
                 i = bisect_right(turns, (at + first) << 1 | 1) - 1
@@ -167,62 +189,45 @@ class Output:
         return self._last_lines(spans, limit) if offset is None else self._lines_from(spans, offset, limit)
 
     def _last_lines(self, spans: list[Span], limit: int) -> LinePage:
-        parts: list[bytes] = []
-        size, breaks, start = 0, 0, spans[-1].end if spans else self.produced
-        end = start
+        parts: list[tuple[int, bytes]] = []
+        size = breaks = 0
         for span in reversed(spans):
             at = span.end
-            while at > span.start and size < PAGE_MAX and breaks <= limit:
-                step = min(65536, at - span.start, PAGE_MAX - size)
-                data = b"".join(piece for _, piece in self.blocks([Span(at - step, at)]))
-                parts.append(data)
+            while at > span.start and size <= PAGE_MAX and breaks <= limit:
+                step = min(_STEP_BACK, at - span.start)
+                found = list(self.blocks([Span(at - step, at)]))
+                parts.extend(reversed(found))
                 at -= step
-                size += step
-                breaks += data.count(b"\n")
-                start = at
-        text = b"".join(reversed(parts))
-        lines = _split(text)
-        dropped = lines[: max(0, len(lines) - limit)]
-        skipped = sum(map(len, dropped))
-        if len(spans) <= 1:
-            start += skipped
+                size += sum(len(data) for _, data in found)
+                breaks += sum(data.count(b"\n") for _, data in found)
+        parts.reverse()
+        text = b"".join(data for _, data in parts)
+        first = _last_starts(text, limit)
         total = self._count(spans)
-        kept = lines[len(dropped) :]
-        first = None if total is None else max(0, total - len(kept))
-        return LinePage(text[skipped:], first, len(kept), total, start, end)
+        end = spans[-1].end if spans else self.produced
+        shown = text[first:]
+        count = _count_lines(shown)
+        start = _position(parts, first) if shown else end
+        return LinePage(shown, None if total is None else max(0, total - count), count, total, start, end)
 
     def _lines_from(self, spans: list[Span], offset: int, limit: int) -> LinePage:
-        number, start, parts, size, count = 0, None, [], 0, 0
-        end = self.produced
+        parts: list[tuple[int, bytes]] = []
+        left, size, breaks = offset, 0, 0
         for at, data in self.blocks(spans):
-            first = 0
-            if number < offset:
-                found = data.count(b"\n")
-                if number + found < offset:
-                    number += found
-                    continue
-                while number < offset:
-                    first = data.index(b"\n", first) + 1
-                    number += 1
-                if first == len(data):
-                    continue
-            if start is None:
-                start = at + first
-            last = first
-            while last < len(data) and count < limit:
-                cut = data.find(b"\n", last)
-                count += cut >= 0
-                last = len(data) if cut < 0 else cut + 1
-            last = min(last, first + PAGE_MAX - size)
-            parts.append(data[first:last])
-            size += last - first
-            end = at + last
-            if count >= limit or size >= PAGE_MAX:
+            first, left = _skip_lines(data, left)
+            if first < len(data):
+                parts.append((at + first, data[first:]))
+                size += len(data) - first
+                breaks += data.count(b"\n", first)
+            if breaks >= limit or size > PAGE_MAX:
                 break
-        text = b"".join(parts)
-        if text and not text.endswith(b"\n"):
-            count += 1
-        return LinePage(text, offset, count, self._count(spans), end if start is None else start, end)
+        text = b"".join(data for _, data in parts)
+        last, _ = _skip_lines(text, limit)
+        if last > PAGE_MAX:
+            last = text.rfind(b"\n", 0, PAGE_MAX) + 1 or PAGE_MAX
+        end = _position(parts, last, after=True) if last else self.produced
+        start = parts[0][0] if last else end
+        return LinePage(text[:last], offset, _count_lines(text[:last]), self._count(spans), start, end)
 
     def _count(self, spans: list[Span]) -> int | None:
         if sum(span.end - span.start for span in spans) > COUNT_MAX:
@@ -261,7 +266,42 @@ class Output:
         return out
 
 
-def _split(text: bytes) -> list[bytes]:
-    """Split after each newline only: a carriage return or form feed is part of its line."""
-    lines = text.split(b"\n")
-    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+def _count_lines(text: bytes) -> int:
+    """Count newlines, and the unfinished line behind them. A carriage return or form feed is part of its line."""
+    return text.count(b"\n") + (text != b"" and not text.endswith(b"\n"))
+
+
+def _skip_lines(text: bytes, count: int) -> tuple[int, int]:
+    """Return (offset behind that many lines or the end of the text, lines still to skip after it)."""
+    found = text.count(b"\n") if count else 0
+    if found < count:
+        return len(text), count - found
+    at = 0
+    for _ in range(count):
+        at = text.index(b"\n", at) + 1
+    return at, 0
+
+
+def _last_starts(text: bytes, limit: int) -> int:
+    """Return where the last ``limit`` lines begin, or those of them that fit a page, or the end of a longer one."""
+    at = len(text) - text.endswith(b"\n")
+    first = 0
+    for _ in range(limit):
+        at = text.rfind(b"\n", 0, at)
+        first = at + 1
+        if at < 0:
+            break
+    floor = len(text) - PAGE_MAX
+    if first >= floor:
+        return first
+    whole = text.find(b"\n", floor - 1) + 1
+    return whole if 0 < whole < len(text) else floor
+
+
+def _position(parts: list[tuple[int, bytes]], index: int, *, after: bool = False) -> int:
+    """Return the output offset of byte ``index`` of the joined parts; ``after``: where the byte before it ends."""
+    for at, data in parts:
+        if index < len(data) + after:
+            return at + index
+        index -= len(data)
+    return parts[-1][0] + len(parts[-1][1])

@@ -38,6 +38,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None = None
 
 
+class DamagedRecord(Exception):
+    """The record of a session cannot be understood."""
+
+
 class KillReport(NamedTuple):
     """Who was ended, as (pid, name, signal), and who was not, as (pid, name, why)."""
 
@@ -90,19 +94,30 @@ class Session:
 
     @classmethod
     def from_record(cls, session_id: str, folder: str, record: dict[str, Any]) -> Session:
-        """Rebuild a session from its record. Unknown fields are ignored, so that older and newer keepers agree."""
-        spec = {**(record.get("spec") or {}), "id": session_id}
-        self = cls(msgspec.convert(spec, SessionInfo), folder)
-        self.learn(record)
+        """Rebuild a session from its record. Unknown fields are ignored, so that older and newer keepers agree.
+
+        Raises DamagedRecord.
+        """
+        try:
+            spec = {**(record.get("spec") or {}), "id": session_id}
+            self = cls(msgspec.convert(spec, SessionInfo), folder)
+            self.learn(record)
+        except (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise DamagedRecord(f"the record of session {session_id} is damaged: {error}") from error
         return self
 
     def learn(self, record: dict[str, Any]) -> None:
         """Take in what the record says."""
-        self.started = evidence.started_of(record) if self.started is None else self.started
-        self.pid = self.started.pid if self.started else None
+        self.learn_start(record)
         self.end = evidence.exit_of(record)
-        self.drained = "end" in record or self.end is not None
+        self.drained = self.end is not None
         self.output.learn(evidence.report_of(record))
+
+    def learn_start(self, record: dict[str, Any]) -> None:
+        """Take in who was started, if that is not known yet."""
+        if self.started is None:
+            self.started = evidence.started_of(record)
+            self.pid = self.started.pid if self.started else None
 
     @property
     def id(self) -> str:

@@ -22,10 +22,14 @@ from outlast.process.custody import NAME, AdoptReport, Custody
 from outlast.process.keeper import record as records
 from outlast.process.keeper.wire import PROTOCOL, Message
 from outlast.process.link import Link, LinkLost, json_line
-from outlast.process.session import KillReport, Probe, Session, SessionInfo
+from outlast.process.session import DamagedRecord, KillReport, Probe, Session, SessionInfo
 
 PREFIX_MIN = 4
 """Characters of an id that are enough to look for it by prefix."""
+ASK_MAX = 5
+"""Supervisors of one session asked the same thing before we give up."""
+_REPEATABLE = ("kill", "resize", "probe")
+"""Requests that do no harm when they are done twice."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _EPOCH_MS = 1_704_067_200_000
 
@@ -53,9 +57,11 @@ class Sessions(Custody):
                 link, answer = await self._ask_keeper(request)
                 break
             except (ConnectionError, FileNotFoundError, BlockingIOError, LinkLost) as error:
+                if (record := records.read(f"{self._home}/sessions/{spec.id}")) is not None:
+                    return await self._rescue(spec.id, record)
                 if attempt == 2 or os.path.exists(f"{self._home}/sessions/{spec.id}"):
                     raise GatewayTrouble(
-                        "the keeper was lost while it started the command", code="keeper_lost"
+                        "the keeper was lost before it started the command", code="keeper_lost"
                     ) from error
                 await self._ensure_keeper()
         if "error" in answer:
@@ -76,6 +82,15 @@ class Sessions(Custody):
         session.pid = answer["pid"]
         self._track(session, link)
         self._emit("started", session)
+        return session
+
+    async def _rescue(self, session_id: str, record: Message) -> Session:
+        """A supervisor was killed in the middle of a start: go on with what there is, and never start it again."""
+        session = Session.from_record(session_id, f"{self._home}/sessions/{session_id}", record)
+        if session.end is None:
+            self._emit("started", session)
+        session.drained = False
+        await self._recover(session)
         return session
 
     async def _ask_keeper(self, request: Message) -> tuple[Link, Message]:
@@ -109,10 +124,13 @@ class Sessions(Custody):
         folder = f"{self._home}/sessions/{name}"
         record = records.read(folder)
         if record is not None:
-            session = Session.from_record(name, folder, record)
+            try:
+                session = Session.from_record(name, folder, record)
+            except DamagedRecord as error:
+                raise NotFound(str(error), hint=f"see {folder}") from error
             self._remember(session)
             return session
-        matches = [] if len(name) < PREFIX_MIN else [n for n in self._names() if n.startswith(name)]
+        matches = [] if len(name) < PREFIX_MIN else [n for n in self._names() if n.startswith(name) and n != name]
         if len(matches) == 1:
             return self.get(matches[0])
         if matches:
@@ -224,33 +242,42 @@ class Sessions(Custody):
         Also ends what a finished command left behind. Raises Conflict when nothing is left.
         """
         if session.unsupervised is not None:
-            return await settle.kill_unsupervised(session, signum, grace)
+            return await self._kill_unsupervised(session, cause, signum, grace)
         try:
             reply = await self._ask(session, "kill", cause=cause.value, signal=signum, grace=grace)
-        except LinkLost:
-            raise Conflict("the session ended in this moment", code="session_ended") from None
+        except Conflict as error:
+            if error.code != "unsupervised":
+                raise
+            return await self._kill_unsupervised(session, cause, signum, grace)
         if reply.get("exit"):
             self._ended(session, evidence.exit_of({"exit": reply["exit"]}))
             session.wake()
         return KillReport([tuple(row) for row in reply["ended"]], [tuple(row) for row in reply["survivors"]])
 
+    async def _kill_unsupervised(self, session: Session, cause: Cause, signum: int, grace: float | None) -> KillReport:
+        report = await settle.kill_unsupervised(session, cause.value, signum, grace)
+        if not report.survivors:
+            await self.until_end(session)
+        return report
+
     async def _ask(self, session: Session, op: str, **fields: object) -> Message:
-        if session.link is None:
-            if session.unsupervised is not None:
-                raise Conflict(
-                    "the session lost its supervisor and can only be waited for or killed",
-                    code="unsupervised",
-                    hint=f"outlast process kill {session.id}",
-                )
-            raise Conflict(
-                "the command has already ended",
-                code="session_ended",
-                hint=f"outlast process log {session.id}",
-            )
-        try:
-            return await session.link.ask(op, **fields)
-        except LinkLost:
-            raise Conflict("the session ended in this moment", code="session_ended") from None
+        """Ask the supervisor. One that is killed over it is replaced, and asked again what may be done twice."""
+        for _ in range(ASK_MAX):
+            while session.link is None and session.end is None and session.unsupervised is None:
+                await self._next_news(session)  # it was killed, and is being replaced
+            if session.link is None:
+                raise _no_supervisor(session)
+            try:
+                return await session.link.ask(op, **fields)
+            except LinkLost:
+                if session.end is None and op not in _REPEATABLE:
+                    raise GatewayTrouble(
+                        "the session's supervisor was killed in this moment: this may or may not have been done",
+                        code="keeper_lost",
+                        hint=f"outlast process poll {session.id}",
+                    ) from None
+                await asyncio.sleep(0)
+        raise GatewayTrouble("the session's supervisors do not stay alive", code="keeper_lost")
 
     # ---- forgetting
 
@@ -300,6 +327,16 @@ def _request(spec: ExecSpec, umask: int | None, boot: str) -> Message:
     if umask is not None:
         needed["umask"] = umask
     return {"op": "start", "protocol": PROTOCOL, "spec": needed, "line": json_line(public)}
+
+
+def _no_supervisor(session: Session) -> Conflict:
+    if session.end is None:
+        return Conflict(
+            "the session lost its supervisor and can only be waited for or killed",
+            code="unsupervised",
+            hint=f"outlast process kill {session.id}",
+        )
+    return Conflict("the command has already ended", code="session_ended", hint=f"outlast process log {session.id}")
 
 
 __all__ = ["AdoptReport", "KillReport", "Probe", "Session", "SessionInfo", "Sessions"]

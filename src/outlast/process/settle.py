@@ -8,11 +8,13 @@ import shutil
 import time
 from typing import Any
 
+from outlast.process import evidence
 from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
 from outlast.process.keeper.ending import Ending
+from outlast.process.keeper.pidfd import open_pidfd, status_of_ended
+from outlast.process.launcher import find
 from outlast.process.link import Link
-from outlast.process.pidfd import open_pidfd, status_of_reaped
 from outlast.process.session import KillReport, Session
 
 KNOCKS = 40
@@ -25,8 +27,7 @@ PRUNE_MAX = 2000
 def mark_told(home: str, session_id: str) -> None:
     """Note that the end of a session has been told, while its leftovers are still looked after."""
     try:
-        with open(f"{home}/open/{session_id}", "r+b") as file:
-            file.write(b"told")
+        os.truncate(f"{home}/open/{session_id}", 1)  # a length costs no block: it works on a full disk
     except OSError:
         pass
 
@@ -47,11 +48,11 @@ def mark_settled(home: str, session_id: str) -> None:
         pass
 
 
-async def connect(run: str, session: Session, *, patient: bool = False) -> Link | None:
+async def connect(run: str, session: Session) -> Link | None:
     """Connect to the supervisor of a session; None when nobody answers.
 
-    A supervisor younger than some milliseconds has no address yet, and one that was killed is being replaced, so a
-    process that may have a supervisor is worth a few knocks.
+    A supervisor younger than some milliseconds has no address yet, and one that was killed is being replaced by its
+    keeper: as long as one of the two lives, a few knocks are worth it.
     """
     path = f"{run}/{session.id}.ctl"
     loop = asyncio.get_running_loop()
@@ -61,12 +62,21 @@ async def connect(run: str, session: Session, *, patient: bool = False) -> Link 
             return link
         except OSError:
             record = records.read(session.folder) or {}
-            supervisor = record.get("taken_over") or record.get("started") or {}
-            expected = patient or proc.state_of(supervisor.get("supervisor", 0)) not in ("", "Z", "X")
-            if "end" in record or not expected or knock == KNOCKS - 1:
+            if "end" in record or not _may_answer(run, record) or knock == KNOCKS - 1:
                 return None
         await asyncio.sleep(KNOCK_SECONDS)
     return None
+
+
+def _may_answer(run: str, record: dict[str, Any]) -> bool:
+    """True while the supervisor on record lives, or the keeper that would put another in its place."""
+    started = record.get("started")
+    if started is None:
+        return find(run).pid is not None
+    supervisor = (record.get("taken_over") or started).get("supervisor", 0)
+    return started["boot"] == proc.boot_id() and (
+        proc.is_named(supervisor, "outlast-session") or proc.is_named(started.get("zygote", 0), "outlast-keeper")
+    )
 
 
 async def end_of_stranger(session: Session) -> dict[str, Any] | None:
@@ -85,20 +95,17 @@ async def end_of_stranger(session: Session) -> dict[str, Any] | None:
             await over.wait()
         finally:
             loop.remove_reader(pidfd)
-        for _ in range(20):  # whoever inherited it reaps it in a moment, and only then is the status told
-            status = status_of_reaped(pidfd)
-            if status is not None:
-                return _line_of(status)
-            await asyncio.sleep(0.01)
-        return None
+        status = status_of_ended(pidfd, session.started.pid, session.started.ticks)
+        return None if status is None else _line_of(status, records.read(session.folder) or {})
     finally:
         os.close(pidfd)
 
 
-def _line_of(status: int) -> dict[str, Any]:
+def _line_of(status: int, record: dict[str, Any]) -> dict[str, Any]:
     signum = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    asked = (record.get("kill") or {}).get("cause")
     return {
-        "cause": "exit" if signum is None else "signal",
+        "cause": asked or ("exit" if signum is None else "signal"),
         "at": time.time(),
         "code": None if signum is not None else os.WEXITSTATUS(status),
         "signal": signum,
@@ -106,16 +113,19 @@ def _line_of(status: int) -> dict[str, Any]:
     }
 
 
-async def kill_unsupervised(session: Session, signum: int, grace: float | None) -> KillReport:
+async def kill_unsupervised(session: Session, cause: str, signum: int, grace: float | None) -> KillReport:
     """End the tree of a command that lost its supervisor: by kernel session, descent and the mark it carries."""
     started = session.started
     assert started is not None
     pid, ticks, boot, _ = started
+    if session.end is None:
+        asked = {"cause": cause, "at": time.time(), "signal": signum}
+        await asyncio.to_thread(evidence.write_line, session.folder, "kill", asked)
 
     def tree() -> list[int]:
-        found = [pid, *proc.descendants(pid)] if proc.is_same(pid, ticks, boot) else []
-        found += proc.in_session(pid, ticks) + proc.marked(session.id, ticks)
-        return list(dict.fromkeys(found))
+        alive = proc.is_same(pid, ticks, boot)  # without its leader a kernel session may be a stranger's of that number
+        found = [pid, *proc.descendants(pid), *proc.in_session(pid, ticks)] if alive else []
+        return list(dict.fromkeys([*found, *proc.marked(session.id, ticks)]))
 
     def end() -> dict[str, Any]:
         wait = session.info.grace_seconds if grace is None else grace

@@ -20,7 +20,7 @@ class Channel:
         self.sock = sock
         self.watch: int | None = None
         self._inbox = Inbox()
-        self._out = b""
+        self._out = bytearray()
 
     def read(self) -> list[Message] | None:
         """Return the messages that have arrived; None when the peer is gone. Raises WireError."""
@@ -41,7 +41,7 @@ class Channel:
         """Push queued bytes. False when the peer is gone."""
         while self._out:
             try:
-                self._out = self._out[self.sock.send(self._out) :]
+                del self._out[: self.sock.send(self._out)]
             except (BlockingIOError, InterruptedError):
                 return True
             except OSError:

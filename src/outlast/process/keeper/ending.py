@@ -15,6 +15,7 @@ from outlast.process.keeper import proc
 
 KILL_PHASE_MAX = 5.0
 """Seconds after which what ignores SIGKILL (another user's process, an uninterruptible wait) is called a survivor."""
+_NAMES = {number.value: number.name for number in signal.Signals if number.value < signal.SIGRTMIN}
 LOOK_AGAIN = 0.03
 """Seconds between two looks at the tree: deaths come in crowds, and in the SIGKILL phase a process may be born and
 orphaned between two looks."""
@@ -112,7 +113,4 @@ class Ending:
                 self.survivors[pid] = "not ours to signal" if error.errno == errno.EPERM else str(error.strerror)
             return
         if note:
-            self.ended[pid] = [
-                name,
-                signal.Signals(signum).name if signum < signal.SIGRTMIN else f"SIG{signum}",
-            ]
+            self.ended[pid] = [name, _NAMES.get(signum, f"SIG{signum}")]

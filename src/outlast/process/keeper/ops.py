@@ -71,10 +71,7 @@ def _write(sup: Supervisor, channel: Channel, message: Message) -> Message:
 def _signal(sup: Supervisor, channel: Channel, message: Message) -> Message:
     signum, scope = int(message["signal"]), message.get("scope", "leader")
     if scope == "tree":
-        targets = sup.tree()
-        for pid in targets:
-            os.kill(pid, signum)
-        return {"sent": len(targets)}
+        return {"sent": sum(_reached(pid, signum) for pid in sup.tree())}
     if sup.exit is not None:
         return {"error": "ended"}
     if scope == "group":
@@ -82,6 +79,15 @@ def _signal(sup: Supervisor, channel: Channel, message: Message) -> Message:
     else:
         os.kill(sup.pid, signum)
     return {"sent": 1}
+
+
+def _reached(pid: int, signum: int) -> bool:
+    """Signal one of many. Who has vanished or belongs to another user does not shield the others."""
+    try:
+        os.kill(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _kill(sup: Supervisor, channel: Channel, message: Message) -> None:
@@ -92,7 +98,8 @@ def _kill(sup: Supervisor, channel: Channel, message: Message) -> None:
         sup.settle(channel, channel.send({"n": n, **report, "exit": sup.exit}))
 
     signum = int(message.get("signal") or signal.SIGTERM)
-    signal.Signals(signum)
+    if not 0 < signum < signal.NSIG:
+        raise ValueError(f"no such signal: {signum}")
     grace = message.get("grace")
     sup.end_tree(str(message.get("cause") or "operator"), signum, None if grace is None else float(grace), done)
 

@@ -37,10 +37,30 @@ def name_of(pid: int) -> str:
     return _read(f"/proc/{pid}/comm").rstrip("\n") or "?"
 
 
+def is_named(pid: int, name: str) -> bool:
+    """True when a process of that short name lives at ``pid``: a strong hint, not a proof."""
+    return name_of(pid) == name and state_of(pid) not in ("Z", "X")
+
+
 def state_of(pid: int) -> str:
     """Return the state letter of a process ("R", "S", "Z" …), or "" when it is gone."""
     fields = _stat(pid)
     return fields[0] if fields else ""
+
+
+def exit_of_zombie(pid: int, ticks: int) -> int | None:
+    """Return the wait status of a process that has ended and that nobody has reaped yet; None when it is not that.
+
+    The kernel shows a 0 to those who may not know, so only what is surely ours to read is believed.
+    """
+    fields = _stat(pid)
+    if len(fields) < 50 or fields[0] != "Z" or int(fields[19]) != ticks:
+        return None
+    if os.geteuid() != 0:
+        line = _read(f"/proc/{pid}/status").partition("\nUid:")[2].partition("\n")[0]
+        if set(line.split()) != {str(os.geteuid())}:
+            return None
+    return int(fields[49])
 
 
 def descendants(root: int) -> list[int]:

@@ -97,7 +97,7 @@ class Pump:
     def read(self, fd: int) -> int:
         """Move one read's worth of output to the spool; return its size, 0 when there was none."""
         try:
-            n = os.readv(fd, [self._view])
+            n = self._move(fd)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:  # a pty answers EIO when its last user has gone
@@ -105,13 +105,20 @@ class Pump:
         if n == 0:
             self._stop_reading(fd)
             return 0
-        if n > self._touched:
-            self._touched = n
         if n >= _LOUD and not self.fds.pty:
             _widen(fd)
-        self._spool.append(self.fds.out[fd], self._view[:n])
         self.last_output = time.monotonic()
         self.wrote()
+        return n
+
+    def _move(self, fd: int) -> int:
+        stream = self.fds.out[fd]
+        if not self.fds.pty and (n := self._spool.take(stream, fd)) is not None:
+            return n
+        n = os.readv(fd, [self._view])
+        if n:
+            self._touched = max(self._touched, n)
+            self._spool.append(stream, self._view[:n])
         return n
 
     def drain(self) -> None:

@@ -86,6 +86,8 @@ def read(folder: str) -> Line | None:
             line = json.loads(raw)
         except ValueError:
             continue
+        if not isinstance(line, dict):
+            continue
         for kind, value in line.items():
             if kind != "kill" or kind not in merged:
                 merged[kind] = value

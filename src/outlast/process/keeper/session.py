@@ -21,7 +21,11 @@ from outlast.process.keeper.spool import Spool
 from outlast.process.keeper.supervisor import Supervisor
 from outlast.process.keeper.wire import PROTOCOL, Message, WireError, pack, receive
 
+_NONSENSE = (AttributeError, KeyError, TypeError, ValueError)
+"""What a request raises that no gateway of ours would send."""
 Taken = tuple[socket.socket, Message]
+PROMPT_SECONDS = 0.2
+"""A caller that takes longer to send its request does not keep others waiting: the zygote orders another spare."""
 REQUEST_SECONDS = 30.0
 """How long a caller may take to send its request once connected."""
 
@@ -29,7 +33,7 @@ REQUEST_SECONDS = 30.0
 class Context:
     """What every session of one keeper shares."""
 
-    __slots__ = ("boot", "home", "nofile", "run", "version")
+    __slots__ = ("boot", "home", "nofile", "run", "version", "zygote")
 
     def __init__(self, home: str, run: str, version: str, nofile: tuple[int, int]) -> None:
         self.home = home
@@ -37,6 +41,7 @@ class Context:
         self.version = version
         self.nofile = nofile
         self.boot = proc.boot_id()
+        self.zygote = os.getpid()
 
     def folder(self, session_id: str) -> str:
         """Return the directory of a session."""
@@ -59,8 +64,8 @@ def serve_spare(context: Context, listen: socket.socket, zygote: socket.socket) 
         return
     try:
         supervisor = start(context, conn, request, zygote, wake, poll)
-    except OSError as error:
-        _reply(conn, {"error": "cannot_start", "errno": error.errno, "message": _reason(error)})
+    except (OSError, *_NONSENSE) as error:
+        _reply(conn, {"error": "cannot_start", "errno": getattr(error, "errno", None), "message": _reason(error)})
         escrow.tell(zygote, "done")
         return
     if supervisor is not None:
@@ -77,25 +82,42 @@ def _wait_for_request(poll: select.epoll, listen: socket.socket, zygote: socket.
             conn = accept(listen)
         except OSError:  # another spare was quicker
             continue
-        request = _read_request(conn)
+        request = _read_request(conn, zygote)
         if request is not None:
             return conn, request
         conn.close()
 
 
-def _read_request(conn: socket.socket) -> dict[str, Any] | None:
-    conn.settimeout(REQUEST_SECONDS)
+def _read_request(conn: socket.socket, zygote: socket.socket) -> dict[str, Any] | None:
+    def late() -> None:
+        if conn.gettimeout() == REQUEST_SECONDS:
+            raise TimeoutError
+        escrow.tell(zygote, "waiting")
+        conn.settimeout(REQUEST_SECONDS)
+
+    conn.settimeout(PROMPT_SECONDS)
     try:
-        message = receive(conn)
+        message = receive(conn, late)
     except (OSError, WireError):
-        return None
+        message = None
+    if conn.gettimeout() == REQUEST_SECONDS:
+        escrow.tell(zygote, "waited")
     if message is None:
         return None
     wanted = {"start": ("spec", "line"), "launch": ("argv", "env", "ready", "log")}.get(message.get("op", ""))
     if wanted is None or not all(field in message for field in wanted):
         _reply(conn, {"error": "unknown_op"})
         return None
+    if message["op"] == "start" and not _is_name(message["spec"]):
+        _reply(conn, {"error": "bad_request", "message": "a start needs a spec with an id"})
+        return None
     return message
+
+
+def _is_name(spec: object) -> bool:
+    """True when a request names a session by what can be the name of a folder and nothing else."""
+    name = spec.get("id") if isinstance(spec, dict) else None
+    return isinstance(name, str) and name.isascii() and name.isalnum()
 
 
 def _launch(conn: socket.socket, request: Message) -> None:
@@ -127,15 +149,11 @@ def start(
     ``request`` holds ``spec``, what we need to start it, and ``line``, what goes on record, composed by the caller: it
     holds the names of environment variables and never their values.
 
-    Raises OSError when there is no room or right to keep a record: then nothing was started.
+    Raises OSError when there is no room or right to keep a record, and others for a spec that makes no sense: then
+    nothing was started.
     """
     spec: dict[str, Any] = request["spec"]
-    folder = context.folder(spec["id"])
-    os.mkdir(folder, 0o700)
-    record = RecordFile.create(folder, request["line"])
-    os.close(os.open(f"{context.home}/open/{spec['id']}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    spool = Spool(folder, spec.get("output_cap") or 1 << 28)
-    prepared = Prepared(spec)
+    record, spool, prepared = _prepare(context, spec, request["line"])
     escrow.tell(zygote, f"taken {spec['id']} {prepared.ours.layout()}", prepared.ours.all())
     libc.set_name("outlast-session")
     supervisor = Supervisor(spec, context.run, record, spool, prepared.ours, zygote, wake, context.version, poll)
@@ -143,7 +161,7 @@ def start(
     at = time.time()
     try:
         pid = prepared.spawn(spec, context.nofile)
-    except OSError as error:
+    except (OSError, *_NONSENSE) as error:
         _record_failure(supervisor, record, conn, error, at)
         escrow.tell(zygote, "done")
         return None
@@ -155,10 +173,14 @@ def start(
         "boot": context.boot,
         "at": at,
         "supervisor": os.getpid(),
+        "zygote": context.zygote,
         "keeper": context.version,
     }
     escrow.tell(zygote, f"started {pid} {started['ticks']} {at}")
-    record.add("started", started)
+    try:
+        record.add("started", started)
+    except OSError:  # a disk that fails in this moment: the command runs, and who is connected hears of it
+        pass
     point("supervisor:after_started_record")
     channel = Channel(conn)
     supervisor.add_channel(channel)
@@ -168,7 +190,30 @@ def start(
     return supervisor
 
 
-def _record_failure(supervisor: Supervisor, record: RecordFile, conn: socket.socket, error: OSError, at: float) -> None:
+def _prepare(context: Context, spec: dict[str, Any], line: str) -> tuple[RecordFile, Spool, Prepared]:
+    folder = context.folder(spec["id"])
+    os.mkdir(folder, 0o700)
+    try:
+        record = RecordFile.create(folder, line)
+        os.close(os.open(f"{context.home}/open/{spec['id']}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        return record, Spool(folder, spec.get("output_cap") or 1 << 28), Prepared(spec)
+    except (OSError, *_NONSENSE):
+        _forget(context, spec["id"])
+        raise
+
+
+def _forget(context: Context, session_id: str) -> None:
+    """Nothing was started: nothing of it stays on record either."""
+    shutil.rmtree(context.folder(session_id), ignore_errors=True)
+    try:
+        os.unlink(f"{context.home}/open/{session_id}")
+    except OSError:
+        pass
+
+
+def _record_failure(
+    supervisor: Supervisor, record: RecordFile, conn: socket.socket, error: Exception, at: float
+) -> None:
     supervisor.exit = {
         "cause": "spawn_error",
         "at": at,
@@ -195,7 +240,8 @@ def serve_replacement(
     record = RecordFile.resume(folder)
     if "started" not in known:
         pid, ticks, at = started
-        record.add("started", {"pid": pid, "ticks": ticks, "boot": context.boot, "at": at, "keeper": context.version})
+        who = {"pid": pid, "ticks": ticks, "boot": context.boot, "at": at}
+        record.add("started", {**who, "zygote": context.zygote, "keeper": context.version})
     record.add("taken_over", {"at": time.time(), "supervisor": os.getpid()})
     spool = Spool(folder, spec.get("output_cap") or 1 << 28)
     poll = select.epoll()
@@ -203,6 +249,8 @@ def serve_replacement(
     supervisor = Supervisor(spec, context.run, record, spool, kept, zygote, wake, context.version, poll)
     kill = known.get("kill")
     supervisor.adopt(*started, known.get("exit"), kill and kill["cause"])
+    if spec.get("stdin_text") is not None:
+        supervisor.cut_input()
     supervisor.run()
 
 
@@ -275,7 +323,9 @@ def nothing(*_: object) -> None:
     """A handler that only makes the wake-up descriptor speak."""
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error) or type(error).__name__
     where = error.filename
     if isinstance(where, bytes):
         where = os.fsdecode(where)

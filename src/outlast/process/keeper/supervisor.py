@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from outlast.process.keeper import escrow, ops, proc
+from outlast.process.keeper import escrow, ops, pidfd, proc
 from outlast.process.keeper.channel import Channel, accept
 from outlast.process.keeper.crash import point
 from outlast.process.keeper.ending import Ending
@@ -62,6 +62,8 @@ class Supervisor:
         self._childless = False
         self._ending: Ending | None = None
         self._end_cause: str | None = None
+        self._note: str | None = None
+        self._pidfd: int | None = None
         self._started = time.monotonic()
         self.pump = Pump(self._poll, fds, spool, self._wrote, self._closed_input)
         self._poll.register(wake_fd, select.EPOLLIN)
@@ -79,6 +81,12 @@ class Supervisor:
         self.pid, self._ticks, self.exit, self._end_cause = pid, ticks, end, kill
         self._started = time.monotonic() - max(0.0, time.time() - started_at)
         self.bind()
+
+    def cut_input(self) -> None:
+        """Close an input that a killed supervisor was still feeding: what was left of the text died with it."""
+        if self.pump.takes_input:
+            self._note = "its supervisor was killed while it fed the input: the command got only the first part"
+            self.pump.write(b"", eof=True)
 
     def add_channel(self, channel: Channel) -> None:
         """Listen to one more peer."""
@@ -104,8 +112,6 @@ class Supervisor:
         self._close()
 
     def _finished(self) -> bool:
-        if self.exit is None and not self._is_parent and self._zygote is None:
-            return not self.pump.open  # nobody can tell us the end any more: the record stays without one
         over = self.exit is not None and self._ending is None and not self.pump.open
         return over and (self._childless or not self._is_parent)
 
@@ -150,6 +156,8 @@ class Supervisor:
             self._accept()
         elif self._zygote is not None and fd == self._zygote.fileno():
             self._hear_zygote()
+        elif fd == self._pidfd:
+            self._hear_kernel()
 
     def _close(self) -> None:
         produced = self.spool.report()
@@ -183,28 +191,30 @@ class Supervisor:
                 self._childless = False
                 return
             if pid == self.pid and self.exit is None:
-                self._command_ended(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024)
+                spent = {"user": usage.ru_utime, "system": usage.ru_stime, "maxrss": usage.ru_maxrss * 1024}
+                self._command_ended(status, spent)
 
-    def _command_ended(self, status: int, user: float, system: float, rss: int) -> None:
+    def _command_ended(self, status: int, usage: dict[str, float]) -> None:
         """Write down how the command ended, tell everyone, and see to what it left behind."""
         point("supervisor:reaped")
-        self.pump.drain()
         signum = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         cause = self._end_cause or ("exit" if signum is None else "signal")
         if cause == "signal" and signum == signal.SIGKILL and proc.killed_for_memory(self.pid):
             cause = "out_of_memory"
+        code = None if signum is not None else os.WEXITSTATUS(status)
+        self._end({"cause": cause, "at": time.time(), "code": code, "signal": signum, **usage})
+
+    def _end_unseen(self, why: str) -> None:
+        """The command is gone and nobody who still lives saw how."""
+        self._note = why
+        self._end({"cause": "evidence_gone", "at": None, "code": None, "signal": None})
+
+    def _end(self, how: dict[str, Any]) -> None:
+        self.pump.drain()
         left = len(self.tree())
-        self.exit = {
-            "cause": cause,
-            "at": time.time(),
-            "code": None if signum is not None else os.WEXITSTATUS(status),
-            "signal": signum,
-            "user": round(user, 6),
-            "system": round(system, 6),
-            "maxrss": rss,
-            "leftovers": left,
-            **self.spool.report(),
-        }
+        self.exit = {**how, "leftovers": left, **self.spool.report()}
+        if self._note is not None:
+            self.exit["note"] = self._note
         self.write_exit()
         if left and self.spec.get("leftovers") == "kill" and self._ending is None:
             self.end_tree("leftovers", signal.SIGTERM, None, None)
@@ -224,11 +234,13 @@ class Supervisor:
         """Return the living descendants of the session."""
         if self._is_parent:
             return [] if self._childless else proc.descendants(os.getpid())
-        alive = proc.is_same(self.pid, self._ticks, proc.boot_id())
-        found = dict.fromkeys([self.pid, *proc.descendants(self.pid)] if alive else [])
-        found.update(dict.fromkeys(proc.in_session(self.pid, self._ticks)))
-        found.update(dict.fromkeys(proc.marked(self.spec["id"], self._ticks)))
-        return list(found)
+        found: list[int] = []
+        if proc.is_same(self.pid, self._ticks, proc.boot_id()):
+            found += [self.pid, *proc.descendants(self.pid), *proc.in_session(self.pid, self._ticks)]
+        elif self._zygote is not None:  # without its leader the kernel session may be a stranger's of that number:
+            orphans = proc.descendants(os.getppid())  # ours are among the orphans that fell to the zygote
+            found += set(orphans).intersection(proc.in_session(self.pid, self._ticks))
+        return list(dict.fromkeys([*found, *proc.marked(self.spec["id"], self._ticks)]))
 
     def foreground_group(self) -> int:
         """Return the process group that ^C would reach."""
@@ -353,14 +365,41 @@ class Supervisor:
         assert self._zygote is not None
         message = escrow.hear(self._zygote)
         if message is None:
-            self._poll.unregister(self._zygote.fileno())
-            self._zygote.close()
-            self._zygote = None
+            self._poll.unregister(self._zygote.fileno())  # it retires, and still listens; or it was killed
+            if not self._is_parent:
+                self._zygote.close()
+                self._zygote = None
+                if self.exit is None:
+                    self._watch_command()
         elif message[0] == "reaped" and self.exit is None:
             status, user, system, rss = message[1:]
-            self._command_ended(int(status), float(user), float(system), int(rss))
-            if self._ending is not None:
-                self._step_ending(time.monotonic())
+            self._command_ended(int(status), {"user": float(user), "system": float(system), "maxrss": int(rss)})
+        elif message[0] == "gone" and self.exit is None:
+            self._end_unseen(
+                f"the supervisor that saw the end of process {self.pid} was killed before it was on record"
+            )
+        if self._ending is not None:
+            self._step_ending(time.monotonic())
+
+    def _watch_command(self) -> None:
+        """Both who were the command's parents are gone: the kernel says when it ends, and mostly how."""
+        self._pidfd = pidfd.open_pidfd(self.pid)
+        if self._pidfd is not None and proc.is_same(self.pid, self._ticks, proc.boot_id()):
+            self._poll.register(self._pidfd, select.EPOLLIN)
+        else:
+            self._hear_kernel()
+
+    def _hear_kernel(self) -> None:
+        status = None
+        if self._pidfd is not None:
+            status = pidfd.status_of_ended(self._pidfd, self.pid, self._ticks)
+            os.close(self._pidfd)
+            self._pidfd = None
+        if status is None:
+            self._end_unseen(f"its supervisor and keeper were killed; process {self.pid} is gone and left no status")
+        else:
+            self._note = "its supervisor and keeper were killed; the status comes from the kernel"
+            self._command_ended(status, {})
 
 
 def _unlink(path: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 PROTOCOL = 1
@@ -90,24 +91,33 @@ class Inbox:
         return out
 
 
-def receive(sock: socket.socket) -> Message | None:
-    """Read one whole message from a blocking socket; None when the peer closed before it was complete."""
-    head = _exactly(sock, 4)
+def receive(sock: socket.socket, late: Callable[[], None] | None = None) -> Message | None:
+    """Read one whole message from a blocking socket; None when the peer closed before it was complete.
+
+    ``late`` is called each time the socket's timeout passes; it may raise. Raises WireError, OSError.
+    """
+    head = _exactly(sock, 4, late)
     if head is None:
         return None
     size = int.from_bytes(head, "big")
     if size > FRAME_MAX:
         raise WireError(f"frame of {size} bytes")
-    body = _exactly(sock, size)
+    body = _exactly(sock, size, late)
     if body is None:
         return None
     return parse(body)
 
 
-def _exactly(sock: socket.socket, size: int) -> bytes | None:
+def _exactly(sock: socket.socket, size: int, late: Callable[[], None] | None) -> bytes | None:
     parts: list[bytes] = []
     while size:
-        part = sock.recv(min(size, 1 << 18))
+        try:
+            part = sock.recv(min(size, 1 << 18))
+        except TimeoutError:
+            if late is None:
+                raise
+            late()
+            continue
         if not part:
             return None
         parts.append(part)

@@ -30,15 +30,19 @@ from outlast.process.keeper.wire import PROTOCOL
 SPARES = 3
 REFILL_AFTER = 0.004
 """Seconds to let a start go first before a new spare is forked beside it, while others are still waiting."""
+SHORT_OF_SECONDS = 1.0
+"""Between two tries when the system has no process or descriptor left for a spare."""
 BACKLOG = 4096
 STRAYS_MAX = 256
+WAITING_MAX = 64
+"""Spares that may be held up by callers who connected and said nothing, before starts have to wait as well."""
 REHEARSALS = 20
 
 
 class Child:
     """A supervisor as its zygote sees it. It is dead when its socket closes; ``done`` means it was ready to."""
 
-    __slots__ = ("done", "fds", "id", "pty", "sock", "started", "stdin", "streams")
+    __slots__ = ("done", "end", "fds", "id", "pty", "sock", "started", "stdin", "streams", "waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -48,6 +52,8 @@ class Child:
         self.stdin = -1
         self.pty = False
         self.started: tuple[int, int, float] | None = None
+        self.end: str | None = None
+        self.waiting = False
         self.done = False
 
 
@@ -60,7 +66,7 @@ class Zygote:
         self._poll = select.epoll()
         self._children: dict[int, Child] = {}
         self._leaders: dict[int, Child] = {}
-        self._strays: dict[int, str] = {}
+        self._strays: dict[tuple[int, int], str] = {}
         self._template: template.Template | None = None
         self._listen: socket.socket | None = None
         self._lock_fd = -1
@@ -146,7 +152,10 @@ class Zygote:
             if self._retiring:
                 self._retire()
             elif self._refill_due():
-                self._refill()
+                try:
+                    self._refill()
+                except OSError:  # no process or descriptor is free: what runs needs none, and we look again
+                    self._refill_at = time.monotonic() + SHORT_OF_SECONDS
 
     def _patience(self) -> float:
         """How long to sleep: for ever when all spares are there, else just long enough to let a start go first."""
@@ -162,7 +171,8 @@ class Zygote:
         return spares == 0 or (spares < SPARES and self._refill_at is not None and time.monotonic() >= self._refill_at)
 
     def _spares(self) -> int:
-        return sum(1 for child in self._children.values() if child.id is None)
+        waiting = sum(child.waiting for child in self._children.values())
+        return sum(child.id is None for child in self._children.values()) - min(waiting, WAITING_MAX)
 
     def _retire(self) -> None:
         """Stop serving starts: give the address and the lock back, send the spares home."""
@@ -229,9 +239,12 @@ class Zygote:
         elif message[0] == "taken":
             child.id, child.fds = message[1], fds
             child.streams, child.stdin, child.pty = message[2], int(message[3]), message[4] == "1"
+            child.waiting = False
+        elif message[0] in ("waiting", "waited"):
+            child.waiting = message[0] == "waiting"
         elif message[0] == "started":
             child.started = (int(message[1]), int(message[2]), float(message[3]))
-        elif message[0] == "input_closed" and child.stdin >= 0:
+        elif message[0] == "input_closed" and 0 <= child.stdin < len(child.fds):
             os.close(child.fds.pop(child.stdin))
             child.stdin = -1
         elif message[0] == "done":
@@ -260,17 +273,20 @@ class Zygote:
         """Collect the dead: commands that lost their supervisor, and what such commands left behind."""
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
+            ticks = proc.start_ticks(found.si_pid) or 0
+            pid, status, usage = os.wait4(found.si_pid, 0)
             end = f"reaped {status} {usage.ru_utime} {usage.ru_stime} {usage.ru_maxrss * 1024}"
             replacement = self._leaders.pop(pid, None)
             if replacement is not None:
+                replacement.end = end  # it may be dead as well: then the next one needs it
                 escrow.tell(replacement.sock, end)
                 continue
-            self._strays[pid] = end  # the death of its supervisor may be the next thing we hear of
+            self._strays[pid, ticks] = end  # the death of its supervisor may be the next thing we hear of
             while len(self._strays) > STRAYS_MAX:
                 del self._strays[next(iter(self._strays))]
 
@@ -294,23 +310,29 @@ class Zygote:
         replacement.streams, replacement.stdin, replacement.pty = child.streams, child.stdin, child.pty
         replacement.fds, child.fds = child.fds, []
         self._add(replacement)
-        leader = child.started[0]
-        if leader in self._strays:
-            escrow.tell(ours, self._strays.pop(leader))
-        else:
+        leader, ticks, _ = child.started
+        replacement.end = child.end or self._strays.pop((leader, ticks), None)
+        if replacement.end is not None:
+            escrow.tell(ours, replacement.end)
+        elif proc.start_ticks(leader) == ticks:
             self._leaders[leader] = replacement
+        else:
+            escrow.tell(ours, "gone")  # the killed one had reaped it and told nobody
 
 
 def _orphan_of(session_id: str) -> tuple[int, int, float] | None:
     """A supervisor killed between spawn and note: its command is our child now and carries the session's mark."""
+    leaders: list[tuple[int, int]] = []
     for pid in proc.marked(session_id, 0):
         try:
-            leads = os.getsid(pid) == pid
+            if os.getsid(pid) == pid:
+                leaders.append((proc.start_ticks(pid) or 0, pid))
         except OSError:
             continue
-        if leads:
-            return pid, proc.start_ticks(pid) or 0, time.time()
-    return None
+    if not leaders:
+        return None
+    ticks, pid = min(leaders)  # whatever else leads a kernel session and carries the mark was started by it, later
+    return pid, ticks, time.time()
 
 
 def _leave(serve: Callable[..., None], *args: object) -> NoReturn:
@@ -334,8 +356,6 @@ def _leave(serve: Callable[..., None], *args: object) -> NoReturn:
 def main(arguments: list[str]) -> int:
     """Run as ``zygote HOME RUN VERSION READY_FD [CRASH_POINT CRASH_FILE]``."""
     home, run, version, ready_fd = arguments[0], arguments[1], arguments[2], int(arguments[3])
-    if len(arguments) > 5:
-        crash.arm(arguments[4], arguments[5])
     os.umask(0o077)
     nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
@@ -344,6 +364,8 @@ def main(arguments: list[str]) -> int:
         os.write(ready_fd, b"taken\n")
         return 0
     zygote.warm_up()
+    if len(arguments) > 5:
+        crash.arm(arguments[4], arguments[5])
     gc.collect()
     gc.disable()
     gc.freeze()

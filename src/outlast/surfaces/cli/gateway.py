@@ -81,8 +81,8 @@ def _print_stopped(answer: Result) -> None:
     if answer["killed"]:
         say(f"ended {len(answer['killed'])} sessions")
     if answer["sessionsLeft"]:
-        verb = "goes" if answer["sessionsLeft"] == 1 else "go"
-        say(f"{answer['sessionsLeft']} running sessions: each {verb} on, and is there again when a gateway is")
+        what = "1 session goes" if answer["sessionsLeft"] == 1 else f"{answer['sessionsLeft']} sessions go"
+        say(f"{what} on without it; the next gateway takes over")
 
 
 def _stop(call: Call, client: Client, kill_sessions: bool = False) -> Result | None:

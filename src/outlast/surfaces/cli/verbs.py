@@ -45,7 +45,7 @@ EXEC = Verb(
     options=(
         Option("--yield", DURATION, "Wait this long; still running: print its id and return."),
         Option("--background/-b", None, "Return at once with the session's id."),
-        Option("--detach", None, "Record it first, notify when it is done, return at once."),
+        Option("--detach", None, "Like --background, until there is a ledger to record it in."),
         Option("--timeout", DURATION, "End the command after this time in all."),
         Option("--idle-timeout", DURATION, "End the command after this time without output."),
         Option("--pty/-t", None, "Run it in a terminal of its own."),

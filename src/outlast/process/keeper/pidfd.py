@@ -6,6 +6,8 @@ import fcntl
 import os
 import sys
 
+from outlast.process.keeper import proc
+
 _GET_INFO = 0xC040FF0B
 """PIDFD_GET_INFO with the 64-byte first version of its structure (Linux 6.15 fills in the exit status)."""
 _INFO_EXIT = 1 << 3
@@ -20,8 +22,16 @@ def open_pidfd(pid: int) -> int | None:
         return None
 
 
-def status_of_reaped(pidfd: int) -> int | None:
-    """Return the wait status of a process that somebody else has already reaped; None while unknown or unsupported."""
+def status_of_ended(pidfd: int, pid: int, ticks: int) -> int | None:
+    """Return the wait status of a process that has ended and is not our child; None where nothing tells it.
+
+    It waits for its parent to reap it, or it was reaped a moment ago: one of the two looks finds it.
+    """
+    status = proc.exit_of_zombie(pid, ticks)
+    return _status_of_reaped(pidfd) if status is None else status
+
+
+def _status_of_reaped(pidfd: int) -> int | None:
     info = bytearray(64)
     info[0:8] = _INFO_EXIT.to_bytes(8, sys.byteorder)
     try:
