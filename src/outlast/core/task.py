@@ -1,0 +1,145 @@
+"""A task as data: one detached piece of work in the ledger. Times are seconds since the epoch (UTC)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from outlast.core.session import Cause, Status
+
+
+class Runtime(StrEnum):
+    """Who does the work."""
+
+    CLI = "cli"
+    CRON = "cron"
+    SUBAGENT = "subagent"
+    ACP = "acp"
+    FLOW = "flow"
+    EXTERNAL = "external"
+
+
+class NotifyPolicy(StrEnum):
+    """Of what the requester is told."""
+
+    DONE_ONLY = "done_only"
+    STATE_CHANGES = "state_changes"
+    FAILURES_ONLY = "failures_only"
+    SILENT = "silent"
+
+
+class Delivery(StrEnum):
+    """How telling stands, apart from how the work stands."""
+
+    NOT_NEEDED = "not_needed"
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when work is put on record. ``ask`` is redacted; ``payload`` is what the worker really runs."""
+
+    id: str
+    runtime: Runtime
+    kind: str
+    source: str
+    requester: str
+    created_at: float
+    ask: dict[str, object] = {}
+    payload: dict[str, object] | None = None
+    conversation: str | None = None
+    parent_id: str | None = None
+    flow_id: str | None = None
+    node: str | None = None
+    label: str | None = None
+    title: str | None = None
+    attempts_max: int = 1
+    retry: dict[str, object] | None = None
+    notify: NotifyPolicy = NotifyPolicy.DONE_ONLY
+    priority: int = 0
+    queue: str = "default"
+    dedupe_key: str | None = None
+    deadline_at: float | None = None
+    not_before_at: float | None = None
+    session_id: str | None = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the ledger as it stands."""
+
+    id: str
+    runtime: Runtime
+    kind: str
+    source: str
+    requester: str
+    status: Status
+    created_at: float
+    revision: int
+    ask: dict[str, object] = {}
+    detail: dict[str, object] = {}
+    cause: Cause | None = None
+    conversation: str | None = None
+    parent_id: str | None = None
+    flow_id: str | None = None
+    node: str | None = None
+    label: str | None = None
+    title: str | None = None
+    attempt: int = 0
+    attempts_max: int = 1
+    retry: dict[str, object] | None = None
+    progress: int | None = None
+    progress_message: str | None = None
+    summary: str | None = None
+    error: str | None = None
+    notify: NotifyPolicy = NotifyPolicy.DONE_ONLY
+    delivery: Delivery = Delivery.NOT_NEEDED
+    priority: int = 0
+    queue: str = "default"
+    dedupe_key: str | None = None
+    deadline_at: float | None = None
+    not_before_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    seen_at: float | None = None
+    claim_id: str | None = None
+    claimed_by: str | None = None
+    lease_until: float | None = None
+    session_id: str | None = None
+    cancel_asked_at: float | None = None
+    dismissed_at: float | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a task's history. ``id`` orders all events of a store and is where a reader resumes."""
+
+    id: int
+    task_id: str
+    at: float
+    verb: str
+    status: Status | None = None
+    cause: Cause | None = None
+    data: dict[str, object] = {}
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An outbox row: who is to be told of what. The key makes a second delivery recognisable."""
+
+    target: str
+    kind: str
+    idempotency_key: str
+    body: dict[str, object] = {}
+
+
+class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing is narrowed to; fields that are None do not narrow."""
+
+    statuses: tuple[Status, ...] = ()
+    runtime: Runtime | None = None
+    requester: str | None = None
+    flow_id: str | None = None
+    label: str | None = None
+    search: str | None = None
+    since: float | None = None
+    dismissed: bool | None = None

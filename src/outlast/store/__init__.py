@@ -1,0 +1,1 @@
+"""Where rows live: one protocol, two stores, and the only SQL in the house."""

@@ -1,0 +1,239 @@
+"""The acts, as generators: each yields the statements of its next step and is sent their rows.
+
+So an act is the same for both stores, while each store runs the steps in its own way: SQLite one after the other,
+PostgreSQL those of many acts in one flight. An act is a function of the database and its arguments alone, because
+it may be run again when another act of its batch fails. It leaves nothing behind when its guard does not hold.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+from outlast.core.errors import Conflict
+from outlast.core.lifecycle import IllegalMove, Transition, Verb
+from outlast.core.session import Cause, Status
+from outlast.core.task import Event, NewTask, Notice, NotifyPolicy, Task
+from outlast.store.base import Change, Claim, Created
+from outlast.store.rows import Row, json_text, new_columns, new_record, task_of
+
+T = TypeVar("T")
+Step = tuple[str, dict[str, Any]]
+Rows = Sequence[Row]
+Steps = Generator[Sequence[Step], Sequence[Rows], T]
+
+EVENTS, QUEUED, OUTBOX = 1, 2, 4
+BROUGHT = {
+    "append_event": EVENTS, "append_notice": OUTBOX, "create_task": QUEUED, "requeue_task": QUEUED,
+    "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED,
+}  # fmt: skip
+"""What a statement means for those who wait for news."""
+
+
+def taken(task_id: str) -> Conflict:
+    """Return what a second task with the same id gets."""
+    return Conflict(f"there is a task {task_id} already", code="task_exists", hint="use a new id")
+
+
+def change_of(brought: int) -> Change:
+    """Return the flags as a record."""
+    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX))
+
+
+def create_task(new: NewTask, notices: Sequence[Notice]) -> Steps[Created]:
+    """Record new work, unless live work with its key is there."""
+    if new.dedupe_key is not None:
+        [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
+        if rows:
+            return Created(task_of(rows[0]), True)
+    steps: list[Step] = [("create_task", new_columns(new, notices))]
+    steps += _history(new.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}", notices)
+    if new.payload is not None:
+        steps.append(("put_payload", {"task_id": new.id, "body": json_text(new.payload)}))
+    yield steps
+    return Created(new_record(new, notices), False)
+
+
+def claim_tasks(claim: Claim) -> Steps[list[Task]]:
+    """Give each claim id of a worker a ready task, as far as there are any."""
+    _, found, ready = yield [("ripen_tasks", {"now": claim.now}), ("queue_limits", {}), ("ready_queues", {})]
+    limits = {row[0]: row[1] for row in found}
+    names = list(dict.fromkeys(claim.queues or [row[0] for row in ready]))
+    limited = [name for name in names if name in limits]
+    counts = yield [("running_in_queue", {"queue": name}) for name in limited]
+    wished = len(claim.claim_ids)
+    room = dict.fromkeys(names, wished)
+    for name, rows in zip(limited, counts, strict=True):
+        room[name] = min(wished, limits[name] - rows[0][0])
+    heads = yield [("ready_tasks", {"queue": name, "limit": free}) for name, free in room.items() if free > 0]
+    merged = heapq.merge(*([(-row[0], row[1], row[2]) for row in rows] for rows in heads))
+    chosen = [(task_id, claim_id) for (_, _, task_id), claim_id in zip(merged, claim.claim_ids, strict=False)]
+    answers = yield [("claim_task", _claim(claim, *pair)) for pair in chosen]
+    tasks = [task_of(rows[0]) for rows in answers if rows]
+    history: list[Step] = []
+    for task in tasks:
+        data = json_text({"worker": claim.worker, "claimId": task.claim_id, "attempt": task.attempt})
+        history += _history(task.id, claim.now, Verb.CLAIM, Status.RUNNING, None, data, ())
+    yield history
+    return tasks
+
+
+def _claim(claim: Claim, task_id: str, claim_id: str) -> dict[str, Any]:
+    return {
+        "id": task_id, "now": claim.now, "claim_id": claim_id, "worker": claim.worker,
+        "lease_until": claim.lease_until, "node": claim.node,
+    }  # fmt: skip
+
+
+def apply(move: Transition, notices: Sequence[Notice]) -> Steps[Task | None]:
+    """Write one move if the task still stands where it may start."""
+    if move.verb in (Verb.CLAIM, Verb.CREATE):
+        raise IllegalMove(f"{move.verb} is an act of its own")
+    params: dict[str, Any] = {
+        "id": move.task_id, "at": move.at, "source": move.sources[0].value, "source_too": move.sources[-1].value,
+        "claim_id": move.claim_id, "error": move.error, "summary": move.summary, "notices": bool(notices),
+        "detail": json_text(move.detail) if move.detail else None,
+    }  # fmt: skip
+    ends = move.target.final
+    if ends:
+        params["target"] = move.target.value
+        params["cause"] = None if move.cause is None else move.cause.value
+    else:
+        params["not_before_at"] = move.not_before_at
+    [rows] = yield [("end_task" if ends else "requeue_task", params)]
+    if not rows:
+        return None
+    data = params["detail"] or "{}"
+    steps = _history(move.task_id, move.at, move.verb, move.target, move.cause, data, notices)
+    if ends:
+        steps.append(("delete_payload", {"task_id": move.task_id}))
+    yield steps
+    return task_of(rows[0])
+
+
+def append_event(task_id: str, verb: str, at: float, data: dict[str, object]) -> Steps[Event | None]:
+    """Add a line to the history of a task that exists."""
+    [rows] = yield [("get_task", {"id": task_id})]
+    if not rows:
+        return None
+    _, made = yield [
+        *_history(task_id, at, verb, None, None, json_text(data), ()),
+        ("last_event_of", {"task_id": task_id}),
+    ]
+    return Event(id=made[0][0], task_id=task_id, at=at, verb=verb, data=data)
+
+
+def renew_leases(claim_ids: Sequence[str], until: float, now: float) -> Steps[set[str]]:
+    """Extend what is still held."""
+    answers = yield [("renew_lease", {"claim_id": claim_id, "until": until, "now": now}) for claim_id in claim_ids]
+    return {rows[0][0] for rows in answers if rows}
+
+
+def note_progress(
+    task_id: str, now: float, progress: int | None, message: str | None, claim_id: str | None
+) -> Steps[Task | None]:
+    """Write progress of running work."""
+    params = {"id": task_id, "now": now, "progress": progress, "message": message, "claim_id": claim_id}
+    data: dict[str, object] = {"progress": progress, "message": message}
+    shown = {name: value for name, value in data.items() if value is not None}
+    return _alter("note_progress", params, now, "progress", shown)
+
+
+def note_seen(task_ids: Sequence[str], now: float) -> Steps[int]:
+    """Write signs of life."""
+    answers = yield [("note_seen", {"id": task_id, "now": now}) for task_id in task_ids]
+    return sum(bool(rows) for rows in answers)
+
+
+def attach_session(task_id: str, session_id: str, now: float, claim_id: str | None) -> Steps[Task | None]:
+    """Say which session does the work."""
+    params = {"id": task_id, "session_id": session_id, "claim_id": claim_id}
+    return _alter("attach_session", params, now, "attach", {"sessionId": session_id})
+
+
+def set_notify(task_id: str, policy: NotifyPolicy, now: float) -> Steps[Task | None]:
+    """Change of what the requester hears."""
+    params = {"id": task_id, "policy": policy.value}
+    return _alter("set_notify", params, now, "notify", {"policy": policy.value})
+
+
+def dismiss(task_id: str, now: float) -> Steps[Task | None]:
+    """Put ended work out of sight."""
+    return _alter("dismiss", {"id": task_id, "now": now}, now, "dismiss", {})
+
+
+def ask_cancel(task_id: str, now: float) -> Steps[Task | None]:
+    """Write down the wish to cancel."""
+    return _alter("ask_cancel", {"id": task_id, "now": now}, now, "ask_cancel", {})
+
+
+def set_queue_limit(name: str, limit_max: int | None) -> Steps[None]:
+    """Limit a queue, or lift its limit."""
+    if limit_max is None:
+        yield [("lift_queue_limit", {"name": name})]
+    else:
+        yield [("set_queue_limit", {"name": name, "limit_max": limit_max})]
+
+
+def settle_notice(notice_id: int, state: str, now: float) -> Steps[bool]:
+    """Close a notice and tell the task."""
+    [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now})]
+    if not rows:
+        return False
+    task_id = rows[0][0]
+    history = _history(task_id, now, state, None, None, json_text({"notice": notice_id}), ())
+    yield [("set_delivery", {"id": task_id}), *history]
+    return True
+
+
+def prune(task_ids: Sequence[str]) -> Steps[int]:
+    """Forget ended tasks with all that hangs on them."""
+    answers = yield [("prune_task", {"id": task_id}) for task_id in task_ids]
+    gone = [rows[0][0] for rows in answers if rows]
+    yield [
+        (name, {"task_id": task_id}) for task_id in gone for name in ("prune_events", "prune_outbox", "delete_payload")
+    ]
+    return len(gone)
+
+
+def _alter(name: str, params: dict[str, Any], at: float, verb: str, data: dict[str, object]) -> Steps[Task | None]:
+    [rows] = yield [(name, params)]
+    if not rows:
+        return None
+    yield _history(params["id"], at, verb, None, None, json_text(data), ())
+    return task_of(rows[0])
+
+
+def _history(
+    task_id: str, at: float, verb: str, status: Status | None, cause: Cause | None, data: str,
+    notices: Sequence[Notice],
+) -> list[Step]:  # fmt: skip
+    """Return the statements for the line of history of an act and for the notices it causes."""
+    steps: list[Step] = [(
+        "append_event",
+        {
+            "task_id": task_id, "at": at, "verb": str(verb), "data": data,
+            "status": None if status is None else status.value, "cause": None if cause is None else cause.value,
+        },
+    )]  # fmt: skip
+    steps += [
+        (
+            "append_notice",
+            {
+                "task_id": task_id, "at": at, "kind": notice.kind, "target": notice.target,
+                "idempotency_key": notice.idempotency_key, "body": json_text(notice.body),
+            },
+        )
+        for notice in notices
+    ]  # fmt: skip
+    return steps
+
+
+ACTS: dict[str, Callable[..., Steps[Any]]] = {
+    act.__name__: act
+    for act in (
+        create_task, claim_tasks, apply, append_event, renew_leases, note_progress, note_seen, attach_session,
+        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, prune,
+    )
+}  # fmt: skip

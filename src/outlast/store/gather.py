@@ -1,0 +1,105 @@
+"""Group commit: acts that wait together are committed together, by one thread.
+
+A durable commit costs one fsync whatever it carries. While one is under way, new acts gather; they are the next
+batch. A batch first runs without safety nets. Only when an act in it fails is the batch rolled back and run again
+with a net around each act, so that the failure stays with the act that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from outlast.store.acts import Steps, change_of
+from outlast.store.base import Change
+from outlast.store.migrate import trouble
+
+BATCH_MAX = 512
+"""Acts in one commit: bounds how long the first of them waits for the last."""
+
+
+class Act(NamedTuple):
+    """An act that waits, and who waits for it."""
+
+    future: asyncio.Future[Any]
+    do: Callable[..., Steps[Any]]
+    args: tuple[Any, ...]
+
+
+Settled = list[tuple[asyncio.Future[Any], Any, BaseException | None]]
+
+
+class Gatherer(ABC):
+    """Runs acts in batches in a thread of its own; used from one event loop."""
+
+    def __init__(self, place: str, loop: asyncio.AbstractEventLoop, changed: Callable[[Change], None]) -> None:
+        self.place = place
+        self.brought = 0
+        self._loop = loop
+        self._changed = changed
+        self._acts: queue.SimpleQueue[Act | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="outlast-store", daemon=True)
+
+    @abstractmethod
+    def write(self, batch: list[Act]) -> Settled:
+        """Commit a batch and say how each act of it ended. Never raises; sets ``brought``."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, do: Callable[..., Steps[Any]], *args: Any) -> asyncio.Future[Any]:  # noqa: ANN401
+        """Ask for an act; the future is resolved after its commit."""
+        future = self._loop.create_future()
+        if self._closed:
+            future.set_exception(trouble(f"{self.place} is closed", "store_closed", "open it again", retryable=True))
+        else:
+            self._acts.put(Act(future, do, args))
+        return future
+
+    def close(self) -> None:
+        """Finish what was asked for and end the thread. Blocks until then."""
+        if not self._closed:
+            self._closed = True
+            self._acts.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            act = self._acts.get()
+            batch: list[Act] = []
+            while act is not None:
+                batch.append(act)
+                if len(batch) == BATCH_MAX:
+                    break
+                try:
+                    act = self._acts.get_nowait()
+                except queue.Empty:
+                    break
+            else:
+                more = False
+            if batch:
+                self._settle(self.write(batch))
+
+    def _settle(self, settled: Settled) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, settled, self.brought)
+        except RuntimeError:
+            pass  # the loop is gone: nobody waits any more, and what was committed stays
+
+    def _deliver(self, settled: Settled, brought: int) -> None:
+        for future, result, error in settled:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if brought:
+            self._changed(change_of(brought))

@@ -1,0 +1,3 @@
+UPDATE task SET cancel_asked_at = :now, revision = revision + 1
+WHERE id = :id AND status IN ('queued', 'running') AND cancel_asked_at IS NULL
+RETURNING {task};

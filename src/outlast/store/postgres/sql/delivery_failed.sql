@@ -1,0 +1,1 @@
+SELECT {task} FROM task WHERE delivery = 'failed' ORDER BY id LIMIT :limit;

@@ -1,0 +1,3 @@
+SELECT {task} FROM task
+WHERE ended_at IS NOT NULL AND ended_at < :before
+ORDER BY ended_at, id LIMIT :limit;

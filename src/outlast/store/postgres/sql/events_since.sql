@@ -1,0 +1,1 @@
+SELECT {event} FROM event WHERE id > :after ORDER BY id LIMIT :limit;

@@ -1,0 +1,1 @@
+SELECT {task} FROM task WHERE conversation = :conversation ORDER BY created_at DESC, id DESC LIMIT 1;

@@ -1,0 +1,1 @@
+SELECT {task} FROM task WHERE id = :id;

@@ -1,0 +1,1 @@
+SELECT max(id) FROM event WHERE task_id = :task_id;

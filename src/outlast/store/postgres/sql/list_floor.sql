@@ -1,0 +1,5 @@
+-- Where the window of a text search ends.
+SELECT created_at, id FROM task
+WHERE {where}
+ORDER BY created_at DESC, id DESC
+LIMIT 1 OFFSET :window;

@@ -1,0 +1,4 @@
+SELECT {task} FROM task
+WHERE {where}
+ORDER BY created_at DESC, id DESC
+LIMIT :limit;

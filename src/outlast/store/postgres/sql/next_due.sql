@@ -1,0 +1,7 @@
+SELECT min(due) FROM (
+    SELECT min(not_before_at) AS due FROM task WHERE status = 'queued' AND not_before_at IS NOT NULL
+    UNION ALL
+    SELECT min(deadline_at) FROM task WHERE status IN ('queued', 'running') AND deadline_at IS NOT NULL
+    UNION ALL
+    SELECT min(lease_until) FROM task WHERE status = 'running'
+) AS moments;

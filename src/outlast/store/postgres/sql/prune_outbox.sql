@@ -1,0 +1,1 @@
+DELETE FROM outbox WHERE task_id = :task_id;

@@ -1,0 +1,1 @@
+INSERT INTO payload (task_id, body) VALUES (:task_id, :body);

@@ -1,0 +1,4 @@
+SELECT priority, created_at, id FROM task
+WHERE status = 'queued' AND not_before_at IS NULL AND queue = :queue
+ORDER BY priority DESC, created_at, id
+LIMIT :limit;

@@ -1,0 +1,1 @@
+SELECT count(*) FROM task WHERE status = 'running' AND queue = :queue;

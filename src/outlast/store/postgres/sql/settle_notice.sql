@@ -1,0 +1,3 @@
+UPDATE outbox SET state = :state, settled_at = :now
+WHERE id = :id AND state = 'pending'
+RETURNING task_id;

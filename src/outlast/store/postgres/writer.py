@@ -1,0 +1,161 @@
+"""The one thread of a node that writes to the server.
+
+A batch is one transaction, and the statements of all its acts fly in one pipeline: each round sends the next step
+of every act and then reads all answers. Claims count before they take, so each runs by itself. The transaction
+begins with the lock of writers; what follows is one order of writes over all nodes, as a file would have it: a
+reader that resumes after an event's id never misses one that was numbered earlier and committed later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+
+from outlast.store.acts import ACTS, BROUGHT, Rows, Step, Steps, taken
+from outlast.store.base import Change
+from outlast.store.gather import Act, Gatherer, Settled
+from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect, explain
+
+_ANSWERS = re.compile(r"^(SELECT|WITH)\b|\bRETURNING\b", re.MULTILINE)
+_ALONE = frozenset((ACTS["claim_tasks"],))
+
+
+class Writer(Gatherer):
+    """Runs batches of acts over one connection, which it makes anew after it was lost."""
+
+    def __init__(
+        self,
+        dsn: str,
+        place: str,
+        sql: dict[str, str],
+        loop: asyncio.AbstractEventLoop,
+        changed: Callable[[Change], None],
+    ) -> None:
+        super().__init__(place, loop, changed)
+        self._dsn = dsn
+        self._sql = sql
+        self._answering = {name for name, text in sql.items() if _ANSWERS.search(text)}
+        self._connection: Connection | None = None
+        self._committing = False
+        self.start()
+
+    def pid(self) -> int | None:
+        """Return the number of the server's process for us: how our own notices are told from others'."""
+        connection = self._connection
+        return None if connection is None or connection.closed else connection.info.backend_pid
+
+    def close(self) -> None:
+        """Finish what was asked for, then hang up."""
+        super().close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def write(self, batch: list[Act]) -> Settled:
+        """Run a batch in one transaction; each act by itself only when that does not go through."""
+        used = self._connection is not None
+        try:
+            return self._together(batch)
+        except psycopg.OperationalError as error:
+            # A connection that died while nobody used it: nothing was committed over it, so a new one may try.
+            if not used or self._committing or self._connection is not None:
+                return self._fail(batch, error)
+        except Exception as error:
+            return self._apart(batch) if len(batch) > 1 else self._fail(batch, error)
+        return self.write(batch)
+
+    def _apart(self, batch: list[Act]) -> Settled:
+        settled: Settled = []
+        brought = 0
+        for act in batch:
+            settled += self.write([act])
+            brought |= self.brought
+        self.brought = brought
+        return settled
+
+    def _together(self, batch: list[Act]) -> Settled:
+        self.brought = 0
+        self._committing = False
+        connection = self._connected()
+        results: list[Any] = []
+        try:
+            with connection.pipeline():
+                connection.execute("BEGIN")
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_ORDER,))
+                for group in _groups(batch):
+                    results += self._round_trips(connection, group)
+                if self.brought:
+                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(self.brought)))
+                self._committing = True
+                connection.execute("COMMIT")
+        except BaseException:
+            self.brought = 0
+            self._let_go(connection)
+            raise
+        return [(act.future, result, None) for act, result in zip(batch, results, strict=True)]
+
+    def _round_trips(self, connection: Connection, acts: Sequence[Act]) -> list[Any]:
+        results: list[Any] = [None] * len(acts)
+        waiting: list[tuple[int, Steps[Any], Sequence[Rows] | None]] = [
+            (place, act.do(*act.args), None) for place, act in enumerate(acts)
+        ]
+        while waiting:
+            flights = []
+            for place, steps, answers in waiting:
+                try:
+                    wanted = next(steps) if answers is None else steps.send(answers)
+                except StopIteration as end:
+                    results[place] = end.value
+                else:
+                    flights.append((place, steps, [self._send(connection, step) for step in wanted]))
+            waiting = [
+                (place, steps, [one.fetchall() if one is not None else () for one in cursors])
+                for place, steps, cursors in flights
+            ]
+        return results
+
+    def _send(self, connection: Connection, step: Step) -> psycopg.Cursor[tuple[Any, ...]] | None:
+        """Send a statement; None when there is no answer to wait for."""
+        name, params = step
+        self.brought |= BROUGHT.get(name, 0)
+        cursor = connection.execute(self._sql[name], params)
+        return cursor if name in self._answering else None
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._dsn)
+        return self._connection
+
+    def _let_go(self, connection: Connection) -> None:
+        """Return to a clean connection, or to none."""
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+        if connection.closed:
+            self._connection = None
+
+    def _fail(self, batch: list[Act], error: Exception) -> Settled:
+        meaning: Exception = error
+        if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.constraint_name == "task_pkey":
+            meaning = taken(batch[0].args[0].id)
+        elif isinstance(error, psycopg.Error):
+            meaning = explain(error, self.place)
+        return [(act.future, None, meaning) for act in batch]
+
+
+def _groups(batch: list[Act]) -> list[list[Act]]:
+    groups: list[list[Act]] = []
+    for act in batch:
+        if groups and act.do not in _ALONE and groups[-1][0].do not in _ALONE:
+            groups[-1].append(act)
+        else:
+            groups.append([act])
+    return groups
+
+
+def _rows(cursor: psycopg.Cursor[tuple[Any, ...]] | None) -> Rows:
+    return () if cursor is None else cursor.fetchall()

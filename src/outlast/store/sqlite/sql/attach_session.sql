@@ -1,0 +1,2 @@
+UPDATE task SET session_id = :session_id, revision = revision + 1
+WHERE id = :id AND status IN ('queued', 'running') AND (:claim_id IS NULL OR claim_id = :claim_id);

@@ -1,0 +1,4 @@
+UPDATE task SET
+    status = 'running', revision = revision + 1, attempt = attempt + 1, started_at = :now, seen_at = :now,
+    claim_id = :claim_id, claimed_by = :worker, lease_until = :lease_until, node = coalesce(:node, node)
+WHERE id = :id AND status = 'queued';

@@ -1,0 +1,1 @@
+DELETE FROM payload WHERE task_id = :task_id;

@@ -1,0 +1,1 @@
+SELECT {task} FROM task WHERE id >= :prefix AND id < :above ORDER BY id DESC LIMIT :limit;

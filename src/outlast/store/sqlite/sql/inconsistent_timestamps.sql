@@ -1,0 +1,3 @@
+SELECT {task} FROM task INDEXED BY task_inconsistent
+WHERE started_at < created_at OR ended_at < created_at OR ended_at < started_at
+ORDER BY id LIMIT :limit;

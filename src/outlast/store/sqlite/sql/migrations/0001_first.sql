@@ -1,0 +1,115 @@
+-- Times are seconds since the epoch (UTC). JSON columns hold text.
+-- A check with IN would build a table in memory for every row that is written; a chain of OR only compares.
+
+CREATE TABLE schema_version (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE task (
+    id TEXT PRIMARY KEY,
+    runtime TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    source TEXT NOT NULL,
+    requester TEXT NOT NULL,
+    status TEXT NOT NULL
+        CHECK (status = 'queued' OR status = 'running' OR status = 'succeeded' OR status = 'failed' OR status = 'timed_out'
+            OR status = 'cancelled' OR status = 'lost'),
+    created_at REAL NOT NULL,
+    revision INTEGER NOT NULL,
+    ask TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    cause TEXT,
+    conversation TEXT,
+    parent_id TEXT,
+    flow_id TEXT,
+    node TEXT,
+    label TEXT,
+    title TEXT,
+    attempt INTEGER NOT NULL,
+    attempts_max INTEGER NOT NULL,
+    retry TEXT,
+    progress INTEGER CHECK (progress BETWEEN 0 AND 100),
+    progress_message TEXT,
+    summary TEXT,
+    error TEXT,
+    notify TEXT NOT NULL CHECK (notify = 'done_only' OR notify = 'state_changes' OR notify = 'failures_only' OR notify = 'silent'),
+    delivery TEXT NOT NULL CHECK (delivery = 'not_needed' OR delivery = 'pending' OR delivery = 'delivered' OR delivery = 'failed'),
+    priority INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    dedupe_key TEXT,
+    deadline_at REAL,
+    not_before_at REAL,
+    started_at REAL,
+    ended_at REAL,
+    seen_at REAL,
+    claim_id TEXT,
+    claimed_by TEXT,
+    lease_until REAL,
+    session_id TEXT,
+    cancel_asked_at REAL,
+    dismissed_at REAL
+) STRICT, WITHOUT ROWID;
+
+-- Listings: newest first.
+CREATE INDEX task_created ON task (created_at, id);
+CREATE INDEX task_status ON task (status, created_at, id);
+CREATE INDEX task_requester ON task (requester, created_at, id);
+CREATE INDEX task_runtime ON task (runtime, created_at, id);
+CREATE INDEX task_label ON task (label, created_at, id) WHERE label IS NOT NULL;
+CREATE INDEX task_flow ON task (flow_id, created_at, id) WHERE flow_id IS NOT NULL;
+CREATE INDEX task_session ON task (session_id, created_at, id) WHERE session_id IS NOT NULL;
+CREATE INDEX task_conversation ON task (conversation, created_at, id) WHERE conversation IS NOT NULL;
+CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+
+-- Live work: these stay as small as what is live.
+CREATE UNIQUE INDEX task_dedupe ON task (dedupe_key) WHERE status IN ('queued', 'running') AND dedupe_key IS NOT NULL;
+CREATE INDEX task_ready ON task (queue, priority DESC, created_at, id)
+    WHERE status = 'queued' AND not_before_at IS NULL;
+CREATE INDEX task_delayed ON task (not_before_at) WHERE status = 'queued' AND not_before_at IS NOT NULL;
+CREATE INDEX task_running ON task (queue, lease_until) WHERE status = 'running';
+CREATE UNIQUE INDEX task_claim ON task (claim_id) WHERE status = 'running';
+CREATE INDEX task_deadline ON task (deadline_at) WHERE status IN ('queued', 'running') AND deadline_at IS NOT NULL;
+
+-- Upkeep.
+CREATE INDEX task_ended ON task (ended_at, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX task_undelivered ON task (id) WHERE delivery = 'failed';
+CREATE INDEX task_inconsistent ON task (id) WHERE started_at < created_at OR ended_at < created_at OR ended_at < started_at;
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id TEXT NOT NULL,
+    at REAL NOT NULL,
+    verb TEXT NOT NULL,
+    status TEXT,
+    cause TEXT,
+    data TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_task ON event (task_id);
+
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id TEXT NOT NULL,
+    event_id INTEGER NOT NULL,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'delivered' OR state = 'parked'),
+    settled_at REAL,
+    idempotency_key TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX outbox_task ON outbox (task_id);
+CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'pending';
+
+-- What a worker really runs, secrets and all: here only until the task has ended.
+CREATE TABLE payload (
+    task_id TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE queue (
+    name TEXT PRIMARY KEY,
+    limit_max INTEGER NOT NULL CHECK (limit_max >= 0)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,9 @@
+SELECT min(due) FROM (
+    SELECT min(not_before_at) AS due FROM task INDEXED BY task_delayed
+    WHERE status = 'queued' AND not_before_at IS NOT NULL
+    UNION ALL
+    SELECT min(deadline_at) FROM task INDEXED BY task_deadline
+    WHERE status IN ('queued', 'running') AND deadline_at IS NOT NULL
+    UNION ALL
+    SELECT min(lease_until) FROM task INDEXED BY task_running WHERE status = 'running'
+);

@@ -1,0 +1,1 @@
+SELECT name, limit_max FROM queue;

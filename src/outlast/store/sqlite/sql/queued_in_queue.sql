@@ -1,0 +1,1 @@
+SELECT queue, count(*) FROM task WHERE status = 'queued' GROUP BY queue;

@@ -1,0 +1,10 @@
+-- Pending as long as one notice is, failed as soon as one was given up, else delivered.
+UPDATE task SET delivery = (
+    SELECT CASE
+        WHEN sum(state = 'pending') > 0 THEN 'pending'
+        WHEN sum(state = 'parked') > 0 THEN 'failed'
+        ELSE 'delivered'
+    END
+    FROM outbox WHERE task_id = :id
+)
+WHERE id = :id;

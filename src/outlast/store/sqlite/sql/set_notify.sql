@@ -1,0 +1,2 @@
+UPDATE task SET notify = :policy, revision = revision + 1
+WHERE id = :id AND notify <> :policy;

@@ -1,0 +1,120 @@
+"""One file under many hands: processes that write at once, claimers that race."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from outlast.core.session import Status
+from outlast.core.task import TaskFilter
+from outlast.store.sqlite import SqliteStore
+from store.store_fakes import claim, make, new
+
+WRITER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[3])
+from store.store_fakes import claim, make, move
+from outlast.core.lifecycle import Verb
+from outlast.store.sqlite import SqliteStore
+
+async def main(path, number):
+    store = SqliteStore(path)
+    await store.open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async def one(act):
+        task = await make(store, number * 100000 + act, queue=f"q{number}")
+        [taken] = await store.claim_tasks(claim(f"c{number}-{act}", queues=(f"q{number}",)))
+        assert await store.apply(move(taken.id, Verb.SUCCEED)) is not None
+    for start in range(0, 165, 5):
+        await asyncio.gather(*(one(act) for act in range(start, start + 5)))
+    for act in range(5):
+        await make(store, number * 100000 + 900 + act, queue=f"q{number}")
+    await store.close()
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+async def test_four_processes_write_one_file_and_nothing_is_lost_or_locked(sqlite_path):
+    tests = str(Path(__file__).parents[2])
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, sqlite_path, str(number), tests],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(1, 5)
+    ]  # fmt: skip
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    store = SqliteStore(sqlite_path)
+    await store.open()
+    for writer in writers:
+        _, errors = await asyncio.to_thread(writer.communicate)
+        assert writer.returncode == 0, errors
+    counts = await store.counts()
+    assert (counts[Status.SUCCEEDED], counts[Status.QUEUED]) == (4 * 165, 4 * 5)
+    events, after = 0, 0
+    while batch := await store.events_since(after):
+        events += len(batch)
+        after = batch[-1].id
+    assert events == 4 * 500
+    assert await store.look_around()
+    assert not await store.look_around()
+    assert await store.check() == []
+    await store.close()
+
+
+async def _race(path: str, count: int) -> None:
+    stores = [SqliteStore(path) for _ in range(2)]
+    for store in stores:
+        await store.open()
+    for start in range(0, count, 500):
+        await asyncio.gather(*(stores[0].create_task(new(number)) for number in range(start, start + 500)))
+    taken: list[list[str]] = [[], []]
+
+    async def claimer(side: int) -> None:
+        number = 0
+        while True:
+            names = [f"c{side}-{number}-{place}" for place in range(20)]
+            tasks = await stores[side].claim_tasks(claim(*names, worker=f"w{side}"))
+            if not tasks:
+                return
+            taken[side] += [task.id for task in tasks]
+            number += 1
+
+    await asyncio.gather(claimer(0), claimer(1))
+    everyone = taken[0] + taken[1]
+    assert len(everyone) == len(set(everyone)) == count
+    assert all(taken), "only one of the claimers got anything"
+    assert (await stores[0].counts())[Status.RUNNING] == count
+    for store in stores:
+        await store.close()
+
+
+async def test_two_claimers_never_take_the_same_task(sqlite_path):
+    await _race(sqlite_path, 20_000)
+
+
+@pytest.mark.soak
+async def test_two_claimers_never_take_the_same_task_for_long(sqlite_path):
+    await _race(sqlite_path, 100_000)
+
+
+async def test_readers_are_not_held_up_by_a_writer_and_see_what_was_acknowledged(sqlite_path):
+    store = SqliteStore(sqlite_path)
+    await store.open()
+    for number in range(50):
+        task = await make(store, number)
+        assert await store.get_task(task.id) == task
+    assert len((await store.list_tasks(TaskFilter(), 100)).tasks) == 50
+    await store.close()
+    assert os.path.getsize(sqlite_path) > 0

@@ -1,0 +1,85 @@
+"""Query plans, read: no statement of daily use walks a whole table or sorts one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import apsw
+import pytest
+
+from outlast.core.session import Status
+from outlast.core.task import Runtime, TaskFilter
+from outlast.store import migrate
+from outlast.store.listing import lanes
+from outlast.store.sqlite.reader import SqliteReader
+from outlast.store.statements import load
+
+PACKAGE = "outlast.store.sqlite"
+SQL = load(PACKAGE)
+WALKS = {
+    "counts": "one covering index, asked for seldom",
+    "queued_in_queue": "the queued of one index",
+    "check": "integrity looks at everything",
+    "queue_limits": "a row for each limit that was set",
+    "foreign_version": "no table",
+}
+LIVE = ("task_running", "task_inconsistent", "task_undelivered", "outbox_pending", "task_ready")
+"""Indexes of what is live or odd: walking one whole is walking a short list."""
+SORTS_FEW = {"running_tasks", "stale_running", "expired_leases", "missing_cleanup"}
+
+
+@pytest.fixture(scope="module")
+def database():
+    connection = apsw.Connection(":memory:")
+    connection.execute(migrate.schema_text(PACKAGE))
+    return connection
+
+
+def _plan(connection, sql: str) -> list[str]:
+    params = dict.fromkeys(re.findall(r":([a-z_]+)", sql))
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
+
+
+def _bad(plan: list[str]) -> list[str]:
+    """Lines that walk a table, or all of one status: most tasks of an old store have succeeded."""
+    return [
+        line for line in plan
+        if line.startswith("SCAN") and not any(f"INDEX {name}" in line for name in LIVE)
+        and line not in ("SCAN name", "SCAN moments", "SCAN CONSTANT ROW", "SCAN payload")
+        and "subquery" not in line and "SCAN (" not in line
+    ] + [line for line in plan if line.endswith("task_status (status=?)")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(SQL) - set(WALKS) - {"list_tasks", "list_floor"}))
+def test_no_statement_walks_a_table(database, name):
+    plan = _plan(database, SQL[name])
+    assert _bad(plan) == []
+    if name not in SORTS_FEW:
+        assert not [line for line in plan if "TEMP B-TREE" in line], plan
+
+
+def test_the_reading_of_plans_sees_a_walk(database):
+    assert _bad(_plan(database, "SELECT * FROM task WHERE title = :x"))
+    assert _bad(_plan(database, "SELECT * FROM task WHERE status = 'succeeded' AND title = :x"))
+    assert _bad(_plan(database, "UPDATE event SET verb = 'x' WHERE verb = :x"))
+
+
+def test_every_listing_follows_an_index_in_its_order(database):
+    reader = SqliteReader(database, SQL)
+    statuses = [(), (Status.FAILED,), (Status.QUEUED, Status.RUNNING), (Status.FAILED, Status.SUCCEEDED)]
+    seen = set()
+    for among, runtime, requester, flow, label, since, search, cursor in itertools.product(
+        statuses, (None, Runtime.CRON), (None, "r"), (None, "f"), (None, "l"), (None, 1.0), (None, "s"), (None, "1.0:t")
+    ):
+        narrow = TaskFilter(
+            statuses=among, runtime=runtime, requester=requester, flow_id=flow, label=label, since=since, search=search
+        )
+        for lane in lanes(narrow, cursor, "LIKE"):
+            for name in ("list_tasks", "list_floor"):
+                plan = _plan(database, reader.lane_sql(name, lane))
+                assert not [line for line in plan if "TEMP B-TREE" in line], (narrow, plan)
+                walked = [line for line in plan if line.startswith("SCAN")]
+                assert all("INDEX task_created" in line and narrow == TaskFilter(search=search) for line in walked)
+                seen.add(lane.leader)
+    assert seen == {"task_created", "task_status", "task_requester", "task_runtime", "task_flow", "task_label"}
