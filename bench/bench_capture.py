@@ -188,10 +188,10 @@ async def _pty(lodging: Lodging, size: int, rounds: int) -> Row:
     theirs: list[float] = []
     for turn in range(rounds):
         if turn % 2:
-            theirs.append(await asyncio.to_thread(_read_pty, command, size))
+            theirs.append(await asyncio.to_thread(_read_pty, command, size, lodging.home))
         ours.append(await _through(line, lodging, command, size, _Peaks(), pty=True))
         if not turn % 2:
-            theirs.append(await asyncio.to_thread(_read_pty, command, size))
+            theirs.append(await asyncio.to_thread(_read_pty, command, size, lodging.home))
     line.close()
     return Row(
         "capture.pty",
@@ -206,7 +206,7 @@ async def _pty(lodging: Lodging, size: int, rounds: int) -> Row:
     )
 
 
-def _read_pty(command: str, size: int) -> float:
+def _read_pty(command: str, size: int, folder: str) -> float:
     import subprocess
 
     master, slave = pty.openpty()
@@ -215,7 +215,7 @@ def _read_pty(command: str, size: int) -> float:
         ["/bin/sh", "-c", command], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
     os.close(slave)
-    reader = threading.Thread(target=_drain, args=(master,))
+    reader = threading.Thread(target=_drain, args=(master, folder))
     reader.start()
     process.wait()
     reader.join()
@@ -224,8 +224,8 @@ def _read_pty(command: str, size: int) -> float:
     return size / 1e6 / seconds
 
 
-def _drain(master: int) -> None:
-    with tempfile.TemporaryFile(dir="/tmp", buffering=0) as file:
+def _drain(master: int, folder: str) -> None:
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         while True:
             try:
                 data = os.read(master, MIB)

@@ -33,12 +33,13 @@ class Side(NamedTuple):
 
     @property
     def p99(self) -> float:
-        return percentile(self.values, 0.99)
+        """The value that all but one in a hundred keep to: above it for a time, below it for a rate."""
+        return percentile(self.values, 0.01 if self.unit.endswith("/s") else 0.99)
 
     def line(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         if len(self.values) == 1:
-            return f"{self.label:<46} {number(self.values[0]):>9}{unit}"
+            return f"{self.label:<46} {number(self.values[0]):>12}{unit}"
         return (
             f"{self.label:<46} p50 {number(self.p50):>8}{unit}   p99 {number(self.p99):>8}{unit}   n {len(self.values)}"
         )
@@ -54,7 +55,8 @@ class Bound(NamedTuple):
         return value <= self.limit if self.kind == "at most" else value >= self.limit
 
     def text(self, unit: str) -> str:
-        return f"{'≤' if self.kind == 'at most' else '≥'} {with_unit(self.limit, unit)}"
+        gap = "" if unit in ("", "×") else " "
+        return f"{'≤' if self.kind == 'at most' else '≥'} {self.limit:,g}{gap}{unit}"
 
 
 class Row(NamedTuple):

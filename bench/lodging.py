@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import machine
@@ -18,13 +21,33 @@ from outlast.process.keeper import proc
 from outlast.process.launcher import find
 
 PATIENCE = 60.0
+BASE = "/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir()
+"""On a real disk, unlike many a /tmp, and with few other programs deleting files in it."""
+_ground: str | None = None
+
+
+@contextmanager
+def ground(base: str = BASE) -> Iterator[str]:
+    """Put all homes of one run below one directory, which is removed at the very end.
+
+    Not earlier: ext4 steps around inodes deleted in the last minutes, one by one, whenever a file is created. Removing
+    the thousand sessions of one benchmark would make each start of the next one pay for it.
+    """
+    global _ground
+    _ground = tempfile.mkdtemp(prefix="olb-", dir=base)
+    try:
+        yield _ground
+    finally:
+        shutil.rmtree(_ground, ignore_errors=True)
+        _ground = None
 
 
 class Lodging:
     """One home. ``settings`` are extra environment variables of its gateway."""
 
     def __init__(self, **settings: str) -> None:
-        self.home = tempfile.mkdtemp(prefix="olb-", dir=os.environ.get("OUTLAST_BENCH_DIR") or "/tmp")
+        self._removed_later = _ground is not None
+        self.home = tempfile.mkdtemp(prefix="olb-" if _ground is None else "", dir=_ground or BASE)
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.env = {**keep, "OUTLAST_HOME": self.home, "SHELL": "/bin/sh", **settings}
         self.paths = load(self.env).paths
@@ -67,8 +90,6 @@ class Lodging:
 
     @property
     def gateway_pid(self) -> int:
-        import json
-
         with open(self.paths.lock, encoding="utf-8") as file:
             return int(json.load(file)["pid"])
 
@@ -111,7 +132,8 @@ class Lodging:
                 pass
         if not self.paths.run.startswith(self.home):
             shutil.rmtree(self.paths.run, ignore_errors=True)
-        shutil.rmtree(self.home, ignore_errors=True)
+        if not self._removed_later:
+            shutil.rmtree(self.home, ignore_errors=True)
 
     def _leftovers(self) -> list[int]:
         keeper = find(self.paths.run).pid

@@ -1,6 +1,6 @@
 """Measure outlast beside the plain way, in the same run, and hold it to its promises.
 
-    bench/run.py [--short] [--json FILE] [--markdown] [--settle SECONDS] [NAME…]
+    bench/run.py [--short] [--json FILE] [--markdown] [--settle SECONDS] [--dir DIR] [NAME…]
 
 Every figure is printed with both sides, how it was taken, how many samples, and its target; whether that is met is
 computed. Machines are shared and noisy: compare figures of one run, not absolute numbers of two.
@@ -22,6 +22,7 @@ from bench_cli import cli
 from bench_idle import idle, many
 from bench_start import start_exit, told
 from figures import Row
+from lodging import BASE, ground
 
 BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "start_exit": start_exit,
@@ -43,47 +44,79 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="also print a table for the documentation")
     parser.add_argument("--settle", type=float, default=0, metavar="SECONDS", help="wait that long for a quiet machine")
+    parser.add_argument(
+        "--dir", default=BASE, help="where the homes are, on the disk to be measured (default: %(default)s)"
+    )
     chosen = parser.parse_args(words)
     if unknown := [name for name in chosen.names if name not in BENCHES]:
         parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHES)}")
     return chosen
 
 
-def main(words: list[str]) -> int:
-    chosen = parse(words)
-    facts = machine.facts("/tmp")
-    print("machine: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-    rows: list[Row] = []
-    runs: list[dict[str, object]] = []
-    broken: list[str] = []
-    for name in chosen.names or BENCHES:
-        if chosen.settle and not machine.wait_until_quiet(QUIET, chosen.settle):
-            print(f"\nthe machine did not fall quiet within {chosen.settle:g} s; measuring all the same")
-        before, busy, began = machine.load(), machine.busy(0.2 if chosen.short else 1.0), time.monotonic()
-        print(f"\n== {name} (load average {before:.2f}, {busy:.0%} busy)", flush=True)
+class Report:
+    """Everything one run of some benchmarks has found."""
+
+    def __init__(self, facts: dict[str, str], short: bool, place: str) -> None:
+        self.facts = facts
+        self._place = place
+        self.short = short
+        self.rows: list[Row] = []
+        self.runs: list[dict[str, object]] = []
+        self.broken: list[str] = []
+
+    def measure(self, name: str) -> None:
+        """Run one benchmark and print each figure as it comes."""
+        before, busy, began = machine.load(), machine.busy(0.2 if self.short else 1.0), time.monotonic()
+        file_us = machine.file_creation(self._place) * 1e6
+        print(f"\n== {name} (load average {before:.2f}, {busy:.0%} busy, a file made in {file_us:.0f} µs)", flush=True)
         try:
-            for row in BENCHES[name](chosen.short):
-                rows.append(row)
+            for row in BENCHES[name](self.short):
+                self.rows.append(row)
                 print(row.text(), flush=True)
         except Exception:
             traceback.print_exc()
-            broken.append(name)
+            self.broken.append(name)
         after, seconds = machine.load(), time.monotonic() - began
-        runs.append({"name": name, "loadBefore": before, "busyBefore": busy, "loadAfter": after, "seconds": seconds})
         print(f"   load average {after:.2f} after {seconds:.0f} s")
-    missed = [row.name for row in rows if row.verdict == "missed"]
-    met = sum(row.verdict == "met" for row in rows)
-    print(f"\n{met} targets met, {len(missed)} missed{': ' if missed else ''}{', '.join(missed)}")
+        run = {"loadBefore": before, "busyBefore": busy, "fileMicroseconds": file_us, "loadAfter": after}
+        self.runs.append({"name": name, **run, "seconds": seconds})
+
+    def summary(self) -> str:
+        missed = [row.name for row in self.rows if row.verdict == "missed"]
+        met = sum(row.verdict == "met" for row in self.rows)
+        parts = [f"{met} targets met", f"{len(missed)} missed{': ' if missed else ''}{', '.join(missed)}"]
+        if self.broken:
+            parts.append(f"broken: {', '.join(self.broken)}")
+        return "; ".join(parts)
+
+    def markdown(self) -> str:
+        head = ["| what | both sides, p50 / p99 | figure | target | |", "|---|---|---|---|---|"]
+        return "\n".join(head + [row.markdown() for row in self.rows])
+
+    def as_json(self) -> str:
+        figures = [row.as_dict() for row in self.rows]
+        result = {"machine": self.facts, "short": self.short, "runs": self.runs, "figures": figures}
+        return json.dumps({**result, "broken": self.broken}, indent=1, ensure_ascii=False) + "\n"
+
+
+def main(words: list[str]) -> int:
+    chosen = parse(words)
+    with ground(chosen.dir) as place:
+        report = Report(machine.facts(place), chosen.short, place)
+        print("machine: " + ", ".join(f"{key} {value}" for key, value in report.facts.items()))
+        for name in chosen.names or BENCHES:
+            if chosen.settle and not machine.wait_until_quiet(QUIET, chosen.settle):
+                print(
+                    f"\nnot quiet after {chosen.settle:g} s (load average {machine.load():.2f}): measured all the same"
+                )
+            report.measure(name)
+    print(f"\n{report.summary()}")
     if chosen.markdown:
-        print("\n| what | both sides, p50 / p99 | figure | target | |\n|---|---|---|---|---|")
-        print("\n".join(row.markdown() for row in rows))
+        print(f"\n{report.markdown()}")
     if chosen.json:
         with open(chosen.json, "w", encoding="utf-8") as file:
-            result = {"machine": facts, "short": chosen.short, "runs": runs, "figures": [r.as_dict() for r in rows]}
-            json.dump(result, file, indent=1, ensure_ascii=False)
-    if broken:
-        print(f"broken: {', '.join(broken)}", file=sys.stderr)
-    return 1 if broken else 0
+            file.write(report.as_json())
+    return 1 if report.broken else 0
 
 
 if __name__ == "__main__":
