@@ -7,7 +7,7 @@ claim      queued                   running
 succeed    running                  succeeded
 fail       running                  failed
 time_out   running                  timed_out
-requeue    running                  queued (a failed attempt of a task with attempts left)
+requeue    running                  queued (a failed attempt with attempts left; a start that never was)
 cancel     queued, running          cancelled
 lose       queued, running          lost
 recover    lost                     succeeded, failed, timed_out, cancelled
@@ -76,6 +76,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """One move of one task, ready for the guarded statement. Made by the constructors below only.
 
     ``claim_id`` is the fence: when it is given, the move counts only while that claim still holds the task.
+    ``never_began`` goes with ``requeue``: nothing was started, so the attempt does not count.
     """
 
     task_id: str
@@ -89,6 +90,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     summary: str | None = None
     not_before_at: float | None = None
+    never_began: bool = False
 
 
 class IllegalMove(Exception):
@@ -107,6 +109,7 @@ def transition(
     error: str | None = None,
     summary: str | None = None,
     not_before_at: float | None = None,
+    never_began: bool = False,
 ) -> Transition:
     """Build a transition from the table. ``target`` is needed where a verb has several. Raises IllegalMove."""
     move = TASK_MOVES.get(verb)
@@ -128,6 +131,7 @@ def transition(
         error=error,
         summary=summary,
         not_before_at=not_before_at,
+        never_began=never_began,
     )
 
 

@@ -43,6 +43,8 @@ class Cause(StrEnum):
     SPAWN_ERROR = "spawn_error"
     HOST_RESTART = "host_restart"
     EVIDENCE_GONE = "evidence_gone"
+    LEASE_EXPIRED = "lease_expired"
+    REPORTED = "reported"
 
 
 Leftovers = Literal["keep", "kill"]
@@ -122,7 +124,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 def status_of(end: Exit) -> Status:
     """Map an end to the ledger's word: an exit code other than 0 *failed*, a limit *timed_out*, a kill *cancelled*."""
     match end.cause:
-        case Cause.EXIT:
+        case Cause.EXIT | Cause.REPORTED:
             return Status.SUCCEEDED if end.code == 0 else Status.FAILED
         case Cause.SIGNAL | Cause.OUT_OF_MEMORY | Cause.SPAWN_ERROR:
             return Status.FAILED
@@ -130,5 +132,5 @@ def status_of(end: Exit) -> Status:
             return Status.TIMED_OUT
         case Cause.OPERATOR | Cause.PARENT:
             return Status.CANCELLED
-        case Cause.HOST_RESTART | Cause.EVIDENCE_GONE:
+        case Cause.HOST_RESTART | Cause.EVIDENCE_GONE | Cause.LEASE_EXPIRED:
             return Status.LOST

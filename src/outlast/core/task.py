@@ -66,6 +66,20 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
+class StartClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim made in the very act of creating a task, so that work that starts at once costs one commit less.
+
+    With ``force`` the work runs already (a command that outlived its call, a report from outside): it is claimed
+    whatever its queue allows. Without, it is claimed only where `claim_tasks` would take it next.
+    """
+
+    claim_id: str
+    worker: str
+    lease_until: float | None
+    node: str | None = None
+    force: bool = False
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A record of the ledger as it stands."""
 
