@@ -64,8 +64,8 @@ def list_tasks(reader: Reader, narrow: TaskFilter, limit: int, cursor: str | Non
 def _floor(reader: Reader, narrow: TaskFilter, cursor: str | None, status: str | None) -> tuple[float, str] | None:
     plain = TaskFilter(
         statuses=() if status is None else (Status(status),),
-        runtime=narrow.runtime, requester=narrow.requester, flow_id=narrow.flow_id, label=narrow.label,
-        since=narrow.since,
+        runtime=narrow.runtime, requester=narrow.requester, conversation=narrow.conversation,
+        parent_id=narrow.parent_id, flow_id=narrow.flow_id, label=narrow.label, since=narrow.since,
     )  # fmt: skip
     [lane] = lanes(plain, cursor, reader.like)
     found = reader.lane("list_floor", Lane(lane.leader, lane.where, {**lane.params, "window": SEARCH_WINDOW - 1}))
@@ -97,6 +97,11 @@ def payload_of(reader: Reader, task_id: str) -> dict[str, object] | None:
 def counts(reader: Reader) -> dict[Status, int]:
     """Return how many tasks stand where."""
     return dict.fromkeys(Status, 0) | {Status(row[0]): row[1] for row in reader.rows("counts")}
+
+
+def counts_live(reader: Reader) -> dict[Status, int]:
+    """Return how much live work there is."""
+    return {Status(row[0]): row[1] for row in reader.rows("counts_live")}
 
 
 def queues(reader: Reader) -> list[QueueState]:
@@ -135,13 +140,14 @@ def _tasks(name: str) -> Callable[..., list[Task]]:
 QUESTIONS: dict[str, Callable[..., Any]] = {
     question.__name__: question
     for question in (
-        get_task, find_tasks, list_tasks, events_of, events_since, last_event_id, payload_of, counts, queues,
-        next_due, pending_outbox,
+        get_task, find_tasks, list_tasks, events_of, events_since, last_event_id, payload_of, counts,
+        counts_live, queues, next_due, pending_outbox,
     )
 } | {
     name: _tasks(name)
     for name in (
-        "children_of", "expired_leases", "running_tasks", "past_deadline", "stale_queued", "stale_running",
-        "delivery_failed", "missing_cleanup", "inconsistent_timestamps", "ended_before",
+        "children_of", "expired_leases", "running_tasks", "cancel_asked", "lost_on", "past_deadline",
+        "stale_queued", "stale_running", "delivery_failed", "missing_cleanup", "inconsistent_timestamps",
+        "ended_before",
     )
 }  # fmt: skip
