@@ -39,9 +39,9 @@ def taken(task_id: str) -> Conflict:
     return Conflict(f"there is a task {task_id} already", code="task_exists", hint="use a new id")
 
 
-def change_of(brought: int) -> Change:
+def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
-    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX))
+    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign)
 
 
 def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
@@ -245,6 +245,12 @@ def settle_notice(notice_id: int, state: str, now: float) -> Steps[bool]:
     return True
 
 
+def drop_payloads(task_ids: Sequence[str]) -> Steps[int]:
+    """Forget what ended tasks were to run."""
+    answers = yield [("drop_payload", {"id": task_id}) for task_id in task_ids]
+    return sum(bool(rows) for rows in answers)
+
+
 def prune(task_ids: Sequence[str]) -> Steps[int]:
     """Forget ended tasks with all that hangs on them."""
     answers = yield [("prune_task", {"id": task_id}) for task_id in task_ids]
@@ -295,6 +301,6 @@ ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
         create_task, claim_tasks, apply, reclaim, append_event, renew_leases, note_progress, note_seen, attach_session,
-        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, prune,
+        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, drop_payloads, prune,
     )
 }  # fmt: skip

@@ -101,11 +101,15 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a commit brought: new history, work that may be claimed, notices to deliver."""
+    """What a commit brought: new history, work that may be claimed, notices to deliver.
+
+    ``foreign`` when it was another process's: nobody here has been told what moved.
+    """
 
     events: bool = True
     queued: bool = True
     outbox: bool = True
+    foreign: bool = False
 
 
 class Acts(Protocol):
@@ -163,6 +167,9 @@ class Acts(Protocol):
 
     async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
         """Close a pending notice and write the task's delivery status; False when it was not pending."""
+
+    async def drop_payloads(self, task_ids: Sequence[str]) -> int:
+        """Forget what ended tasks were to run; return how many had something left."""
 
     async def prune(self, task_ids: Sequence[str]) -> int:
         """Forget ended tasks with all that hangs on them, except those with a notice still pending."""
@@ -242,6 +249,9 @@ class Questions(Protocol):
 
     async def ended_before(self, before: float, limit: int) -> list[Task]:
         """Return ended tasks, longest ago first: what retention looks at."""
+
+    async def outbox_counts(self) -> dict[str, int]:
+        """Return how many notices are pending and how many were parked."""
 
     async def pending_outbox(self, limit: int, after: int = 0) -> list[OutboxRow]:
         """Return notices not settled yet, oldest first, after the one with that id."""

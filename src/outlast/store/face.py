@@ -80,6 +80,9 @@ class Face(ABC):
     async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
         return cast(bool, await self._act("settle_notice", notice_id, state, now))
 
+    async def drop_payloads(self, task_ids: Sequence[str]) -> int:
+        return cast(int, await self._act("drop_payloads", task_ids))
+
     async def prune(self, task_ids: Sequence[str]) -> int:
         return cast(int, await self._act("prune", task_ids))
 
@@ -151,6 +154,9 @@ class Face(ABC):
 
     async def ended_before(self, before: float, limit: int) -> list[Task]:
         return cast(list[Task], await self._ask("ended_before", limit, before=before))
+
+    async def outbox_counts(self) -> dict[str, int]:
+        return cast(dict[str, int], await self._ask("outbox_counts"))
 
     async def pending_outbox(self, limit: int, after: int = 0) -> list[OutboxRow]:
         return cast(list[OutboxRow], await self._ask("pending_outbox", limit, after))

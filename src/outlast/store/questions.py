@@ -126,6 +126,11 @@ def pending_outbox(reader: Reader, limit: int, after: int) -> list[OutboxRow]:
     return [outbox_of(row) for row in reader.rows("pending_outbox", limit=cut(limit), after=after)]
 
 
+def outbox_counts(reader: Reader) -> dict[str, int]:
+    """Return how many notices stand where."""
+    return {"pending": 0, "parked": 0} | _pairs(reader, "outbox_counts")
+
+
 def _pairs(reader: Reader, name: str) -> dict[str, int]:
     return {row[0]: row[1] for row in reader.rows(name)}
 
@@ -141,7 +146,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     question.__name__: question
     for question in (
         get_task, find_tasks, list_tasks, events_of, events_since, last_event_id, payload_of, counts,
-        counts_live, queues, next_due, pending_outbox,
+        counts_live, queues, next_due, pending_outbox, outbox_counts,
     )
 } | {
     name: _tasks(name)

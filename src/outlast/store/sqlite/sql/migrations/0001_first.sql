@@ -104,6 +104,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_task ON outbox (task_id);
 CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'pending';
+CREATE INDEX outbox_parked ON outbox (id) WHERE state = 'parked';
 
 -- What a worker really runs, secrets and all: here only until the task has ended.
 CREATE TABLE payload (
