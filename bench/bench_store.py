@@ -1,4 +1,4 @@
-"""The ledger's store: create, claim, succeed, each durable, beside one raw durable commit of the same disk.
+"""The ledger's store: create with claim, succeed, each durable, beside one raw durable commit of the same disk.
 
 bench/bench_store.py [--seconds S] [--dsn POSTGRES_ADDRESS]
 """
@@ -11,72 +11,43 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import apsw
 
 from outlast.core.lifecycle import Verb, transition
-from outlast.core.task import NewTask, Notice, Runtime
-from outlast.store.base import Claim, Store
+from outlast.core.session import Status
+from outlast.core.task import NewTask, Runtime, StartClaim
+from outlast.store.base import Store
 from outlast.store.sqlite import SqliteStore
 
 _numbers = itertools.count(int(time.time() * 1000) << 16)
 
 
-async def one_task(store: Store, take: Callable[[], Awaitable[str]]) -> None:
-    """Create a task, claim one, end that one: three awaited commits with their lines of history."""
+async def one_task(store: Store) -> None:
+    """Create a task that starts at once, then end it: two awaited commits, with history and notice."""
     now = time.time()
-    await store.create_task(
-        NewTask(
-            id=f"t{next(_numbers):014x}", runtime=Runtime.CLI, kind="exec", source="bench", requester="bench",
-            created_at=now, ask={"command": "true"},
-        )
+    number = next(_numbers)
+    new = NewTask(
+        id=f"t{number:014x}", runtime=Runtime.CLI, kind="exec", source="bench", requester="bench", created_at=now,
+        ask={"command": "true"}, payload={"command": "true"},
     )  # fmt: skip
-    task_id, claim_id = (await take()).split()
+    made = await store.create_task(new, StartClaim(claim_id=f"c{number:x}", worker="bench", lease_until=now + 60))
+    assert made.task.status is Status.RUNNING
     done = await store.apply(
-        transition(task_id, Verb.SUCCEED, time.time(), claim_id=claim_id, detail={"exitCode": 0}),
-        [Notice(target="bench", kind="ended", idempotency_key=task_id)],
+        transition(new.id, Verb.SUCCEED, time.time(), claim_id=made.task.claim_id, detail={"exitCode": 0})
     )
     assert done is not None
 
 
-class Claimer:
-    """Gathers wishes for work while a claim is under way, as a worker does."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.wishes: list[asyncio.Future[str]] = []
-        self.running: asyncio.Task[None] | None = None
-
-    async def take(self) -> str:
-        wish = asyncio.get_running_loop().create_future()
-        self.wishes.append(wish)
-        if self.running is None:
-            self.running = asyncio.create_task(self._claim())
-        return await wish
-
-    async def _claim(self) -> None:
-        while self.wishes:
-            wishes, self.wishes = self.wishes, []
-            now = time.time()
-            names = [f"c{next(_numbers):x}" for _ in wishes]
-            tasks = await self.store.claim_tasks(Claim(worker="bench", claim_ids=names, lease_until=now + 60, now=now))
-            for wish, task in zip(wishes, tasks, strict=False):
-                wish.set_result(f"{task.id} {task.claim_id}")
-            self.wishes[:0] = wishes[len(tasks) :]
-        self.running = None
-
-
 async def run(store: Store, in_flight: int, seconds: float) -> tuple[float, float]:
     """Return tasks a second and the median milliseconds from create to end."""
-    claimer = Claimer(store)
     took: list[float] = []
     until = time.perf_counter() + seconds
 
     async def lane() -> None:
         while (start := time.perf_counter()) < until:
-            await one_task(store, claimer.take)
+            await one_task(store)
             took.append(time.perf_counter() - start)
 
     begin = time.perf_counter()

@@ -39,6 +39,7 @@ class Paths(NamedTuple):
     start_lock: str
     log: str
     token: str
+    node: str
     config_file: str
     sessions: str
     open: str
@@ -72,6 +73,9 @@ class Config(NamedTuple):
     sessions_keep_hours: float
     sessions_keep_bytes: int
     sessions_live_max: int
+    store_url: str
+    tasks_slots: int
+    tasks_keep_days: float
     gateway_listen: str
     gateway_allow_hosts: tuple[str, ...]
 
@@ -189,6 +193,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
         start_lock=os.path.join(home, "start.lock"),
         log=os.path.join(home, "gateway.log"),
         token=os.path.join(home, "token"),
+        node=os.path.join(home, "node"),
         config_file=os.path.abspath(environ.get("OUTLAST_CONFIG") or config_file),
         sessions=os.path.join(home, "sessions"),
         open=os.path.join(home, "open"),
@@ -270,4 +275,8 @@ _ELSEWHERE = "set OUTLAST_HOME to a directory of your own"
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, str) and "://" in value:
+        from outlast.core.redact import redact
+
+        return redact(value)  # an address may hold a password
     return list(value) if isinstance(value, tuple) else value

@@ -17,7 +17,7 @@ from outlast import config as config_module
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
 from outlast.api.decode import from_value
-from outlast.core.errors import BadInput, Conflict, NotFound
+from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Cause, ExecSpec, Exit, status_of
 from outlast.process.output import Output
 
@@ -252,6 +252,24 @@ class FakeSessions:
         del self.all[s.id]
 
 
+class NoBooks:
+    """A ledger that is not open; what outlives its call is only noted."""
+
+    node = "n1"
+
+    def __init__(self) -> None:
+        self.outlived_ids: list[str] = []
+
+    @property
+    def ledger(self) -> Any:
+        raise GatewayTrouble("no ledger here", code="store_closed")
+
+    store = ledger
+
+    def outlived(self, session: FakeSession) -> None:
+        self.outlived_ids.append(session.id)
+
+
 class World:
     """An Api over fake sessions, and short ways to ask it."""
 
@@ -262,12 +280,14 @@ class World:
         self.clock = FakeClock()
         self.sessions = FakeSessions(home, self.clock)
         self.stops = 0
+        self.books = NoBooks()
         self.api = Api(
             sessions=self.sessions,  # type: ignore[arg-type]
             config=self.config,
             clock=self.clock,
             environ={"PATH": os.defpath, "HOME": str(home), "SHELL": "/bin/sh"},
             gateway=self,
+            books=self.books,  # type: ignore[arg-type]
         )
 
     @property

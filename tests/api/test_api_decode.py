@@ -73,6 +73,19 @@ WRONG: dict[str, list[Any]] = {
     "tree": [1],
     "group": ["leader"],
     "killSessions": [1],
+    "follow": [1],
+    "queue": [1, "", "x" * 101],
+    "priority": ["1", 1001, -1001, 1.5],
+    "retries": [-1, 1000, "3"],
+    "retryDelaySeconds": [-1, 86_401, "1s"],
+    "retryDelayMaxSeconds": [-1, 86_401, "1s"],
+    "deadlineSeconds": [0, -1, "2h"],
+    "delaySeconds": [0, -1, "2h"],
+    "dedupeKey": [1, "", "x" * 201],
+    "notify": ["never", 1],
+    "conversation": [1, "", "x" * 201],
+    "parentId": [1, ""],
+    "node": [1, "", "x" * 201],
 }
 GOOD = {"sessionIds": ["abcd"], "keys": ["Enter"], "text": "x", "cols": 1, "rows": 1, "signal": "HUP"}
 

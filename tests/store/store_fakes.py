@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from outlast.core.lifecycle import Verb, transition
-from outlast.core.task import NewTask, Notice, Runtime, TaskFilter
+from outlast.core.task import NewTask, Runtime, StartClaim, TaskFilter
 from outlast.store.base import Claim
 
 _numbers = itertools.count(1_000_000)
@@ -21,8 +21,8 @@ def new(number: int | None = None, **given) -> NewTask:
     return NewTask(**{**made, **given})
 
 
-def notice(key: str, **given) -> Notice:
-    return Notice(**{"target": "agent:a:main", "kind": "ended", "idempotency_key": key, "body": {"said": key}, **given})
+def start(claim_id: str = "c1", **given) -> StartClaim:
+    return StartClaim(**{"claim_id": claim_id, "worker": "w1", "lease_until": 5060.0, **given})
 
 
 def claim(*claim_ids: str, **given) -> Claim:
@@ -40,9 +40,14 @@ async def make(store, number: int | None = None, **given):
 async def running(store, claim_id: str = "c1", **given):
     """A task that was created and claimed."""
     task = await make(store, **given)
-    taken = await store.claim_tasks(claim(claim_id))
+    taken = await take(store, claim_id)
     assert [one.id for one in taken] == [task.id]
     return taken[0]
+
+
+async def take(store, *claim_ids: str, **given) -> list:
+    """Claim, and look at the tasks only."""
+    return [taken.task for taken in await store.claim_tasks(claim(*claim_ids, **given))]
 
 
 async def everything(store) -> tuple:

@@ -7,26 +7,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from outlast.api import commands, exec, queries, screens, status, waits
+from outlast.api import commands, exec, explain, queries, screens, status, task_commands, tasks, waits
 from outlast.api import requests as r
+from outlast.api import task_requests as t
 from outlast.api.context import Api, Caller
+from outlast.api.task_lookup import find_task
 from outlast.core.errors import BadInput
 
 
 class Act(NamedTuple):
-    """What can be asked. ``run(api, caller, request)`` answers; for ``of_session`` acts it takes the session third."""
+    """What can be asked. ``run(api, caller, request)`` answers.
+
+    For acts of a session, a task or a name it takes that third. ``offline`` acts can be answered without a gateway.
+    """
 
     request: type[r.Request]
     run: Callable[..., Any]
     of_session: bool = True
     may_wait: bool = False
+    of: Literal["", "task", "name"] = ""
+    offline: bool = False
 
 
 ACTS: dict[str, Act] = {
     "exec": Act(r.ExecRequest, exec.exec_command, of_session=False, may_wait=True),
-    "status": Act(r.PlainRequest, status.status, of_session=False),
+    "status": Act(r.PlainRequest, status.status, of_session=False, offline=True),
     "list": Act(r.ListRequest, queries.list_sessions, of_session=False),
     "show": Act(r.PlainRequest, queries.show_session),
     "poll": Act(r.PollRequest, waits.poll, may_wait=True),
@@ -44,13 +51,37 @@ ACTS: dict[str, Act] = {
     "remove": Act(r.PlainRequest, commands.remove),
     "clear": Act(r.PlainRequest, commands.clear, of_session=False),
     "stop": Act(r.StopRequest, commands.stop, of_session=False, may_wait=True),
+    "tasks.list": Act(t.TasksRequest, tasks.list_tasks, of_session=False, offline=True),
+    "tasks.show": Act(r.PlainRequest, tasks.show, of_session=False, of="task", offline=True),
+    "tasks.events": Act(t.EventsRequest, tasks.events, of_session=False, of="task", offline=True),
+    "tasks.children": Act(r.PlainRequest, tasks.children, of_session=False, of="task", offline=True),
+    "tasks.log": Act(r.LogRequest, tasks.log, of_session=False, of="task", offline=True),
+    "tasks.wait": Act(t.TaskWaitRequest, tasks.wait, of_session=False, may_wait=True),
+    "tasks.cancel": Act(t.CancelRequest, task_commands.cancel, of_session=False, may_wait=True, of="task"),
+    "tasks.retry": Act(t.RetryRequest, task_commands.retry, of_session=False, of="task"),
+    "tasks.dismiss": Act(r.PlainRequest, task_commands.dismiss, of_session=False, of="task"),
+    "tasks.notify": Act(t.NotifyRequest, task_commands.notify, of_session=False, of="task"),
+    "tasks.report-start": Act(t.ReportStartRequest, task_commands.report_start, of_session=False),
+    "tasks.report": Act(t.ReportRequest, task_commands.report, of_session=False, of="task"),
+    "tasks.audit": Act(t.AuditRequest, tasks.audit_tasks, of_session=False, offline=True),
+    "tasks.maintenance": Act(t.MaintenanceRequest, task_commands.maintain, of_session=False, offline=True),
+    "tasks.stats": Act(r.PlainRequest, tasks.stats, of_session=False, offline=True),
+    "tasks.queues": Act(r.PlainRequest, tasks.queues, of_session=False, offline=True),
+    "tasks.set-queue": Act(t.QueueRequest, task_commands.set_queue, of_session=False),
+    "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
+    "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
+    "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),
 }
 
 
 async def perform(api: Api, caller: Caller, act: Act, name: str | None, request: r.Request) -> object:
-    """Answer one request about the session ``name`` (None for acts about none). Raises the errors of the act."""
+    """Answer one request about the session or task ``name`` (None: about none). Raises the errors of the act."""
     caller = caller.acting_for(request.requester)
-    if not act.of_session:
+    if act.of:
+        named = name or ""
+        subject = await find_task(api, caller, named) if act.of == "task" else named
+        answer = act.run(api, caller, subject, request)
+    elif not act.of_session:
         answer = act.run(api, caller, request)
     elif name is None:
         raise BadInput("sessionId: is required")

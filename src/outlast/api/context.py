@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from outlast.api.followed import Followed
 from outlast.api.readers import Readers
 from outlast.config import Config
 from outlast.core.errors import BadInput, NotFound, Refused
+from outlast.core.session import Cause
+from outlast.core.task import NewTask, Task
+from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session, Sessions
+from outlast.store.base import Created, Store
 
 T = TypeVar("T")
 
@@ -74,6 +79,40 @@ class Gateway(Protocol):
         """Begin a graceful stop: it answers what is waiting, then leaves."""
 
 
+class Books(Protocol):
+    """Where what outlives its call is on record, and who works for it. See `outlast.gateway.books`."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger. Raises GatewayTrouble while its store is not open."""
+
+    @property
+    def store(self) -> Store:
+        """The store, for questions. Raises GatewayTrouble while it is not open."""
+
+    @property
+    def node(self) -> str:
+        """The name of this gateway among those that share a store."""
+
+    async def submit(self, new: NewTask) -> Created:
+        """Put work on record and begin it when nothing stands before it."""
+
+    def outlived(self, session: Session) -> None:
+        """Put a session on record whose call has returned; returns at once."""
+
+    def holds(self, task_id: str) -> bool:
+        """True while a task is in the hands of this gateway."""
+
+    async def call_off(self, task: Task, cause: Cause) -> None:
+        """End the work of a task this gateway holds."""
+
+    async def settle(self) -> None:
+        """Take up tasks of this node that nobody holds."""
+
+    def look(self) -> None:
+        """Something may be due earlier than it was."""
+
+
 class Api:
     """The one object every command and query takes.
 
@@ -88,6 +127,7 @@ class Api:
         clock: Clock,
         environ: Mapping[str, str],
         gateway: Gateway,
+        books: Books,
         umask: int = 0o022,
     ) -> None:
         self.sessions = sessions
@@ -96,14 +136,26 @@ class Api:
         self.environ = environ
         self.umask = umask
         self.gateway = gateway
+        self.books = books
         self.readers = Readers(config.paths.sessions)
         self.starting: dict[str, asyncio.Future[Session]] = {}
         self.starts = 0
+        self.followed = Followed(books)
         self._stops: set[asyncio.Future[None]] = set()
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: set[Callable[[str, Session], None]] = set()
         sessions.on_event(self._tell)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger. Raises GatewayTrouble while its store is not open."""
+        return self.books.ledger
+
+    @property
+    def store(self) -> Store:
+        """The ledger's store, for questions. Raises GatewayTrouble while it is not open."""
+        return self.books.store
 
     async def find(self, caller: Caller, name: str) -> Session:
         """Return the caller's session by id or unique prefix.

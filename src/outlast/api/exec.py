@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 
 from outlast.api import results
 from outlast.api.context import Api, Caller
+from outlast.api.detach import check_fields, detach
 from outlast.api.matcher import compile_pattern
 from outlast.api.requests import SHOWN_DEFAULT, ExecRequest, StdinText
 from outlast.api.results import SessionResult
+from outlast.api.task_results import TaskResult, describe
 from outlast.api.watch import Wants, Watch, port_open
 from outlast.core import environment, guards, policy
 from outlast.core.errors import BadInput, Refused
+from outlast.core.ids import task_of_session
 from outlast.core.session import ExecSpec, ReadyWhen
 from outlast.process.sessions import Session
 
@@ -37,18 +40,28 @@ class Plan(NamedTuple):
     allow_duplicate: bool
 
 
-async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> SessionResult:
+async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> SessionResult | TaskResult:
     """Run a command and return how it stands when it ends, is ready, or the yield window is over.
 
     The same command of the same requester in the same directory, still running, comes back as
-    ``existing`` instead of being started again. Raises BadInput or Refused before anything is started.
+    ``existing`` instead of being started again. What is still running when the call returns goes on record; with
+    ``detach`` it is on record before it begins. Raises BadInput or Refused before anything is started.
     """
+    check_fields(request)
+    if request.detach:
+        return await run_detached(api, caller, request)
     plan = make_plan(api, caller, request)
     running = None if plan.allow_duplicate else api.sessions.find_running(plan.spec.start_key)
     if running is None:
         plan = await _with_port_checked(plan)
     session, existing = (running, True) if running is not None else await _start_once(api, plan)
-    ready = await _stay(api, session, plan) if plan.window > 0 else None
+    if request.follow and not existing:
+        api.followed.expect(session)
+    try:
+        ready = await _stay(api, session, plan) if plan.window > 0 else None
+    finally:
+        if session.end is None and not request.follow:
+            api.books.outlived(session)
     result = results.with_output(
         api,
         session,
@@ -63,6 +76,17 @@ async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> Sessio
     if session.end is None and isinstance(result.cursor, int):
         api.readers.move(session.id, caller.requester, result.cursor)
     return result
+
+
+async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: str = "detach") -> TaskResult:
+    """Put a command on record and have it done by the worker; return its task."""
+    plan = make_plan(api, caller, request)
+    running = None if plan.allow_duplicate or request.dedupe_key else api.sessions.find_running(plan.spec.start_key)
+    if running is not None:  # started without detach; the record of it, if there is one, is what stands in for a second
+        task = await api.store.get_task(running.info.task_id or task_of_session(running.id))
+        if task is not None:
+            return describe(task, api.clock.now(), existing=True, advice=plan.advice)
+    return await detach(api, caller, request, plan.spec, plan.advice, source)
 
 
 def make_plan(api: Api, caller: Caller, request: ExecRequest) -> Plan:

@@ -74,6 +74,19 @@ class ExecRequest(Request, frozen=True, kw_only=True):
     raw: bool | None = None
     streams: Streams | None = None
     caller_env: dict[str, str] | None = None
+    follow: bool | None = None
+    queue: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] | None = None
+    retries: Annotated[int, Meta(ge=0, le=999)] | None = None
+    retry_delay_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    retry_delay_max_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    deadline_seconds: Lifetime | None = None
+    delay_seconds: Lifetime | None = None
+    dedupe_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    notify: Literal["done_only", "state_changes", "failures_only", "silent"] | None = None
+    conversation: Requester | None = None
+    parent_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    node: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
 class PollRequest(Request, frozen=True, kw_only=True):

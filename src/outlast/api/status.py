@@ -7,10 +7,13 @@ import os
 from outlast.api.context import Api, Caller
 from outlast.api.requests import PlainRequest
 from outlast.api.results import Record, iso
+from outlast.api.task_results import TasksStatus
+from outlast.api.tasks import tasks_status
+from outlast.core.errors import GatewayTrouble
 
 
 class StoreStatus(Record, frozen=True, kw_only=True):
-    """Where sessions are kept."""
+    """Where tasks are on record; ``unavailable`` with the reason while the store cannot be used."""
 
     kind: str
     path: str
@@ -63,6 +66,7 @@ class StatusResult(Record, frozen=True, kw_only=True):
     gateway: GatewayStatus
     keeper: KeeperFacts
     sessions: SessionCounts
+    tasks: TasksStatus | None
 
 
 async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResult:
@@ -78,7 +82,7 @@ async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResul
             uptime_seconds=round(max(0.0, api.clock.now() - facts.started_at), 3),
             socket=facts.socket,
             listen=facts.listen,
-            store=StoreStatus(kind="files", path=api.config.paths.sessions),
+            store=await _store(api),
             home=facts.home,
             rss_bytes=_rss_bytes(),
         ),
@@ -88,7 +92,16 @@ async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResul
             ended=await _count_ended(api, caller),
             adopted=AdoptedStatus(live=adopted.live, ended=adopted.ended, lost=adopted.lost, ms=adopted.ms),
         ),
+        tasks=await tasks_status(api, caller),
     )
+
+
+async def _store(api: Api) -> StoreStatus:
+    try:
+        info = await api.store.info()
+    except GatewayTrouble as trouble:
+        return StoreStatus(kind="unavailable", path=trouble.message)
+    return StoreStatus(kind=info.kind, path=info.place)
 
 
 def _keeper(api: Api) -> KeeperFacts:

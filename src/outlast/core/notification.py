@@ -48,6 +48,6 @@ def notice_of(task: Task, verb: Verb, cause: Cause | None) -> Notice | None:
     return Notice(
         target=task.conversation or task.requester,
         kind=kind,
-        idempotency_key=f"{task.id}:{verb.value}:{task.attempt}",
+        idempotency_key=f"{task.id}:{verb.value}:{task.revision}",
         body={name: value for name, value in body.items() if value is not None},
     )

@@ -9,8 +9,9 @@ possessive repeats and a look-behind where a search may start see to it that no 
 from __future__ import annotations
 
 import re
+import shlex
 from bisect import bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
 MASK = "***"
@@ -86,6 +87,19 @@ def redact(text: str) -> str:
         at = end
     out.append(text[at:])
     return "".join(out)
+
+
+def redact_argv(argv: Sequence[str]) -> list[str]:
+    """Return an argument list with its secrets masked; an option and its value may be two words of it."""
+    line = shlex.join(argv)
+    masked = redact(line)
+    if masked == line:
+        return list(argv)
+    try:
+        words = shlex.split(masked)
+    except ValueError:  # a quote went with a secret
+        words = []
+    return words if len(words) == len(argv) else [redact(word) for word in masked.split(" ")]
 
 
 class _Finder:

@@ -135,6 +135,10 @@ def _is_address(text: str) -> bool:
     return bool(colon) and _is_host(host) and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536
 
 
+def _is_store(text: str) -> bool:
+    return text.startswith(("sqlite:///", "postgresql://", "postgres://")) and "\0" not in text
+
+
 MODES: tuple[Mode, ...] = ("full", "allowlist", "ask", "deny")
 
 SETTINGS: tuple[Setting, ...] = (
@@ -192,6 +196,21 @@ SETTINGS: tuple[Setting, ...] = (
         "sessions.live_max", 4000, "a whole number from 1 to 100000",
         "How many sessions may run at once.",
         _whole(1, 100_000), _to_whole,
+    ),
+    Setting(
+        "store.url", "", "sqlite:///PATH, postgresql://…, or empty",
+        "Where tasks are recorded; empty: the file ledger.db in the home. Gateways that share a server share the work.",
+        _string(_is_store), str,
+    ),
+    Setting(
+        "tasks.slots", 64, "a whole number from 1 to 10000",
+        "How many recorded tasks this gateway runs at once; more wait in their queue.",
+        _whole(1, 10_000), _to_whole,
+    ),
+    Setting(
+        "tasks.keep_days", 7.0, "a number from 0 to 36500",
+        "How long ended tasks stay on record, in days.",
+        _number(0, 36_500), _to_number,
     ),
     Setting(
         "gateway.listen", "", "HOST:PORT, or empty",

@@ -152,6 +152,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     statuses: tuple[Status, ...] = ()
     runtime: Runtime | None = None
     requester: str | None = None
+    conversation: str | None = None
+    parent_id: str | None = None
     flow_id: str | None = None
     label: str | None = None
     search: str | None = None

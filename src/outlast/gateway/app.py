@@ -24,17 +24,26 @@ from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
+from outlast.core.task import Runtime
 from outlast.gateway import places
+from outlast.gateway.books import Books
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
+from outlast.gateway.stores import make_store
+from outlast.ledger.maintenance import prune
+from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock, SystemClock
+from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
+from outlast.runtimes.cli import CliRuntime
 
 log = logging.getLogger("outlast.gateway")
 
 PROTOCOL = 1
 PRUNE_EVERY = 3600.0
+FORGET_MAX = 200_000
+"""Tasks forgotten in one hourly pass."""
 STOP_PATIENCE = 2.0
 """Seconds that answers under way get to go out when the gateway stops."""
 
@@ -63,13 +72,16 @@ def run(
     ready_fd: int | None = None,
     foreground: bool | None = None,
     allow_remote: bool = False,
+    crash_at: tuple[str, str] | None = None,
 ) -> int:
     """Run a gateway until it is stopped; return its exit code (4 when another one runs here).
 
     ``listen`` is ``HOST:PORT`` for TCP beside the Unix socket (default: the config's). ``ready_fd`` gets
     ``ready`` and is closed once connections are served; with it the log goes to the log file unless
-    ``foreground``.
+    ``foreground``. ``crash_at`` is for tests: a named point at which to die, and a file that lets it happen once.
     """
+    if crash_at is not None:
+        crash.arm(*crash_at)
     foreground = ready_fd is None if foreground is None else foreground
     umask = os.umask(0o077)
     lock = places.Lock(config.paths.lock)
@@ -134,7 +146,7 @@ class GatewayProcess:
         paths = self._config.paths
         launcher = Launcher(paths.home, paths.run, __version__)
         sessions = Sessions(paths.home, paths.run, self._clock, launcher)
-        await sessions.open()
+        await sessions.open(hold=True)
         try:
             await self._serve_sessions(sessions, make_face, ready_fd)
         finally:
@@ -144,24 +156,31 @@ class GatewayProcess:
 
     async def _serve_sessions(self, sessions: Sessions, make_face: MakeFace, ready_fd: int | None) -> None:
         config = self._config
+        books = self._books(sessions)
         api = Api(
             sessions=sessions,
             config=config,
             clock=self._clock,
             environ=dict(os.environ),  # no setting: what commands inherit
             gateway=self,
+            books=books,
             umask=self._umask,
         )
         face = make_face(api)
-        prune = partial(
+        prune_sessions = partial(
             sessions.prune,
             keep_seconds=config.sessions_keep_hours * 3600.0,
             keep_bytes=config.sessions_keep_bytes,
         )
-        pruning = Service("prune", prune, every=PRUNE_EVERY, clock=self._clock)
+        services = [
+            Service("prune", prune_sessions, every=PRUNE_EVERY, clock=self._clock),
+            Service("forget", partial(self._forget, books), every=PRUNE_EVERY, clock=self._clock),
+        ]
         try:
+            await books.open()
             await self._open(face)
-            pruning.start()
+            for service in services:
+                service.start()
             self._announce(sessions, ready_fd)
             gc.collect()
             gc.freeze()  # what is here now stays: no collection needs to look at it again
@@ -171,7 +190,24 @@ class GatewayProcess:
             api.stop_waits()
             await face.close(STOP_PATIENCE)
             places.remove_socket(self._config.paths.socket)
-            await pruning.stop()
+            for service in services:
+                await service.stop()
+            await books.close()
+
+    def _books(self, sessions: Sessions) -> Books:
+        config = self._config
+        node = places.node_at(config.paths.node)
+        worker = f"{node}/{os.getpid()}-{int(self._started_at)}"
+        ledger = Ledger(make_store(config), self._clock, node=node, worker=worker)
+        runtimes = {Runtime.CLI: CliRuntime(sessions, self._clock, umask=self._umask)}
+        return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
+
+    async def _forget(self, books: Books) -> None:
+        """Forget tasks that ended longer ago than they are kept."""
+        before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
+        done = await prune(books.ledger, before, limit=FORGET_MAX)
+        if done.pruned:
+            log.info("forgot %d tasks that ended long ago", done.pruned)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:

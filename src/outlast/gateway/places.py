@@ -136,6 +136,25 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     return sock
 
 
+def node_at(path: str) -> str:
+    """Return the name of this home among the gateways that share a store; chosen at the first call, kept for good."""
+    try:
+        with open(path, encoding="ascii") as file:
+            name = file.read().strip()
+            if name:
+                return name
+    except FileNotFoundError:
+        pass
+    host = "".join(char if char.isalnum() or char in "-." else "-" for char in socket.gethostname()) or "node"
+    name = f"{host[:40].encode('ascii', 'replace').decode()}-{secrets.token_hex(3)}"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, name.encode() + b"\n")
+    finally:
+        os.close(fd)
+    return name
+
+
 def token_at(path: str) -> str:
     """Return the bearer token, made at the first call. Raises Refused when others could have read it."""
     try:

@@ -58,13 +58,16 @@ class Custody:
         self._by_key: dict[str, Session] = {}
         self._listeners: list[Callable[[str, Session], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()
+        self.adoptees: list[Session] = []
         self.adopted = AdoptReport(0, 0, 0, 0.0)
 
     # ---- life
 
-    async def open(self) -> None:
-        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled.
+    async def open(self, *, hold: bool = False) -> None:
+        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled: ``adoptees``.
 
+        With ``hold`` whoever keeps books of them says by `release` when each may be settled.
         A keeper that cannot be started now (a full disk) keeps nobody from what is there: the next start tries again.
         """
         for folder in ("sessions", "open"):
@@ -73,6 +76,8 @@ class Custody:
         with suppress(GatewayTrouble):
             await self._ensure_keeper()
         names = sorted(os.listdir(f"{self._home}/open"))
+        if hold:
+            self._held.update(names)
         kinds = await asyncio.gather(*(self._adopt(name) for name in names))
         ms = (time.perf_counter() - began) * 1000
         self.adopted = AdoptReport(kinds.count("live"), kinds.count("ended"), kinds.count("lost"), round(ms, 1))
@@ -106,6 +111,22 @@ class Custody:
     async def _ensure_keeper(self) -> None:
         async with self._launching:
             await asyncio.to_thread(self._launcher.ensure)
+
+    # ---- settling
+
+    def hold(self, session_id: str) -> None:
+        """Keep a session from being settled until `release`: a gateway that dies before that leaves it to the next."""
+        self._held.add(session_id)
+
+    def release(self, session: Session) -> None:
+        """Let a held session be settled; the end it has come to meanwhile is on record elsewhere by now."""
+        self._held.discard(session.id)
+        if session.end is None:
+            return
+        if session.drained:
+            settle.mark_settled(self._home, session.id)
+        else:
+            self._note_told(session)
 
     # ---- listening
 
@@ -147,7 +168,7 @@ class Custody:
 
     def _note_told(self, session: Session) -> None:
         """Spare a later gateway to tell this end again, unless the session is settled by now, as most are."""
-        if session.id in self._live:
+        if session.id in self._live and session.id not in self._held:
             settle.mark_told(self._home, session.id)
 
     def _drained(self, session: Session) -> None:
@@ -159,7 +180,8 @@ class Custody:
             session.link.on_lost = _nothing
             session.link.close()
             session.link = None
-        settle.mark_settled(self._home, session.id)
+        if session.id not in self._held:
+            settle.mark_settled(self._home, session.id)
 
     def _remember(self, session: Session) -> None:
         self._recent[session.id] = session
@@ -182,6 +204,7 @@ class Custody:
             settle.mark_settled(self._home, name)
             return "lost"
         session.drained = False
+        self.adoptees.append(session)
         link = None if "end" in record else await settle.connect(self._run, session)
         if link is None:
             session.learn(records.read(folder) or record)  # it may have ended while we knocked

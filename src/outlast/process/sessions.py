@@ -16,6 +16,8 @@ from typing import Literal
 import msgspec
 
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.ids import timed_id
+from outlast.core.redact import redact, redact_argv
 from outlast.core.session import Cause, ExecSpec
 from outlast.process import evidence, settle
 from outlast.process.custody import NAME, AdoptReport, Custody
@@ -30,8 +32,6 @@ ASK_MAX = 5
 """Supervisors of one session asked the same thing before we give up."""
 _REPEATABLE = ("kill", "resize", "probe")
 """Requests that do no harm when they are done twice."""
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_EPOCH_MS = 1_704_067_200_000
 
 
 class Sessions(Custody):
@@ -41,9 +41,7 @@ class Sessions(Custody):
 
     def new_id(self) -> str:
         """Return a fresh session id: sorts by time, safe as a file name, 14 characters."""
-        value = int(self._clock.now() * 1000) - _EPOCH_MS
-        stamp = "".join(_DIGITS[value >> shift & 31] for shift in range(35, -1, -5))
-        return "s" + stamp + "".join([_DIGITS[octet & 31] for octet in os.urandom(5)])
+        return timed_id("s", self._clock.now(), os.urandom(5))
 
     async def start(self, spec: ExecSpec, umask: int | None = None) -> Session:
         """Start a command under the keeper and return its session.
@@ -51,7 +49,8 @@ class Sessions(Custody):
         A command that cannot be spawned comes back as an ended session with cause ``spawn_error``. Raises
         GatewayTrouble when nothing could be started or recorded (keeper gone, disk full).
         """
-        request = _request(spec, umask, self._boot)
+        public = _public(spec, self._boot)
+        request = _request(spec, umask, public)
         for attempt in (1, 2):
             try:
                 link, answer = await self._ask_keeper(request)
@@ -70,8 +69,7 @@ class Sessions(Custody):
                 code="disk_full" if answer.get("errno") == 28 else "cannot_start",
                 hint="outlast doctor",
             )
-        info = msgspec.convert(msgspec.to_builtins(spec), SessionInfo)
-        session = Session(info, f"{self._home}/sessions/{spec.id}")
+        session = Session(msgspec.convert(public, SessionInfo), f"{self._home}/sessions/{spec.id}")
         if answer["ev"] == "exit":
             settle.mark_settled(self._home, session.id)
             session.learn({"exit": answer, "end": {"produced": 0}})
@@ -111,6 +109,24 @@ class Sessions(Custody):
         message = await answer
         link.early = early
         return link, message
+
+    async def forestall(self, session_id: str) -> bool:
+        """Make sure that a session which is not there never will be: a start of that id that is still on its way fails.
+
+        False when it is there after all; then it has been adopted. The directory decides, which only one can make.
+        """
+        for _ in range(settle.KNOCKS):
+            try:
+                os.mkdir(f"{self._home}/sessions/{session_id}", 0o700)
+            except FileExistsError:
+                if records.read(f"{self._home}/sessions/{session_id}") is not None:
+                    if session_id not in self._live:
+                        await self._adopt(session_id)
+                    return False
+                await self._clock.sleep(settle.KNOCK_SECONDS)  # its supervisor is just making the record
+            else:
+                return True
+        return True  # an empty directory, as this very act leaves it behind: nobody has used it since
 
     # ---- finding
 
@@ -316,14 +332,28 @@ _STARTING = (
 """What a supervisor needs to know; the rest only goes on record."""
 
 
-def _request(spec: ExecSpec, umask: int | None, boot: str) -> Message:
-    """Compose a start: what the supervisor needs, and the line it puts on record, which never holds a secret value."""
-    everything = msgspec.to_builtins(spec)
-    public = {key: value for key, value in everything.items() if key != "env" and value is not None}
+def _public(spec: ExecSpec, boot: str) -> Message:
+    """Return what goes on record of a start: no value of the environment, no input, and no secret that is recognised.
+
+    The command itself gets everything as it was given; this is what is stored and shown.
+    """
+    public = {key: value for key, value in msgspec.to_builtins(spec).items() if key != "env" and value is not None}
+    public["command"] = redact(spec.command)
+    if spec.argv and spec.argv[-1] == spec.command:  # a line for the shell
+        public["argv"] = [*spec.argv[:-1], public["command"]]
+    else:
+        public["argv"] = redact_argv(spec.argv)
+    if spec.title is not None:
+        public["title"] = redact(spec.title)
     if spec.stdin_text is not None:
         public["stdin_text"] = ""
     public["boot"] = boot
-    needed = {key: everything[key] for key in _STARTING if everything[key] is not None}
+    return public
+
+
+def _request(spec: ExecSpec, umask: int | None, public: Message) -> Message:
+    """Compose a start: what the supervisor needs, and the line it puts on record."""
+    needed = {key: value for key in _STARTING if (value := getattr(spec, key)) is not None}
     if umask is not None:
         needed["umask"] = umask
     return {"op": "start", "protocol": PROTOCOL, "spec": needed, "line": json_line(public)}

@@ -20,6 +20,7 @@ from outlast.process.session import KillReport, Session
 KNOCKS = 40
 KNOCK_SECONDS = 0.05
 """A replacement supervisor answers within some ten milliseconds; after two seconds there is none."""
+FORESTALLED_SECONDS = 3600.0
 PRUNE_MAX = 2000
 """Session folders looked at in one pass."""
 
@@ -154,6 +155,7 @@ def prune(
         try:
             age = now - os.stat(f"{path}/record").st_mtime
         except OSError:
+            _drop_forestalled(path, now)
             continue
         if age > keep_records_seconds:
             shutil.rmtree(path, ignore_errors=True)
@@ -170,6 +172,15 @@ def prune(
             touched.append(name)
         total -= size
     return touched
+
+
+def _drop_forestalled(path: str, now: float) -> None:
+    """Remove the empty directory that kept a start from happening, once no such start can be on its way any more."""
+    try:
+        if now - os.stat(path).st_mtime > FORESTALLED_SECONDS:
+            os.rmdir(path)
+    except OSError:
+        pass
 
 
 def _drop_output(path: str) -> bool:

@@ -8,15 +8,18 @@ it may be run again when another act of its batch fails. It leaves nothing behin
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from outlast.core.errors import Conflict
 from outlast.core.lifecycle import IllegalMove, Transition, Verb
+from outlast.core.notification import notice_of, told
 from outlast.core.session import Cause, Status
-from outlast.core.task import Event, NewTask, Notice, NotifyPolicy, Task
-from outlast.store.base import Change, Claim, Created
-from outlast.store.rows import Row, json_text, new_columns, new_record, task_of
+from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
+from outlast.store.base import Change, Claim, Claimed, Created
+from outlast.store.rows import Row, json_text, json_value, new_columns, new_record, start_columns, task_of
 
 T = TypeVar("T")
 Step = tuple[str, dict[str, Any]]
@@ -36,27 +39,60 @@ def taken(task_id: str) -> Conflict:
     return Conflict(f"there is a task {task_id} already", code="task_exists", hint="use a new id")
 
 
-def change_of(brought: int) -> Change:
+def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
-    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX))
+    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign)
 
 
-def create_task(new: NewTask, notices: Sequence[Notice]) -> Steps[Created]:
-    """Record new work, unless live work with its key is there."""
+def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
+    """Record new work, unless live work with its key is there; claim it in the same step where ``start`` says so."""
     if new.dedupe_key is not None:
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:
             return Created(task_of(rows[0]), True)
-    steps: list[Step] = [("create_task", new_columns(new, notices))]
-    steps += _history(new.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}", notices)
+    if start is not None and not start.force and not (yield from _may_start(new, start)):
+        start = None
+    task = new_record(new, start)
+    steps: list[Step] = [
+        ("create_task", new_columns(new))
+        if start is None
+        else ("start_task", start_columns(new, start, task.delivery)),
+        _line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}"),
+    ]
+    if start is not None:
+        steps += _claimed(task, new.created_at)
     if new.payload is not None:
         steps.append(("put_payload", {"task_id": new.id, "body": json_text(new.payload)}))
     yield steps
-    return Created(new_record(new, notices), False)
+    return Created(task, False)
 
 
-def claim_tasks(claim: Claim) -> Steps[list[Task]]:
+def _may_start(new: NewTask, start: StartClaim) -> Steps[bool]:
+    """Ask whether `claim_tasks` would take this work next."""
+    if new.not_before_at is not None or new.node not in (None, start.node):
+        return False
+    params = {
+        "queue": new.queue, "node": start.node, "priority": new.priority, "created_at": new.created_at, "id": new.id,
+    }  # fmt: skip
+    _, rows = yield [("ripen_tasks", {"now": new.created_at}), ("may_start", params)]
+    return bool(rows)
+
+
+def claim_tasks(claim: Claim) -> Steps[list[Claimed]]:
     """Give each claim id of a worker a ready task, as far as there are any."""
+    room = yield from _room(claim)
+    chosen = yield from _choose(claim, room)
+    answers = yield [("claim_task", _claim(claim, *pair)) for pair in zip(chosen, claim.claim_ids, strict=False)]
+    tasks = [task_of(rows[0]) for rows in answers if rows]
+    bodies = yield [("payload_of", {"task_id": task.id}) for task in tasks]
+    yield [step for task in tasks for step in _claimed(task, claim.now)]
+    return [
+        Claimed(task, json_value(rows[0][0]) if rows else None) for task, rows in zip(tasks, bodies, strict=True)
+    ]  # fmt: skip
+
+
+def _room(claim: Claim) -> Steps[dict[str, int]]:
+    """Return how many tasks of each queue may be taken."""
     _, found, ready = yield [("ripen_tasks", {"now": claim.now}), ("queue_limits", {}), ("ready_queues", {})]
     limits = {row[0]: row[1] for row in found}
     names = list(dict.fromkeys(claim.queues or [row[0] for row in ready]))
@@ -66,34 +102,45 @@ def claim_tasks(claim: Claim) -> Steps[list[Task]]:
     room = dict.fromkeys(names, wished)
     for name, rows in zip(limited, counts, strict=True):
         room[name] = min(wished, limits[name] - rows[0][0])
-    heads = yield [("ready_tasks", {"queue": name, "limit": free}) for name, free in room.items() if free > 0]
-    merged = heapq.merge(*([(-row[0], row[1], row[2]) for row in rows] for rows in heads))
-    chosen = [(task_id, claim_id) for (_, _, task_id), claim_id in zip(merged, claim.claim_ids, strict=False)]
-    answers = yield [("claim_task", _claim(claim, *pair)) for pair in chosen]
-    tasks = [task_of(rows[0]) for rows in answers if rows]
-    history: list[Step] = []
-    for task in tasks:
-        data = json_text({"worker": claim.worker, "claimId": task.claim_id, "attempt": task.attempt})
-        history += _history(task.id, claim.now, Verb.CLAIM, Status.RUNNING, None, data, ())
-    yield history
-    return tasks
+    return {name: free for name, free in room.items() if free > 0}
+
+
+def _choose(claim: Claim, room: dict[str, int]) -> Steps[list[str]]:
+    """Return the ids of the tasks to take: those of any node and those of the worker's, in one order."""
+    kinds = ("ready_tasks",) if claim.node is None else ("ready_tasks", "ready_pinned")
+    heads = yield [
+        (kind, {"queue": name, "limit": free, "node": claim.node}) for name, free in room.items() for kind in kinds
+    ]
+    waiting = iter(heads)
+    of_queues = [islice(_merged([next(waiting) for _ in kinds]), free) for free in room.values()]
+    return [task_id for _, _, task_id in heapq.merge(*of_queues)]
+
+
+def _merged(heads: Sequence[Rows]) -> Iterable[tuple[int, float, str]]:
+    return heapq.merge(*([(-row[0], row[1], row[2]) for row in rows] for rows in heads))
 
 
 def _claim(claim: Claim, task_id: str, claim_id: str) -> dict[str, Any]:
     return {
         "id": task_id, "now": claim.now, "claim_id": claim_id, "worker": claim.worker,
-        "lease_until": claim.lease_until, "node": claim.node,
+        "lease_until": claim.lease_until, "node": claim.node, "told": _told(Verb.CLAIM, Status.RUNNING),
     }  # fmt: skip
 
 
-def apply(move: Transition, notices: Sequence[Notice]) -> Steps[Task | None]:
+def _claimed(task: Task, at: float) -> list[Step]:
+    """Return the statements for the line of history of a claim, and for its notice."""
+    data = json_text({"worker": task.claimed_by, "claimId": task.claim_id, "attempt": task.attempt})
+    return [_line(task.id, at, Verb.CLAIM, Status.RUNNING, None, data), *_notice(task, at, Verb.CLAIM, None)]
+
+
+def apply(move: Transition) -> Steps[Task | None]:
     """Write one move if the task still stands where it may start."""
     if move.verb in (Verb.CLAIM, Verb.CREATE):
         raise IllegalMove(f"{move.verb} is an act of its own")
     params: dict[str, Any] = {
         "id": move.task_id, "at": move.at, "source": move.sources[0].value, "source_too": move.sources[-1].value,
-        "claim_id": move.claim_id, "error": move.error, "summary": move.summary, "notices": bool(notices),
-        "detail": json_text(move.detail) if move.detail else None,
+        "claim_id": move.claim_id, "error": move.error, "summary": move.summary,
+        "detail": json_text(move.detail) if move.detail else None, "told": _told(move.verb, move.target),
     }  # fmt: skip
     ends = move.target.final
     if ends:
@@ -101,15 +148,27 @@ def apply(move: Transition, notices: Sequence[Notice]) -> Steps[Task | None]:
         params["cause"] = None if move.cause is None else move.cause.value
     else:
         params["not_before_at"] = move.not_before_at
+        params["never_began"] = int(move.never_began)
     [rows] = yield [("end_task" if ends else "requeue_task", params)]
     if not rows:
         return None
-    data = params["detail"] or "{}"
-    steps = _history(move.task_id, move.at, move.verb, move.target, move.cause, data, notices)
+    task = task_of(rows[0])
+    data = json_text({**move.detail, "neverBegan": True}) if move.never_began else params["detail"] or "{}"
+    steps = [_line(task.id, move.at, move.verb, move.target, move.cause, data)]
+    steps += _notice(task, move.at, move.verb, move.cause)
     if ends:
-        steps.append(("delete_payload", {"task_id": move.task_id}))
+        steps.append(("delete_payload", {"task_id": task.id}))
     yield steps
-    return task_of(rows[0])
+    return task
+
+
+def reclaim(task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Steps[Task | None]:
+    """Put a new claim in the place of an old one that still holds."""
+    params = {
+        "id": task_id, "old_claim_id": old_claim_id, "claim_id": start.claim_id, "worker": start.worker,
+        "lease_until": start.lease_until, "node": start.node,
+    }  # fmt: skip
+    return _alter("reclaim_task", params, now, "reclaim", {"worker": start.worker, "claimId": start.claim_id})
 
 
 def append_event(task_id: str, verb: str, at: float, data: dict[str, object]) -> Steps[Event | None]:
@@ -118,15 +177,15 @@ def append_event(task_id: str, verb: str, at: float, data: dict[str, object]) ->
     if not rows:
         return None
     _, made = yield [
-        *_history(task_id, at, verb, None, None, json_text(data), ()),
+        _line(task_id, at, verb, None, None, json_text(data)),
         ("last_event_of", {"task_id": task_id}),
     ]
     return Event(id=made[0][0], task_id=task_id, at=at, verb=verb, data=data)
 
 
-def renew_leases(claim_ids: Sequence[str], until: float, now: float) -> Steps[set[str]]:
+def renew_leases(claim_ids: Sequence[str], until: float) -> Steps[set[str]]:
     """Extend what is still held."""
-    answers = yield [("renew_lease", {"claim_id": claim_id, "until": until, "now": now}) for claim_id in claim_ids]
+    answers = yield [("renew_lease", {"claim_id": claim_id, "until": until}) for claim_id in claim_ids]
     return {rows[0][0] for rows in answers if rows}
 
 
@@ -182,9 +241,14 @@ def settle_notice(notice_id: int, state: str, now: float) -> Steps[bool]:
     if not rows:
         return False
     task_id = rows[0][0]
-    history = _history(task_id, now, state, None, None, json_text({"notice": notice_id}), ())
-    yield [("set_delivery", {"id": task_id}), *history]
+    yield [("set_delivery", {"id": task_id}), _line(task_id, now, state, None, None, json_text({"notice": notice_id}))]
     return True
+
+
+def drop_payloads(task_ids: Sequence[str]) -> Steps[int]:
+    """Forget what ended tasks were to run."""
+    answers = yield [("drop_payload", {"id": task_id}) for task_id in task_ids]
+    return sum(bool(rows) for rows in answers)
 
 
 def prune(task_ids: Sequence[str]) -> Steps[int]:
@@ -201,39 +265,42 @@ def _alter(name: str, params: dict[str, Any], at: float, verb: str, data: dict[s
     [rows] = yield [(name, params)]
     if not rows:
         return None
-    yield _history(params["id"], at, verb, None, None, json_text(data), ())
+    yield [_line(params["id"], at, verb, None, None, json_text(data))]
     return task_of(rows[0])
 
 
-def _history(
-    task_id: str, at: float, verb: str, status: Status | None, cause: Cause | None, data: str,
-    notices: Sequence[Notice],
-) -> list[Step]:  # fmt: skip
-    """Return the statements for the line of history of an act and for the notices it causes."""
-    steps: list[Step] = [(
-        "append_event",
+def _line(task_id: str, at: float, verb: str, status: Status | None, cause: Cause | None, data: str) -> Step:
+    """Return the statement for a line of history."""
+    return "append_event", {
+        "task_id": task_id, "at": at, "verb": str(verb), "data": data,
+        "status": None if status is None else status.value, "cause": None if cause is None else cause.value,
+    }  # fmt: skip
+
+
+def _notice(task: Task, at: float, verb: Verb, cause: Cause | None) -> list[Step]:
+    """Return the statement for the notice of the move that led to ``task``, where its policy wants one."""
+    notice = notice_of(task, verb, cause)
+    if notice is None:
+        return []
+    return [(
+        "append_notice",
         {
-            "task_id": task_id, "at": at, "verb": str(verb), "data": data,
-            "status": None if status is None else status.value, "cause": None if cause is None else cause.value,
+            "task_id": task.id, "at": at, "kind": notice.kind, "target": notice.target,
+            "idempotency_key": notice.idempotency_key, "body": json_text(notice.body),
         },
     )]  # fmt: skip
-    steps += [
-        (
-            "append_notice",
-            {
-                "task_id": task_id, "at": at, "kind": notice.kind, "target": notice.target,
-                "idempotency_key": notice.idempotency_key, "body": json_text(notice.body),
-            },
-        )
-        for notice in notices
-    ]  # fmt: skip
-    return steps
+
+
+@cache
+def _told(verb: Verb, target: Status) -> str:
+    """Return the policies under which a move is told as words of one text: no policy's name is within another's."""
+    return " ".join(sorted(policy.value for policy in told(verb, target)))
 
 
 ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
-        create_task, claim_tasks, apply, append_event, renew_leases, note_progress, note_seen, attach_session,
-        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, prune,
+        create_task, claim_tasks, apply, reclaim, append_event, renew_leases, note_progress, note_seen, attach_session,
+        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, drop_payloads, prune,
     )
 }  # fmt: skip

@@ -3,7 +3,8 @@
 There is no generic create, read, update, delete. An act that finds the record in another state than it needs
 answers None (or leaves the record out) and changes nothing: somebody was first, which is an ordinary answer.
 
-Every act that changes a task appends its line of history and its notices in the same transaction. An awaited act
+Every act that changes a task appends its line of history, and the notice that `outlast.core.notification` finds
+due, in the same transaction. An awaited act
 has been committed durably when it returns. When it raises `GatewayTrouble` it was not acknowledged: nothing
 happened, unless the connection was lost during the commit itself. Guards and ids make asking again safe.
 
@@ -22,7 +23,7 @@ import msgspec
 
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
-from outlast.core.task import Delivery, Event, NewTask, Notice, NotifyPolicy, Task, TaskFilter
+from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
 
 LIST_MAX = 1000
 """Most rows one question answers; a larger limit is cut to this."""
@@ -47,10 +48,18 @@ class Created(msgspec.Struct, frozen=True):
     existing: bool
 
 
+class Claimed(msgspec.Struct, frozen=True):
+    """A task a worker has got, with what it is to run."""
+
+    task: Task
+    payload: dict[str, object] | None
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's wish for work: at most one task for each of the ``claim_ids`` it brings.
 
-    ``queues`` empty means every queue. Higher priority goes first, then the older task.
+    ``queues`` empty means every queue. Higher priority goes first, then the older task. Work that was given a node is
+    taken by claims of that node only.
     """
 
     worker: str
@@ -92,30 +101,44 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a commit brought: new history, work that may be claimed, notices to deliver."""
+    """What a commit brought: new history, work that may be claimed, notices to deliver.
+
+    ``foreign`` when it was another process's: nobody here has been told what moved.
+    """
 
     events: bool = True
     queued: bool = True
     outbox: bool = True
+    foreign: bool = False
 
 
 class Acts(Protocol):
     """The acts: everything that changes rows."""
 
-    async def create_task(self, new: NewTask, notices: Sequence[Notice] = ()) -> Created:
-        """Put work on record. Raises Conflict (``task_exists``) when the id is taken."""
+    async def create_task(self, new: NewTask, start: StartClaim | None = None) -> Created:
+        """Put work on record. Raises Conflict (``task_exists``) when the id is taken.
 
-    async def claim_tasks(self, claim: Claim) -> list[Task]:
+        With ``start`` it is claimed in the same commit and comes back running; unless forced, only where
+        `claim_tasks` would take it next, and else it comes back queued.
+        """
+
+    async def claim_tasks(self, claim: Claim) -> list[Claimed]:
         """Move queued tasks that are ready to running, within the limits of their queues."""
 
-    async def apply(self, transition: Transition, notices: Sequence[Notice] = ()) -> Task | None:
+    async def apply(self, transition: Transition) -> Task | None:
         """Write one move if it is still allowed; an end deletes the payload. Claims go by `claim_tasks`."""
+
+    async def reclaim(self, task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Task | None:
+        """Put a new claim in the place of an old one; None when that one does not hold a running task any more."""
 
     async def append_event(self, task_id: str, verb: str, at: float, data: dict[str, object]) -> Event | None:
         """Add a line of history without moving the task (a late report, a note); None for an unknown task."""
 
-    async def renew_leases(self, claim_ids: Sequence[str], until: float, now: float) -> set[str]:
-        """Extend the leases of running tasks; return the claims that still hold. It is a sign of life too."""
+    async def renew_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
+        """Extend the leases of running tasks; return the claims that still hold. A claim without a lease gets none.
+
+        It shows that the worker lives, which is no sign of life of the work.
+        """
 
     async def note_progress(
         self, task_id: str, now: float, *, progress: int | None, message: str | None, claim_id: str | None = None
@@ -144,6 +167,9 @@ class Acts(Protocol):
 
     async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
         """Close a pending notice and write the task's delivery status; False when it was not pending."""
+
+    async def drop_payloads(self, task_ids: Sequence[str]) -> int:
+        """Forget what ended tasks were to run; return how many had something left."""
 
     async def prune(self, task_ids: Sequence[str]) -> int:
         """Forget ended tasks with all that hangs on them, except those with a notice still pending."""
@@ -182,14 +208,23 @@ class Questions(Protocol):
     async def counts(self) -> dict[Status, int]:
         """Return how many tasks stand in each status."""
 
+    async def counts_live(self) -> dict[Status, int]:
+        """Return how many tasks are queued and how many running; however long history is, this is quick."""
+
     async def queues(self) -> list[QueueState]:
         """Return the queues that have a limit or live tasks, by name."""
 
     async def expired_leases(self, now: float, limit: int) -> list[Task]:
-        """Return running tasks whose lease has run out, longest ago first."""
+        """Return running tasks whose lease has run out, longest ago first. No lease never runs out."""
 
     async def running_tasks(self, node: str | None, limit: int, after: str = "") -> list[Task]:
         """Return running tasks (of one node, or of all for None) in the order of their ids, after that id."""
+
+    async def cancel_asked(self, node: str | None, limit: int) -> list[Task]:
+        """Return running tasks (of one node, or of all for None) somebody wants cancelled, longest ago first."""
+
+    async def lost_on(self, node: str, limit: int, after: str = "") -> list[Task]:
+        """Return tasks of a node that were given up because its lease ran out, in the order of ids, after that id."""
 
     async def past_deadline(self, now: float, limit: int) -> list[Task]:
         """Return live tasks whose deadline has passed, longest ago first."""
@@ -214,6 +249,9 @@ class Questions(Protocol):
 
     async def ended_before(self, before: float, limit: int) -> list[Task]:
         """Return ended tasks, longest ago first: what retention looks at."""
+
+    async def outbox_counts(self) -> dict[str, int]:
+        """Return how many notices are pending and how many were parked."""
 
     async def pending_outbox(self, limit: int, after: int = 0) -> list[OutboxRow]:
         """Return notices not settled yet, oldest first, after the one with that id."""
@@ -245,6 +283,6 @@ class Store(Acts, Questions, Protocol):
 
 
 __all__ = [
-    "LIST_MAX", "SEARCH_WINDOW", "Acts", "Change", "Claim", "Created", "Delivery", "OutboxRow", "Page", "Questions",
-    "QueueState", "Store", "StoreInfo",
+    "LIST_MAX", "SEARCH_WINDOW", "Acts", "Change", "Claim", "Claimed", "Created", "Delivery", "OutboxRow", "Page",
+    "Questions", "QueueState", "Store", "StoreInfo",
 ]  # fmt: skip

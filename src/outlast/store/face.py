@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
-from outlast.core.task import Event, NewTask, Notice, NotifyPolicy, Task, TaskFilter
-from outlast.store.base import LIST_MAX, Change, Claim, Created, OutboxRow, Page, QueueState
+from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
+from outlast.store.base import LIST_MAX, Change, Claim, Claimed, Created, OutboxRow, Page, QueueState
 
 
 class Face(ABC):
@@ -34,20 +34,23 @@ class Face(ABC):
         for callback in self._callbacks:
             callback(change)
 
-    async def create_task(self, new: NewTask, notices: Sequence[Notice] = ()) -> Created:
-        return cast(Created, await self._act("create_task", new, notices))
+    async def create_task(self, new: NewTask, start: StartClaim | None = None) -> Created:
+        return cast(Created, await self._act("create_task", new, start))
 
-    async def claim_tasks(self, claim: Claim) -> list[Task]:
-        return cast(list[Task], await self._act("claim_tasks", claim))
+    async def claim_tasks(self, claim: Claim) -> list[Claimed]:
+        return cast(list[Claimed], await self._act("claim_tasks", claim))
 
-    async def apply(self, transition: Transition, notices: Sequence[Notice] = ()) -> Task | None:
-        return cast(Task | None, await self._act("apply", transition, notices))
+    async def apply(self, transition: Transition) -> Task | None:
+        return cast(Task | None, await self._act("apply", transition))
+
+    async def reclaim(self, task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Task | None:
+        return cast(Task | None, await self._act("reclaim", task_id, old_claim_id, start, now))
 
     async def append_event(self, task_id: str, verb: str, at: float, data: dict[str, object]) -> Event | None:
         return cast(Event | None, await self._act("append_event", task_id, verb, at, data))
 
-    async def renew_leases(self, claim_ids: Sequence[str], until: float, now: float) -> set[str]:
-        return cast(set[str], await self._act("renew_leases", claim_ids, until, now))
+    async def renew_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
+        return cast(set[str], await self._act("renew_leases", claim_ids, until))
 
     async def note_progress(
         self, task_id: str, now: float, *, progress: int | None, message: str | None, claim_id: str | None = None
@@ -76,6 +79,9 @@ class Face(ABC):
 
     async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
         return cast(bool, await self._act("settle_notice", notice_id, state, now))
+
+    async def drop_payloads(self, task_ids: Sequence[str]) -> int:
+        return cast(int, await self._act("drop_payloads", task_ids))
 
     async def prune(self, task_ids: Sequence[str]) -> int:
         return cast(int, await self._act("prune", task_ids))
@@ -107,6 +113,9 @@ class Face(ABC):
     async def counts(self) -> dict[Status, int]:
         return cast(dict[Status, int], await self._ask("counts"))
 
+    async def counts_live(self) -> dict[Status, int]:
+        return cast(dict[Status, int], await self._ask("counts_live"))
+
     async def queues(self) -> list[QueueState]:
         return cast(list[QueueState], await self._ask("queues"))
 
@@ -115,6 +124,12 @@ class Face(ABC):
 
     async def running_tasks(self, node: str | None, limit: int, after: str = "") -> list[Task]:
         return cast(list[Task], await self._ask("running_tasks", limit, node=node, after=after))
+
+    async def cancel_asked(self, node: str | None, limit: int) -> list[Task]:
+        return cast(list[Task], await self._ask("cancel_asked", limit, node=node))
+
+    async def lost_on(self, node: str, limit: int, after: str = "") -> list[Task]:
+        return cast(list[Task], await self._ask("lost_on", limit, node=node, after=after))
 
     async def past_deadline(self, now: float, limit: int) -> list[Task]:
         return cast(list[Task], await self._ask("past_deadline", limit, now=now))
@@ -139,6 +154,9 @@ class Face(ABC):
 
     async def ended_before(self, before: float, limit: int) -> list[Task]:
         return cast(list[Task], await self._ask("ended_before", limit, before=before))
+
+    async def outbox_counts(self) -> dict[str, int]:
+        return cast(dict[str, int], await self._ask("outbox_counts"))
 
     async def pending_outbox(self, limit: int, after: int = 0) -> list[OutboxRow]:
         return cast(list[OutboxRow], await self._ask("pending_outbox", limit, after))

@@ -48,6 +48,8 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
     params: dict[str, Any] = {
         "runtime": None if narrow.runtime is None else narrow.runtime.value,
         "requester": narrow.requester,
+        "conversation": narrow.conversation,
+        "parent_id": narrow.parent_id,
         "flow_id": narrow.flow_id,
         "label": narrow.label,
     }
@@ -66,12 +68,16 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def _leader(narrow: TaskFilter) -> str:
+    if narrow.parent_id is not None:
+        return "task_parent"
     if narrow.flow_id is not None:
         return "task_flow"
     if narrow.label is not None:
         return "task_label"
     if narrow.statuses and all(status in _RARE for status in narrow.statuses):
         return "task_status"
+    if narrow.conversation is not None:
+        return "task_conversation"
     if narrow.requester is not None:
         return "task_requester"
     if narrow.statuses:

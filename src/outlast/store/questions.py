@@ -64,8 +64,8 @@ def list_tasks(reader: Reader, narrow: TaskFilter, limit: int, cursor: str | Non
 def _floor(reader: Reader, narrow: TaskFilter, cursor: str | None, status: str | None) -> tuple[float, str] | None:
     plain = TaskFilter(
         statuses=() if status is None else (Status(status),),
-        runtime=narrow.runtime, requester=narrow.requester, flow_id=narrow.flow_id, label=narrow.label,
-        since=narrow.since,
+        runtime=narrow.runtime, requester=narrow.requester, conversation=narrow.conversation,
+        parent_id=narrow.parent_id, flow_id=narrow.flow_id, label=narrow.label, since=narrow.since,
     )  # fmt: skip
     [lane] = lanes(plain, cursor, reader.like)
     found = reader.lane("list_floor", Lane(lane.leader, lane.where, {**lane.params, "window": SEARCH_WINDOW - 1}))
@@ -99,6 +99,11 @@ def counts(reader: Reader) -> dict[Status, int]:
     return dict.fromkeys(Status, 0) | {Status(row[0]): row[1] for row in reader.rows("counts")}
 
 
+def counts_live(reader: Reader) -> dict[Status, int]:
+    """Return how much live work there is."""
+    return {Status(row[0]): row[1] for row in reader.rows("counts_live")}
+
+
 def queues(reader: Reader) -> list[QueueState]:
     """Return the queues as they are."""
     limits = _pairs(reader, "queue_limits")
@@ -121,6 +126,11 @@ def pending_outbox(reader: Reader, limit: int, after: int) -> list[OutboxRow]:
     return [outbox_of(row) for row in reader.rows("pending_outbox", limit=cut(limit), after=after)]
 
 
+def outbox_counts(reader: Reader) -> dict[str, int]:
+    """Return how many notices stand where."""
+    return {"pending": 0, "parked": 0} | _pairs(reader, "outbox_counts")
+
+
 def _pairs(reader: Reader, name: str) -> dict[str, int]:
     return {row[0]: row[1] for row in reader.rows(name)}
 
@@ -135,13 +145,14 @@ def _tasks(name: str) -> Callable[..., list[Task]]:
 QUESTIONS: dict[str, Callable[..., Any]] = {
     question.__name__: question
     for question in (
-        get_task, find_tasks, list_tasks, events_of, events_since, last_event_id, payload_of, counts, queues,
-        next_due, pending_outbox,
+        get_task, find_tasks, list_tasks, events_of, events_since, last_event_id, payload_of, counts,
+        counts_live, queues, next_due, pending_outbox, outbox_counts,
     )
 } | {
     name: _tasks(name)
     for name in (
-        "children_of", "expired_leases", "running_tasks", "past_deadline", "stale_queued", "stale_running",
-        "delivery_failed", "missing_cleanup", "inconsistent_timestamps", "ended_before",
+        "children_of", "expired_leases", "running_tasks", "cancel_asked", "lost_on", "past_deadline",
+        "stale_queued", "stale_running", "delivery_failed", "missing_cleanup", "inconsistent_timestamps",
+        "ended_before",
     )
 }  # fmt: skip

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from outlast.core.errors import BadInput
+from outlast.core.lifecycle import Verb
+from outlast.core.notification import told
 from outlast.core.session import Cause, Status
-from outlast.core.task import Delivery, Event, NewTask, Notice, NotifyPolicy, Runtime, Task
+from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, Runtime, StartClaim, Task
 from outlast.store.base import OutboxRow
 
 Row = Sequence[Any]
@@ -80,7 +82,7 @@ def outbox_of(row: Row) -> OutboxRow:
     )  # fmt: skip
 
 
-def new_columns(new: NewTask, notices: Sequence[Notice]) -> dict[str, Any]:
+def new_columns(new: NewTask) -> dict[str, Any]:
     """Return the parameters that put new work on record."""
     return {
         "id": new.id, "runtime": new.runtime.value, "kind": new.kind, "source": new.source,
@@ -88,23 +90,41 @@ def new_columns(new: NewTask, notices: Sequence[Notice]) -> dict[str, Any]:
         "conversation": new.conversation, "parent_id": new.parent_id, "flow_id": new.flow_id, "node": new.node,
         "label": new.label, "title": new.title, "attempts_max": new.attempts_max,
         "retry": None if new.retry is None else json_text(new.retry), "notify": new.notify.value,
-        "delivery": "pending" if notices else "not_needed", "priority": new.priority, "queue": new.queue,
-        "dedupe_key": new.dedupe_key, "deadline_at": new.deadline_at, "not_before_at": new.not_before_at,
-        "session_id": new.session_id,
+        "priority": new.priority, "queue": new.queue, "dedupe_key": new.dedupe_key,
+        "deadline_at": new.deadline_at, "not_before_at": new.not_before_at, "session_id": new.session_id,
     }  # fmt: skip
 
 
-def new_record(new: NewTask, notices: Sequence[Notice]) -> Task:
-    """Return the task that `new_columns` writes, without asking the database for it again."""
-    return Task(
+def start_columns(new: NewTask, start: StartClaim, delivery: Delivery) -> dict[str, Any]:
+    """Return the parameters that put new work on record as claimed."""
+    return {
+        **new_columns(new), "claim_id": start.claim_id, "claimed_by": start.worker,
+        "lease_until": start.lease_until, "node": _node(new, start), "delivery": delivery.value,
+    }  # fmt: skip
+
+
+def new_record(new: NewTask, start: StartClaim | None) -> Task:
+    """Return the task that those columns make, without asking the database for it again."""
+    task = Task(
         id=new.id, runtime=new.runtime, kind=new.kind, source=new.source, requester=new.requester,
         status=Status.QUEUED, created_at=new.created_at, revision=1, ask=new.ask, conversation=new.conversation,
         parent_id=new.parent_id, flow_id=new.flow_id, node=new.node, label=new.label, title=new.title,
-        attempts_max=new.attempts_max, retry=new.retry, notify=new.notify,
-        delivery=Delivery.PENDING if notices else Delivery.NOT_NEEDED, priority=new.priority, queue=new.queue,
+        attempts_max=new.attempts_max, retry=new.retry, notify=new.notify, priority=new.priority, queue=new.queue,
         dedupe_key=new.dedupe_key, deadline_at=new.deadline_at, not_before_at=new.not_before_at,
         session_id=new.session_id,
     )  # fmt: skip
+    if start is None:
+        return task
+    told_now = new.notify in told(Verb.CLAIM, Status.RUNNING)
+    return msgspec.structs.replace(
+        task, status=Status.RUNNING, attempt=1, started_at=new.created_at, seen_at=new.created_at, not_before_at=None,
+        claim_id=start.claim_id, claimed_by=start.worker, lease_until=start.lease_until, node=_node(new, start),
+        delivery=Delivery.PENDING if told_now else Delivery.NOT_NEEDED,
+    )  # fmt: skip
+
+
+def _node(new: NewTask, start: StartClaim) -> str | None:
+    return new.node if start.node is None else start.node
 
 
 def cursor_of(created_at: float, task_id: str) -> str:

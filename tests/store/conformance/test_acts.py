@@ -9,8 +9,9 @@ import pytest
 from outlast.core.errors import Conflict
 from outlast.core.lifecycle import TASK_MOVES, IllegalMove, Verb
 from outlast.core.session import Cause, Status
-from outlast.core.task import Delivery, NotifyPolicy, Runtime, TaskFilter
-from store.store_fakes import claim, everything, make, move, new, notice, running
+from outlast.core.task import Delivery, Notice, NotifyPolicy, Runtime, TaskFilter
+from outlast.store import acts as store_acts
+from store.store_fakes import claim, everything, make, move, new, running, start, take
 
 
 async def test_a_new_task_reads_back_as_it_was_given(store):
@@ -77,7 +78,7 @@ async def test_the_same_key_at_the_same_moment_makes_one_task(store):
 
 async def test_a_claim_takes_the_task_and_says_so(store):
     task = await make(store)
-    [taken] = await store.claim_tasks(claim("c1", node="n1"))
+    [taken] = await take(store, "c1", node="n1")
     assert (taken.status, taken.claim_id, taken.claimed_by, taken.lease_until) == (Status.RUNNING, "c1", "w1", 5060.0)
     assert (taken.attempt, taken.started_at, taken.seen_at, taken.node) == (1, 5000.0, 5000.0, "n1")
     assert taken == await store.get_task(task.id)
@@ -91,7 +92,7 @@ async def test_claims_go_by_priority_then_age_over_all_queues(store):
     order = [("a", 0, 4), ("b", 5, 5), ("a", 5, 3), ("c", 0, 1), ("b", -1, 2)]
     for queue, priority, number in order:
         await make(store, number, queue=queue, priority=priority)
-    taken = await store.claim_tasks(claim(*"uvwxyz"))
+    taken = await take(store, *"uvwxyz")
     assert [int(task.id[1:]) for task in taken] == [3, 5, 1, 4, 2]
     assert [task.claim_id for task in taken] == list("uvwxy")
 
@@ -99,7 +100,7 @@ async def test_claims_go_by_priority_then_age_over_all_queues(store):
 async def test_claims_keep_to_the_queues_they_name(store):
     await make(store, 1, queue="a")
     await make(store, 2, queue="b")
-    assert [task.queue for task in await store.claim_tasks(claim("x", "y", queues=("b", "none")))] == ["b"]
+    assert [task.queue for task in await take(store, "x", "y", queues=("b", "none"))] == ["b"]
 
 
 async def test_a_queue_limit_holds_whoever_claims(store):
@@ -107,7 +108,7 @@ async def test_a_queue_limit_holds_whoever_claims(store):
     for _ in range(10):
         await make(store, queue="a")
     free = await make(store, queue="b")
-    taken = await asyncio.gather(*(store.claim_tasks(claim(f"x{n}", f"y{n}")) for n in range(5)))
+    taken = await asyncio.gather(*(take(store, f"x{n}", f"y{n}") for n in range(5)))
     tasks = [task for some in taken for task in some]
     assert sorted(task.queue for task in tasks) == ["a", "a", "a", "b"]
     await store.apply(move(free.id, Verb.SUCCEED))
@@ -142,8 +143,7 @@ async def test_a_backoff_holds_until_its_moment(store):
 async def test_an_end_is_written_with_history_and_notice_and_the_payload_goes(store, verb):
     task = await running(store, payload={"secret": 1})
     ended = await store.apply(
-        move(task.id, verb, cause=Cause.EXIT, claim_id="c1", detail={"exitCode": 0}, error="e", summary="s"),
-        [notice("k1"), notice("k2", kind="state_changed")],
+        move(task.id, verb, cause=Cause.EXIT, claim_id="c1", detail={"exitCode": 0}, error="e", summary="s")
     )
     assert ended == await store.get_task(task.id)
     assert (ended.status, ended.cause) == (TASK_MOVES[verb].targets[0], Cause.EXIT)
@@ -153,17 +153,43 @@ async def test_an_end_is_written_with_history_and_notice_and_the_payload_goes(st
     event = (await store.events_of(task.id))[-1]
     assert (event.verb, event.status, event.cause) == (verb, ended.status, Cause.EXIT)
     assert event.data == {"exitCode": 0}
+    [row] = await store.pending_outbox(10)
+    assert (row.kind, row.event_id, row.task_id, row.target) == ("ended", event.id, task.id, task.requester)
+    assert (row.body["status"], row.body["exitCode"], row.body["summary"]) == (ended.status, 0, "s")
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds"),
+    [
+        (NotifyPolicy.DONE_ONLY, ["ended", "ended"]),
+        (NotifyPolicy.STATE_CHANGES, ["changed", "changed", "changed", "changed", "ended", "ended"]),
+        (NotifyPolicy.FAILURES_ONLY, ["ended"]),
+        (NotifyPolicy.SILENT, []),
+    ],
+)
+async def test_the_policy_of_a_task_decides_which_moves_are_told(store, policy, kinds):
+    """Each move brings its own notice, or none, and the record says that telling is pending from the first on."""
+    good, bad = await make(store, 1, notify=policy), await make(store, 2, notify=policy)
+    await take(store, "c1")
+    await store.apply(move(good.id, Verb.REQUEUE))
+    await take(store, "c1", "c2")
+    await store.apply(move(good.id, Verb.SUCCEED))
+    await store.apply(move(bad.id, Verb.FAIL))
     rows = await store.pending_outbox(10)
-    assert [(row.idempotency_key, row.kind, row.event_id, row.task_id, row.body) for row in rows] == [
-        ("k1", "ended", event.id, task.id, {"said": "k1"}), ("k2", "state_changed", event.id, task.id, {"said": "k2"}),
-    ]  # fmt: skip
+    assert [row.kind for row in rows] == kinds
+    events = {event.id: event for event in await store.events_since(0)}
+    assert all(events[row.event_id].task_id == row.task_id for row in rows)
+    assert all(events[row.event_id].status == row.body["status"] for row in rows)
+    for task in (good, bad):
+        told = any(row.task_id == task.id for row in rows)
+        assert (await store.get_task(task.id)).delivery is (Delivery.PENDING if told else Delivery.NOT_NEEDED)
 
 
 async def _in_status(store, status: Status):
     task = await make(store)
     if status is Status.QUEUED:
         return task
-    [task] = await store.claim_tasks(claim("c1"))
+    [task] = await take(store, "c1")
     for verb, table in TASK_MOVES.items():
         if status in table.targets and status.final and verb is not Verb.RECOVER:
             return await store.apply(move(task.id, verb))
@@ -178,26 +204,27 @@ async def test_no_move_starts_where_the_table_does_not_let_it(store, status):
             continue
         before = await everything(store)
         for target in table.targets:
-            assert await store.apply(move(task.id, verb, target=target), [notice("never")]) is None
+            assert await store.apply(move(task.id, verb, target=target)) is None
         assert await everything(store) == before
 
 
 async def test_a_move_of_an_unknown_task_is_nothing(store):
-    assert await store.apply(move("t-none", Verb.CANCEL), [notice("k")]) is None
+    assert await store.apply(move("t-none", Verb.CANCEL)) is None
     assert await everything(store) == ([], [], [])
 
 
 async def test_a_stale_claim_is_fenced_off(store):
     task = await running(store, "c1")
     await store.apply(move(task.id, Verb.REQUEUE, claim_id="c1"))
-    [again] = await store.claim_tasks(claim("c2", now=6001.0))
+    [again] = await take(store, "c2", now=6001.0)
     assert again.attempt == 2
     before = await everything(store)
     for verb in (Verb.SUCCEED, Verb.FAIL, Verb.TIME_OUT, Verb.REQUEUE, Verb.CANCEL, Verb.LOSE):
-        assert await store.apply(move(task.id, verb, claim_id="c1"), [notice("never")]) is None
+        assert await store.apply(move(task.id, verb, claim_id="c1")) is None
     assert await store.note_progress(task.id, 6002.0, progress=50, message=None, claim_id="c1") is None
     assert await store.attach_session(task.id, "s9", 6002.0, claim_id="c1") is None
-    assert await store.renew_leases(["c1"], 9999.0, 6002.0) == set()
+    assert await store.renew_leases(["c1"], 9999.0) == set()
+    assert await store.reclaim(task.id, "c1", start("c3"), 6002.0) is None
     assert await everything(store) == before
     assert (await store.apply(move(task.id, Verb.SUCCEED, claim_id="c2"))).status is Status.SUCCEEDED
 
@@ -221,7 +248,7 @@ async def test_a_requeue_makes_the_task_new_but_for_its_attempts(store):
     assert (back.progress, back.started_at, back.ended_at) == (None, None, None)
     assert await store.payload_of(task.id) == {"run": 1}
     assert await store.claim_tasks(claim("c2", now=6999.0)) == []
-    [again] = await store.claim_tasks(claim("c2", now=7000.0))
+    [again] = await take(store, "c2", now=7000.0)
     ended = await store.apply(move(again.id, Verb.SUCCEED))
     assert (ended.attempt, ended.error) == (2, None)
 
@@ -229,11 +256,8 @@ async def test_a_requeue_makes_the_task_new_but_for_its_attempts(store):
 @pytest.mark.parametrize("end", TASK_MOVES[Verb.RECOVER].targets)
 async def test_late_truth_replaces_lost(store, end):
     task = await running(store)
-    await store.apply(move(task.id, Verb.LOSE, cause=Cause.EVIDENCE_GONE), [notice("lost")])
-    found = await store.apply(
-        move(task.id, Verb.RECOVER, target=end, cause=Cause.EXIT, at=5500.0, claim_id="c1"),
-        [notice("true", kind="corrected")],
-    )
+    await store.apply(move(task.id, Verb.LOSE, cause=Cause.EVIDENCE_GONE))
+    found = await store.apply(move(task.id, Verb.RECOVER, target=end, cause=Cause.EXIT, at=5500.0, claim_id="c1"))
     assert (found.status, found.cause, found.ended_at) == (end, Cause.EXIT, 5500.0)
     assert [event.verb for event in await store.events_of(task.id)] == ["create", "claim", "lose", "recover"]
     assert [row.kind for row in await store.pending_outbox(9)] == ["ended", "corrected"]
@@ -246,30 +270,34 @@ async def test_claim_and_create_are_not_moves_to_apply(store):
     assert (await store.get_task(task.id)).status is Status.QUEUED
 
 
-async def test_a_notice_that_cannot_be_written_takes_the_move_back(store):
+def _one_key_for_all(monkeypatch):
+    """Make every notice collide with the first: as near as a test comes to an outbox that refuses a row."""
+    notice = Notice(target="agent:a:main", kind="ended", idempotency_key="taken")
+    monkeypatch.setattr(store_acts, "notice_of", lambda *_: notice)
+
+
+async def test_a_notice_that_cannot_be_written_takes_the_move_back(store, monkeypatch):
     first, second = await running(store, "c1"), await running(store, "c2", payload={"run": 2})
-    await store.apply(move(first.id, Verb.SUCCEED), [notice("taken")])
+    _one_key_for_all(monkeypatch)
+    await store.apply(move(first.id, Verb.SUCCEED))
     before = await everything(store)
     with pytest.raises(Exception, match=r"(?i)unique"):
-        await store.apply(move(second.id, Verb.SUCCEED), [notice("fine"), notice("taken")])
+        await store.apply(move(second.id, Verb.SUCCEED))
     assert await everything(store) == before
     assert (await store.get_task(second.id)).status is Status.RUNNING
     assert await store.payload_of(second.id) == {"run": 2}
 
 
-async def test_a_half_done_act_is_taken_back_though_its_batch_is_kept(store):
+async def test_a_half_done_act_is_taken_back_though_its_batch_is_kept(store, monkeypatch):
     first, second = await running(store, "c1"), await running(store, "c2", payload={"run": 2})
-    await store.apply(move(first.id, Verb.SUCCEED), [notice("taken")])
+    _one_key_for_all(monkeypatch)
+    await store.apply(move(first.id, Verb.SUCCEED))
     before, history = await store.get_task(second.id), await store.events_of(second.id)
-    acts = [
-        make(store, 1),
-        store.apply(move(second.id, Verb.SUCCEED), [notice("new"), notice("taken")]),
-        make(store, 2),
-    ]
+    acts = [make(store, 1), store.apply(move(second.id, Verb.SUCCEED)), make(store, 2)]
     results = await asyncio.gather(*acts, return_exceptions=True)
     assert [isinstance(result, Exception) for result in results] == [False, True, False]
     assert (await store.get_task(second.id), await store.events_of(second.id)) == (before, history)
-    assert [row.idempotency_key for row in await store.pending_outbox(10)] == ["taken"]
+    assert [row.task_id for row in await store.pending_outbox(10)] == [first.id]
     assert await store.payload_of(second.id) == {"run": 2}
     assert await store.get_task(new(1).id) and await store.get_task(new(2).id)
 
@@ -277,10 +305,10 @@ async def test_a_half_done_act_is_taken_back_though_its_batch_is_kept(store):
 async def test_leases_run_out_and_are_renewed(store):
     one, two = await running(store, "c1"), await running(store, "c2")
     assert await store.expired_leases(5060.0, 10) == []
-    assert await store.renew_leases(["c1", "c-none"], 8000.0, 5050.0) == {"c1"}
+    assert await store.renew_leases(["c1", "c-none"], 8000.0) == {"c1"}
     assert [task.id for task in await store.expired_leases(5060.5, 10)] == [two.id]
     kept = await store.get_task(one.id)
-    assert (kept.lease_until, kept.seen_at, kept.revision) == (8000.0, 5050.0, 2)
+    assert (kept.lease_until, kept.seen_at, kept.revision) == (8000.0, 5000.0, 2)
     await store.apply(move(two.id, Verb.LOSE))
     assert await store.expired_leases(5060.5, 10) == []
 
@@ -329,8 +357,8 @@ async def test_notify_dismiss_and_ask_cancel_have_their_guards(store):
 
 
 async def test_settling_notices_writes_how_telling_stands(store):
-    task = await running(store)
-    await store.apply(move(task.id, Verb.SUCCEED), [notice("a"), notice("b")])
+    task = await running(store, notify=NotifyPolicy.STATE_CHANGES)
+    await store.apply(move(task.id, Verb.SUCCEED))
     first, second = await store.pending_outbox(10)
     assert [row.id for row in await store.pending_outbox(10, after=first.id)] == [second.id]
     assert await store.settle_notice(first.id, "parked", 6001.0)
@@ -344,10 +372,10 @@ async def test_settling_notices_writes_how_telling_stands(store):
 
 async def test_prune_forgets_what_has_ended_and_been_told(store):
     live, told, untold = await running(store, "c1"), await running(store, "c2"), await running(store, "c3")
-    await store.apply(move(told.id, Verb.SUCCEED), [notice("a")])
+    await store.apply(move(told.id, Verb.SUCCEED))
     [row] = await store.pending_outbox(10)
     await store.settle_notice(row.id, "delivered", 6001.0)
-    await store.apply(move(untold.id, Verb.SUCCEED), [notice("b")])
+    await store.apply(move(untold.id, Verb.SUCCEED))
     assert await store.prune([live.id, told.id, untold.id, "t-none"]) == 1
     assert {task.id for task in (await store.list_tasks(TaskFilter(), 9)).tasks} == {live.id, untold.id}
     assert await store.events_of(told.id) == []
@@ -359,10 +387,130 @@ async def test_changes_are_told_in_the_loop_after_the_commit(store):
     store.on_change(told.append)
     task = await make(store)
     await store.claim_tasks(claim("c1"))
-    await store.apply(move(task.id, Verb.SUCCEED), [notice("k")])
+    await store.apply(move(task.id, Verb.SUCCEED))
     assert [(c.events, c.queued, c.outbox) for c in told[:3]] == [
         (True, True, False), (True, False, False), (True, False, True),
     ]  # fmt: skip
     told.clear()
     assert await store.apply(move(task.id, Verb.SUCCEED)) is None
     assert told == []
+
+
+async def test_work_that_starts_at_once_is_recorded_and_claimed_in_one_act(store):
+    """The record reads back as running, and its history has both lines, as if it had been claimed after."""
+    given = new(1, payload={"run": 1}, node="n1", session_id="s1", notify=NotifyPolicy.STATE_CHANGES, dedupe_key="k")
+    told = []
+    store.on_change(told.append)
+    made = await store.create_task(given, start("c1", node="n1"))
+    assert not made.existing and made.task == await store.get_task(given.id)
+    task = made.task
+    assert (task.status, task.attempt, task.started_at, task.seen_at) == (Status.RUNNING, 1, 1001.0, 1001.0)
+    assert (task.claim_id, task.claimed_by, task.lease_until, task.node) == ("c1", "w1", 5060.0, "n1")
+    assert (task.session_id, task.delivery) == ("s1", Delivery.PENDING)
+    lines = [(event.verb, event.status, event.at, event.data) for event in await store.events_of(task.id)]
+    assert lines == [
+        ("create", Status.QUEUED, 1001.0, {}),
+        ("claim", Status.RUNNING, 1001.0, {"worker": "w1", "claimId": "c1", "attempt": 1}),
+    ]
+    assert [(row.kind, row.event_id) for row in await store.pending_outbox(9)] == [
+        ("changed", (await store.events_of(task.id))[-1].id)
+    ]
+    assert [(c.events, c.queued, c.outbox) for c in told[:1]] == [(True, False, True)]
+    assert await store.payload_of(task.id) == {"run": 1}
+    assert await store.claim_tasks(claim("c2", node="n1")) == []
+    again = await store.create_task(new(2, dedupe_key="k"), start("c2"))
+    assert again.existing and again.task.claim_id == "c1"
+
+
+async def test_work_starts_at_once_only_where_a_claim_would_take_it_next(store):
+    """Nobody overtakes: not the limit of a queue, not older or more urgent work, not a moment or another node."""
+
+    async def begun(number: int, force: bool = False, **given) -> bool:
+        wish = start(f"c{number}", node="n1", force=force)
+        return (await store.create_task(new(number, **given), wish)).task.status is Status.RUNNING
+
+    assert await begun(1)
+    assert await begun(2, node="n1")
+    assert not await begun(3, node="n2")
+    assert await begun(4)
+    assert not await begun(5, not_before_at=9000.0)
+    assert await begun(6)
+    await store.set_queue_limit("limited", 1)
+    assert await begun(10, queue="limited")
+    assert not await begun(11, queue="limited")
+    assert await begun(12, queue="limited", force=True)
+    assert not await begun(13, queue="limited", priority=9)
+    await make(store, 20, queue="line")
+    assert not await begun(21, queue="line")
+    assert await begun(22, queue="line", priority=1)
+    assert await begun(23, queue="line", force=True)
+    await make(store, 30, queue="pinned", node="n1")
+    assert not await begun(31, queue="pinned")
+    await make(store, 40, queue="ripe", not_before_at=1040.0)
+    assert not await begun(41, queue="ripe")
+
+
+async def test_work_that_starts_at_once_keeps_to_a_limit_whoever_comes_at_the_same_time(store):
+    """Starts of one moment are written together, and still each sees what the one before it took."""
+    await store.set_queue_limit("default", 3)
+    made = await asyncio.gather(*(store.create_task(new(n), start(f"c{n}")) for n in range(10)))
+    assert [one.task.status for one in made] == [Status.RUNNING] * 3 + [Status.QUEUED] * 7
+    assert len(await store.running_tasks(None, 100)) == 3
+
+
+async def test_a_claim_brings_what_is_to_be_run(store):
+    """A worker needs no second question to begin."""
+    await make(store, 1, payload={"command": "make"})
+    await make(store, 2)
+    assert [one.payload for one in await store.claim_tasks(claim("c1", "c2"))] == [{"command": "make"}, None]
+
+
+async def test_work_of_one_node_is_taken_by_that_node_only(store):
+    """Pinned work waits for its node, in one order with the work of everybody, within one limit."""
+    await store.set_queue_limit("default", 3)
+    for number, node in enumerate((None, "n1", "n2", None, "n1")):
+        await make(store, number, node=node)
+    assert [task.id for task in await take(store, "a", "b", node=None)] == [new(0).id, new(3).id]
+    assert [task.id for task in await take(store, "c", "d", node="n1")] == [new(1).id]
+    await store.set_queue_limit("default", None)
+    assert [task.id for task in await take(store, "e", "f", node="n1")] == [new(4).id]
+    [last] = await take(store, "g", node="n2")
+    assert (last.id, last.node) == (new(2).id, "n2")
+
+
+async def test_a_start_that_never_was_costs_no_attempt(store):
+    """The next claim has the number of the one that came to nothing, and every move is told once nevertheless."""
+    task = await running(store, notify=NotifyPolicy.STATE_CHANGES)
+    for round_ in range(2):
+        back = await store.apply(move(task.id, Verb.REQUEUE, detail={"why": "no room"}, never_began=True))
+        assert (back.status, back.attempt) == (Status.QUEUED, 0)
+        assert (await store.events_of(task.id))[-1].data == {"why": "no room", "neverBegan": True}
+        [again] = await take(store, f"again{round_}")
+        assert again.attempt == 1
+    assert [row.kind for row in await store.pending_outbox(10)] == ["changed"] * 5
+
+
+async def test_a_restarted_worker_takes_over_its_own_claims(store):
+    """The new claim fences off the old one; work that is not held by the old claim any more is not taken."""
+    task = await running(store, "c1")
+    taken = await store.reclaim(task.id, "c1", start("c2", worker="w2", lease_until=7000.0, node="n1"), 5500.0)
+    assert taken == await store.get_task(task.id)
+    assert (taken.claim_id, taken.claimed_by, taken.lease_until, taken.node) == ("c2", "w2", 7000.0, "n1")
+    assert (taken.status, taken.attempt, taken.started_at, taken.seen_at) == (Status.RUNNING, 1, 5000.0, 5000.0)
+    event = (await store.events_of(task.id))[-1]
+    assert (event.verb, event.at, event.data) == ("reclaim", 5500.0, {"worker": "w2", "claimId": "c2"})
+    before = await everything(store)
+    assert await store.reclaim(task.id, "c1", start("c3"), 5600.0) is None
+    assert await store.apply(move(task.id, Verb.SUCCEED, claim_id="c1")) is None
+    assert await everything(store) == before
+    await store.apply(move(task.id, Verb.SUCCEED, claim_id="c2"))
+    assert await store.reclaim(task.id, "c2", start("c3"), 6500.0) is None
+
+
+async def test_work_without_a_lease_never_runs_out_of_one(store):
+    """Work that runs outside of any worker ends by a report, by its deadline, or not at all."""
+    await store.create_task(new(1), start("c1", lease_until=None, force=True))
+    assert await store.expired_leases(1e12, 10) == []
+    assert await store.next_due() is None
+    assert await store.renew_leases(["c1"], 8000.0) == {"c1"}
+    assert (await store.get_task(new(1).id)).lease_until is None

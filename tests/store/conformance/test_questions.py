@@ -8,11 +8,11 @@ import pytest
 
 from outlast.core.errors import BadInput
 from outlast.core.lifecycle import Verb
-from outlast.core.session import Status
-from outlast.core.task import Runtime, TaskFilter
+from outlast.core.session import Cause, Status
+from outlast.core.task import NotifyPolicy, Runtime, TaskFilter
 from outlast.store import questions
 from outlast.store.base import Change
-from store.store_fakes import claim, make, move, new, notice, running
+from store.store_fakes import claim, make, move, new, running, start, take
 
 
 async def _walk(store, narrow: TaskFilter, limit: int) -> list[str]:
@@ -206,7 +206,7 @@ async def test_what_is_due_next(store):
 async def test_what_an_audit_asks(store):
     old, young = await make(store, 1), await make(store, 500)
     assert [t.id for t in await store.stale_queued(1400.0, 10)] == [old.id]
-    quiet, lively = await store.claim_tasks(claim("c1", "c2"))
+    quiet, lively = await take(store, "c1", "c2")
     await store.note_seen([lively.id], 5900.0)
     assert (quiet.id, lively.id) == (old.id, young.id)
     assert [t.id for t in await store.stale_running(5500.0, 10)] == [quiet.id]
@@ -218,8 +218,7 @@ async def test_what_an_audit_asks(store):
 
 async def test_retention_sees_the_oldest_ends_first_and_prunes_in_bounds(store):
     for number in range(10):
-        await make(store, number)
-        await store.claim_tasks(claim(f"c{number}"))
+        await store.create_task(new(number, notify=NotifyPolicy.SILENT), start(f"c{number}"))
         await store.apply(move(new(number).id, Verb.SUCCEED, at=9000.0 - number))
     some = await store.ended_before(8998.5, 3)
     assert [task.ended_at for task in some] == [8991.0, 8992.0, 8993.0]
@@ -243,7 +242,67 @@ async def test_looking_around_is_for_others_commits_only(store):
 
 
 async def test_outbox_rows_read_back(store):
-    made = await store.create_task(new(1), [notice("k", target="agent:x", kind="state_changed")])
+    """A notice waits with all that a messenger needs: who, what, when, and a key that marks a second delivery."""
+    task = await running(store, "c1", conversation="agent:x", label="nightly")
+    await store.apply(move(task.id, Verb.FAIL, detail={"exitCode": 3}, error="exit code 3"))
     [row] = await store.pending_outbox(10)
-    assert (row.target, row.kind, row.state, row.at) == ("agent:x", "state_changed", "pending", 1001.0)
-    assert await store.get_task(new(1).id) == made.task
+    assert (row.target, row.kind, row.state, row.at) == ("agent:x", "ended", "pending", 6000.0)
+    assert row.body == {
+        "taskId": task.id, "status": "failed", "label": "nightly", "attempt": 1, "startedAt": 5000.0,
+        "endedAt": 6000.0, "exitCode": 3, "error": "exit code 3",
+    }  # fmt: skip
+
+
+async def test_live_work_is_counted_without_looking_at_history(store):
+    """What has ended is in neither number; what waits for its moment is queued."""
+    assert await store.counts_live() == {Status.QUEUED: 0, Status.RUNNING: 0}
+    for number in range(4):
+        await make(store, number)
+    await make(store, 9, not_before_at=99999.0)
+    first, _ = await take(store, "c1", "c2")
+    await store.apply(move(first.id, Verb.SUCCEED))
+    assert await store.counts_live() == {Status.QUEUED: 3, Status.RUNNING: 1}
+
+
+async def test_who_is_to_be_cancelled_by_node(store):
+    """A worker finds the wishes that concern its own running work, the oldest wish first."""
+    for number, node in enumerate(("n1", "n2", "n1", "n1")):
+        await store.create_task(new(number), start(f"c{number}", node=node))
+    for number, at in ((2, 5001.0), (0, 5002.0), (1, 5003.0)):
+        await store.ask_cancel(new(number).id, at)
+    assert [task.claim_id for task in await store.cancel_asked("n1", 10)] == ["c2", "c0"]
+    assert [task.claim_id for task in await store.cancel_asked(None, 10)] == ["c2", "c0", "c1"]
+    assert [task.claim_id for task in await store.cancel_asked(None, 1)] == ["c2"]
+    await store.apply(move(new(2).id, Verb.CANCEL))
+    assert [task.claim_id for task in await store.cancel_asked("n1", 10)] == ["c0"]
+
+
+async def test_a_node_that_returns_finds_what_was_given_up_while_it_was_away(store):
+    """Only what was lost because a lease ran out, only of that node, in pages."""
+    for number, (node, cause) in enumerate(
+        [("n1", Cause.LEASE_EXPIRED), ("n1", Cause.EVIDENCE_GONE), ("n2", Cause.LEASE_EXPIRED)]
+        + [("n1", Cause.LEASE_EXPIRED)] * 2
+    ):
+        await store.create_task(new(number), start(f"c{number}", node=node))
+        await store.apply(move(new(number).id, Verb.LOSE, cause=cause))
+    assert [task.claim_id for task in await store.lost_on("n1", 2)] == ["c0", "c3"]
+    assert [task.claim_id for task in await store.lost_on("n1", 2, after=new(3).id)] == ["c4"]
+    await store.apply(move(new(0).id, Verb.RECOVER, target=Status.SUCCEEDED, cause=Cause.EXIT))
+    assert [task.claim_id for task in await store.lost_on("n1", 9)] == ["c3", "c4"]
+    assert await store.lost_on("n9", 9) == []
+
+
+async def test_a_listing_of_one_conversation_and_of_one_parent(store):
+    """Both narrow a listing, alone and together with the rest, in pages."""
+    for number in range(12):
+        parent = None if number % 3 else "p"
+        await make(store, number, conversation="ab"[number % 2], parent_id=parent, requester=f"r{number % 4}")
+    for narrow, expected in (
+        (TaskFilter(conversation="a"), [10, 8, 6, 4, 2, 0]),
+        (TaskFilter(parent_id="p"), [9, 6, 3, 0]),
+        (TaskFilter(conversation="a", parent_id="p"), [6, 0]),
+        (TaskFilter(conversation="a", statuses=(Status.QUEUED,), requester="r2"), [10, 6, 2]),
+        (TaskFilter(parent_id="p", search=new(3).id), [3]),
+        (TaskFilter(conversation="none"), []),
+    ):
+        assert await _walk(store, narrow, 2) == [new(number).id for number in expected], narrow

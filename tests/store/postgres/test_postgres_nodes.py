@@ -53,7 +53,7 @@ async def test_two_nodes_never_claim_the_same_task(pg_database, count):
 
     async def claimer(side: int) -> None:
         while tasks := await stores[side].claim_tasks(claim(*(f"c{side}-{len(taken[side]) + n}" for n in range(20)))):
-            taken[side] += [task.id for task in tasks]
+            taken[side] += [one.task.id for one in tasks]
 
     await asyncio.gather(claimer(0), claimer(1))
     everyone = taken[0] + taken[1]

@@ -30,7 +30,7 @@ async def main(path, number):
     async def one(act):
         task = await make(store, number * 100000 + act, queue=f"q{number}")
         [taken] = await store.claim_tasks(claim(f"c{number}-{act}", queues=(f"q{number}",)))
-        assert await store.apply(move(taken.id, Verb.SUCCEED)) is not None
+        assert await store.apply(move(taken.task.id, Verb.SUCCEED)) is not None
     for start in range(0, 165, 5):
         await asyncio.gather(*(one(act) for act in range(start, start + 5)))
     for act in range(5):
@@ -88,7 +88,7 @@ async def _race(path: str, count: int) -> None:
             tasks = await stores[side].claim_tasks(claim(*names, worker=f"w{side}"))
             if not tasks:
                 return
-            taken[side] += [task.id for task in tasks]
+            taken[side] += [one.task.id for one in tasks]
             number += 1
 
     await asyncio.gather(claimer(0), claimer(1))

@@ -24,9 +24,17 @@ WALKS = {
     "queue_limits": "a row for each limit that was set",
     "foreign_version": "no table",
 }
-LIVE = ("task_running", "task_inconsistent", "task_undelivered", "outbox_pending", "task_ready")
+LIVE = (
+    "task_running",
+    "task_inconsistent",
+    "task_undelivered",
+    "outbox_pending",
+    "task_ready",
+    "task_delayed",
+    "task_cancelling",
+)
 """Indexes of what is live or odd: walking one whole is walking a short list."""
-SORTS_FEW = {"running_tasks", "stale_running", "expired_leases", "missing_cleanup"}
+SORTS_FEW = {"running_tasks", "stale_running", "expired_leases", "missing_cleanup", "cancel_asked"}
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +77,21 @@ def test_every_listing_follows_an_index_in_its_order(database):
     reader = SqliteReader(database, SQL)
     statuses = [(), (Status.FAILED,), (Status.QUEUED, Status.RUNNING), (Status.FAILED, Status.SUCCEEDED)]
     seen = set()
-    for among, runtime, requester, flow, label, since, search, cursor in itertools.product(
-        statuses, (None, Runtime.CRON), (None, "r"), (None, "f"), (None, "l"), (None, 1.0), (None, "s"), (None, "1.0:t")
+    words = ("requester", "conversation", "parent_id", "flow_id", "label", "search")
+    for among, runtime, since, cursor, *given in itertools.product(
+        statuses, (None, Runtime.CRON), (None, 1.0), (None, "1.0:t"), *[(None, "w")] * len(words)
     ):
-        narrow = TaskFilter(
-            statuses=among, runtime=runtime, requester=requester, flow_id=flow, label=label, since=since, search=search
-        )
+        narrow = TaskFilter(statuses=among, runtime=runtime, since=since, **dict(zip(words, given, strict=True)))
         for lane in lanes(narrow, cursor, "LIKE"):
             for name in ("list_tasks", "list_floor"):
                 plan = _plan(database, reader.lane_sql(name, lane))
                 assert not [line for line in plan if "TEMP B-TREE" in line], (narrow, plan)
                 walked = [line for line in plan if line.startswith("SCAN")]
-                assert all("INDEX task_created" in line and narrow == TaskFilter(search=search) for line in walked)
+                assert all(
+                    "INDEX task_created" in line and narrow == TaskFilter(search=narrow.search) for line in walked
+                )
                 seen.add(lane.leader)
-    assert seen == {"task_created", "task_status", "task_requester", "task_runtime", "task_flow", "task_label"}
+    assert seen == {
+        "task_created", "task_status", "task_requester", "task_runtime", "task_conversation", "task_parent",
+        "task_flow", "task_label",
+    }  # fmt: skip

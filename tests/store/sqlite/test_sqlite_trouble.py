@@ -15,7 +15,7 @@ from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.lifecycle import Verb
 from outlast.core.task import TaskFilter
 from outlast.store.sqlite import SqliteStore
-from store.store_fakes import claim, everything, make, move, new, notice, running
+from store.store_fakes import everything, make, move, new, running, take
 
 
 async def _filled(path: str, count: int = 50, close: bool = True) -> SqliteStore:
@@ -155,8 +155,8 @@ async def test_a_read_only_file_system_is_told_and_passes(small_disk):
 
 async def test_a_live_file_is_copied_whole(sqlite_path, tmp_path):
     store = await _filled(sqlite_path, 200, close=False)
-    task = await store.claim_tasks(claim("c1"))
-    await store.apply(move(task[0].id, Verb.SUCCEED), [notice("k")])
+    task = await take(store, "c1")
+    await store.apply(move(task[0].id, Verb.SUCCEED))
     copy = str(tmp_path / "copy.db")
     going = asyncio.gather(*(make(store, number) for number in range(500, 700)))
     await store.backup(copy)

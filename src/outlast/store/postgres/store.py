@@ -75,7 +75,7 @@ class PostgresStore(Face):
         if self._listener is not None and not self._listener.closed:
             return False
         await self._listen()
-        self._changed(Change())
+        self._changed(Change(foreign=True))
         return True
 
     async def _listen(self) -> None:
@@ -104,7 +104,7 @@ class PostgresStore(Face):
         except psycopg.Error:
             self._stop_listening()
         if brought:
-            self._changed(change_of(brought))
+            self._changed(change_of(brought, foreign=True))
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

@@ -1,7 +1,7 @@
 """The one thread of a node that writes to the server.
 
 A batch is one transaction, and the statements of all its acts fly in one pipeline: each round sends the next step
-of every act and then reads all answers. Claims count before they take, so each runs by itself. The transaction
+of every act and then reads all answers. Acts that count before they take run by themselves. The transaction
 begins with the lock of writers; what follows is one order of writes over all nodes, as a file would have it: a
 reader that resumes after an event's id never misses one that was numbered earlier and committed later.
 """
@@ -15,13 +15,13 @@ from typing import Any
 
 import psycopg
 
+from outlast.core.task import StartClaim
 from outlast.store.acts import ACTS, BROUGHT, Rows, Step, Steps, taken
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect, explain
 
 _ANSWERS = re.compile(r"^(SELECT|WITH)\b|\bRETURNING\b", re.MULTILINE)
-_ALONE = frozenset((ACTS["claim_tasks"],))
 
 
 class Writer(Gatherer):
@@ -150,11 +150,19 @@ class Writer(Gatherer):
 def _groups(batch: list[Act]) -> list[list[Act]]:
     groups: list[list[Act]] = []
     for act in batch:
-        if groups and act.do not in _ALONE and groups[-1][0].do not in _ALONE:
+        if groups and not _looks_first(act) and not _looks_first(groups[-1][0]):
             groups[-1].append(act)
         else:
             groups.append([act])
     return groups
+
+
+def _looks_first(act: Act) -> bool:
+    """Return whether an act counts what others may change before it writes."""
+    if act.do is ACTS["create_task"]:
+        start: StartClaim | None = act.args[1]
+        return start is not None and not start.force
+    return act.do is ACTS["claim_tasks"]
 
 
 def _rows(cursor: psycopg.Cursor[tuple[Any, ...]] | None) -> Rows:

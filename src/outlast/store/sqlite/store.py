@@ -76,7 +76,7 @@ class SqliteStore(Face):
         if version == self._seen_version:
             return False
         self._seen_version = version
-        self._changed(Change())
+        self._changed(Change(foreign=True))
         return True
 
     async def _act(self, name: str, *args: Any) -> Any:  # noqa: ANN401

@@ -17,8 +17,8 @@ from outlast.store.sqlite.connection import connect, explain
 _NONE: dict[str, Any] = {}
 _ANSWERED_BY_ROW = frozenset(
     (
-        "claim_task", "end_task", "requeue_task", "note_progress", "attach_session", "set_notify", "dismiss",
-        "ask_cancel",
+        "claim_task", "reclaim_task", "end_task", "requeue_task", "note_progress", "attach_session", "set_notify",
+        "dismiss", "ask_cancel",
     )
 )  # fmt: skip
 """Statements that answer with the task they changed. The row is read by its key in the same transaction, because
@@ -81,7 +81,7 @@ class Writer(Gatherer):
             self.brought |= brought
             return end.value
         except apsw.ConstraintError as error:
-            if name == "create_task" and "task.id" in str(error):
+            if name in ("create_task", "start_task") and "task.id" in str(error):
                 raise taken(params["id"]) from error
             raise
 

@@ -17,9 +17,10 @@ from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.api.queries import OutputRange
 from outlast.api.requests import StreamRequest
+from outlast.api.task_requests import EventStreamRequest
 from outlast.core.errors import BadInput, NotFound, OutlastError
 from outlast.surfaces import tools
-from outlast.surfaces.http import openapi, stream, wire
+from outlast.surfaces.http import events, openapi, stream, wire
 from outlast.surfaces.http.auth import caller_of
 from outlast.surfaces.http.routes import ROUTES, Row
 
@@ -188,8 +189,10 @@ async def _session_events(api: Api, scope: Scope, receive: Receive, send: Send) 
 
 
 async def _events(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
-    request = decode.from_query(_query(scope), ACTS["status"].request)
-    await stream.all_events(api, scope[CALLER].acting_for(request.requester), wire.connection_of(scope), send)
+    request = decode.from_query(_query(scope), EventStreamRequest)
+    caller = scope[CALLER].acting_for(request.requester)
+    last_id = stream.last_event_id(wire.header_map(scope))
+    await events.all_events(api, caller, request, last_id, wire.connection_of(scope), send)
 
 
 async def _openapi(api: Api, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from outlast.api import requests, results, status
+from outlast.api import requests, results, status, task_requests, task_results
 from outlast.api.acts import ACTS
 from outlast.surfaces.http.routes import ROUTES, Row
 
 _REF = "#/components/schemas/{name}"
-_ANSWERS: dict[str, type[Any]] = {
-    "exec": results.SessionResult,
+_ANSWERS: dict[str, Any] = {
+    "exec": results.SessionResult | task_results.TaskResult,
     "poll": results.SessionResult,
     "show": results.SessionResult,
     "kill": results.SessionResult,
@@ -32,6 +32,31 @@ _ANSWERS: dict[str, type[Any]] = {
     "remove": results.Removed,
     "clear": results.Removed,
     "stop": results.Stopping,
+    "tasks.list": task_results.TaskPage,
+    "tasks.children": task_results.TaskPage,
+    "tasks.events": task_results.EventPage,
+    "tasks.wait": task_results.TaskWaitResult,
+    "tasks.log": results.LogResult,
+    "tasks.audit": task_results.AuditResult,
+    "tasks.maintenance": task_results.MaintenanceResult,
+    "tasks.stats": task_results.StatsResult,
+    "tasks.queues": task_results.Queues,
+    "tasks.set-queue": task_results.Queues,
+    "explain": task_results.Explained,
+    "backup": task_results.BackupResult,
+    "store": task_results.StoreCheck,
+    **dict.fromkeys(
+        (
+            "tasks.show",
+            "tasks.cancel",
+            "tasks.retry",
+            "tasks.dismiss",
+            "tasks.notify",
+            "tasks.report",
+            "tasks.report-start",
+        ),
+        task_results.TaskResult,
+    ),
 }
 _MEDIA = {
     "output": "application/octet-stream",
@@ -43,7 +68,7 @@ _REQUESTS: dict[str, type[requests.Request]] = {
     **{word: act.request for word, act in ACTS.items()},
     "stream": requests.StreamRequest,
     "session-events": requests.StreamRequest,
-    "events": requests.PlainRequest,
+    "events": task_requests.EventStreamRequest,
 }
 
 
@@ -96,7 +121,7 @@ def _operation(row: Row, schema_of: dict[type[Any], Any], components: dict[str, 
         for name in re.findall(r"{(\w+)}", row.path)
     ]
     operation: dict[str, Any] = {
-        "operationId": f"{row.method.lower()}_{row.act.replace('-', '_')}",
+        "operationId": f"{row.method.lower()}_{row.act.replace('-', '_').replace('.', '_')}",
         "summary": row.summary,
     }
     request = _REQUESTS.get(row.act)

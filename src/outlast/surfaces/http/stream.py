@@ -7,15 +7,15 @@ that leaves ends the work at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from starlette.types import Send
 
 from outlast.api import results
-from outlast.api.context import Api, Caller
-from outlast.api.follow import KEEP_ALIVE, OMITTED, Piece, follow, start_of
+from outlast.api.context import Api
+from outlast.api.follow import OMITTED, Piece, follow, start_of
 from outlast.api.requests import StreamRequest
 from outlast.core.errors import BadInput
 from outlast.process.plain import PlainText
@@ -25,11 +25,9 @@ from outlast.surfaces.http.wire import Connection
 
 EVENT_FRAME = 0
 KEEP_ALIVE_FRAME = 4
-QUEUE_MAX = 1000
-"""Events a slow listener may fall behind before it is let go; it comes back and lists."""
 _STREAMS = {1: "stdout", 2: "stderr"}
 _OCTETS = (b"content-type", b"application/octet-stream")
-_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -41,7 +39,8 @@ async def stream(api: Api, session: Session, request: StreamRequest, line: Conne
     """Send the output from ``from`` to the session's end: framed, or as bare octets."""
     at = start_of(session, request.from_)
     await wire.start(send, 200, _OCTETS)
-    await line.while_there(_send_all(send, _octets(api, session, at, framed=bool(request.frames))))
+    with api.followed.following(session):
+        await line.while_there(send_all(send, _octets(api, session, at, framed=bool(request.frames))))
 
 
 async def session_events(
@@ -49,17 +48,13 @@ async def session_events(
 ) -> None:
     """Send the output as server-sent events, from ``Last-Event-ID`` if the caller has one."""
     at = start_of(session, last_id or request.from_)
-    await wire.start(send, 200, _EVENTS)
-    await line.while_there(_send_all(send, _output_events(api, session, at, raw=bool(request.raw))))
+    await wire.start(send, 200, EVENTS)
+    with api.followed.following(session):
+        await line.while_there(send_all(send, _output_events(api, session, at, raw=bool(request.raw))))
 
 
-async def all_events(api: Api, caller: Caller, line: Connection, send: Send) -> None:
-    """Send an event for each of the caller's sessions that starts or ends."""
-    await wire.start(send, 200, _EVENTS)
-    await line.while_there(_send_all(send, _lifecycle_events(api, caller)))
-
-
-async def _send_all(send: Send, parts: AsyncIterator[bytes]) -> None:
+async def send_all(send: Send, parts: AsyncIterator[bytes]) -> None:
+    """Send the parts of a body as they come, to its end."""
     async for part in parts:
         await wire.more(send, part)
         await asyncio.sleep(0)  # to a caller who left everything is sent at once: let that be noticed
@@ -164,44 +159,12 @@ class RawText:
         return text
 
 
-async def _lifecycle_events(api: Api, caller: Caller) -> AsyncIterator[bytes]:
-    queue: asyncio.Queue[tuple[str, Session]] = asyncio.Queue(QUEUE_MAX)
-    lost = False
-
-    def tell(name: str, session: Session) -> None:
-        nonlocal lost
-        if caller.may_see(session):
-            try:
-                queue.put_nowait((name, session))
-            except asyncio.QueueFull:
-                lost = True
-
-    with api.listening(tell):
-        yield b": listening\n\n"
-        while not lost:
-            taken: list[tuple[str, Session]] = []
-            woken = await api.first(_take(queue, taken.append), seconds=KEEP_ALIVE)
-            for name, session in taken:
-                yield event(name, results.describe(api, session))
-            if api.stopping:
-                return
-            if woken is None and not taken:
-                yield b":\n\n"
-
-
-async def _take(queue: asyncio.Queue[T_Event], keep: Callable[[T_Event], None]) -> None:
-    keep(await queue.get())
-
-
-T_Event = tuple[str, Session]
-
-
 def last_event_id(headers: dict[bytes, bytes]) -> str | None:
-    """Return the byte offset a caller goes on from. Raises BadInput when it is none of our ids."""
+    """Return where a caller goes on from: a byte offset, or an event of the ledger. Raises BadInput for neither."""
     given = headers.get(b"last-event-id")
     if given is None or not given.strip():
         return None
     text = given.decode("latin-1").strip()
     if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"Last-Event-ID: {text!r} is not a byte offset", code="bad_range")
+        raise BadInput(f"Last-Event-ID: {text!r} is not one of our ids", code="bad_range")
     return text

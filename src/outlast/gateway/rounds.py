@@ -1,0 +1,143 @@
+"""The rounds of a node: settling what an earlier gateway held, renewing leases, seeing to what is due.
+
+One timer runs, for the next moment something is due; a slow round is only the net beneath it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from outlast.core.errors import GatewayTrouble
+from outlast.core.session import Cause, Status
+from outlast.core.task import Runtime, Task
+from outlast.gateway.worker import Worker
+from outlast.ledger.tasks import Ledger
+from outlast.store.base import LIST_MAX, Change
+
+log = logging.getLogger("outlast.rounds")
+
+NET_SECONDS = 60.0
+"""The longest a change goes unnoticed that nobody told us of (another process's on one SQLite file, say)."""
+GAP_SECONDS = 0.05
+"""The least time between two rounds, however much others do."""
+RENEWED_AFTER = 1 / 3
+"""The part of a lease after which it is renewed."""
+
+
+async def settle(ledger: Ledger, worker: Worker) -> int:
+    """Take up every task this node held when its last gateway ended; return how many there were.
+
+    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it.
+    """
+    after, count = "", 0
+    while tasks := await ledger.store.running_tasks(ledger.node, LIST_MAX, after):
+        for task in tasks:
+            if task.runtime is Runtime.EXTERNAL or worker.holds(task.id):
+                continue
+            held = await ledger.reclaim(task)
+            if held is not None:
+                worker.resume(held)
+                count += 1
+        after = tasks[-1].id
+    return count
+
+
+class Rounds:
+    """Goes round when something is due. ``start`` and ``stop`` it once."""
+
+    def __init__(self, ledger: Ledger, worker: Worker) -> None:
+        self._ledger = ledger
+        self._worker = worker
+        self._turn = asyncio.Event()
+        self._job: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with a first round."""
+        self._ledger.store.on_change(self._changed)
+        self._turn.set()
+        self._job = asyncio.create_task(self._go(), name="rounds")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._job is not None:
+            self._job.cancel()
+            await asyncio.gather(self._job, return_exceptions=True)
+
+    def look(self) -> None:
+        """Go round soon: what is due next may have changed."""
+        self._turn.set()
+
+    def _changed(self, change: Change) -> None:
+        if change.foreign:
+            self._turn.set()
+
+    async def _go(self) -> None:
+        while True:
+            self._turn.clear()
+            wait = await self._guarded_round()
+            turn = asyncio.ensure_future(self._turn.wait())
+            clock = asyncio.ensure_future(self._ledger.clock.sleep(wait))
+            try:
+                await asyncio.wait((turn, clock), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                turn.cancel()
+                clock.cancel()
+            await self._ledger.clock.sleep(GAP_SECONDS)
+
+    async def _guarded_round(self) -> float:
+        try:
+            return await self.round()
+        except GatewayTrouble as trouble:
+            log.warning("%s", trouble.message)
+        except Exception:
+            log.exception("a round failed")
+        return NET_SECONDS / 2
+
+    async def round(self) -> float:
+        """See to everything that is due; return the seconds until the next round."""
+        ledger, now = self._ledger, self._ledger.clock.now()
+        await ledger.store.look_around()
+        await self._renew()
+        for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
+            await self._worker.call_off(task, Cause.OPERATOR)
+        for task in await ledger.store.past_deadline(now, LIST_MAX):
+            await self._overdue(task, now)
+        for task in await ledger.store.expired_leases(now, LIST_MAX):
+            await self._expired(task, now)
+        due = await ledger.store.next_due()
+        if due is not None and due <= now:
+            self._worker.nudge()
+        return self._pause(due, now)
+
+    def _pause(self, due: float | None, now: float) -> float:
+        pause = NET_SECONDS
+        if self._worker.held:
+            pause = min(pause, self._ledger.lease_seconds * RENEWED_AFTER)
+        if due is not None and due > now:
+            pause = min(pause, due - now)
+        return pause
+
+    async def _renew(self) -> None:
+        """Extend the leases of what the worker holds; one that no longer holds is told when its work ends."""
+        claims = [task.claim_id for task in self._worker.held if task.claim_id is not None]
+        if claims:
+            await self._ledger.renew(claims)
+
+    async def _overdue(self, task: Task, now: float) -> None:
+        """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
+        if task.status is Status.QUEUED:
+            await self._ledger.cancel(task, Cause.DEADLINE)
+        elif task.runtime is Runtime.EXTERNAL:
+            await self._ledger.time_out(task)
+        else:
+            await self._worker.call_off(task, Cause.DEADLINE)
+
+    async def _expired(self, task: Task, now: float) -> None:
+        """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""
+        if self._worker.holds(task.id) or task.lease_until is None:
+            return
+        silent = now - task.lease_until + self._ledger.lease_seconds
+        looked = f"worker {task.claimed_by} on node {task.node} has not renewed its lease for {silent:.0f} s"
+        if await self._ledger.lose(task, Cause.LEASE_EXPIRED, looked) is not None:
+            log.warning("task %s is lost: %s", task.id, looked)

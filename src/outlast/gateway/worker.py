@@ -1,0 +1,220 @@
+"""The worker of a node: claims recorded work, has it done, and hands every outcome to the ledger.
+
+It is nudged: by a commit that brought work, by work that ended, by one timer for the next moment that is due. It
+may be killed at any point. The next one settles from evidence what this one held (`settle`), so nothing is lost and
+nothing is run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from outlast.core.errors import GatewayTrouble, NotFound
+from outlast.core.outcome import Outcome
+from outlast.core.session import Cause, Status
+from outlast.core.task import NewTask, Runtime, Task
+from outlast.gateway.hands import WorkerHands
+from outlast.ledger.tasks import Ledger
+from outlast.process.keeper.crash import point
+from outlast.runtimes import base
+from outlast.store.base import Change, Created
+
+Recording = Callable[[], Awaitable[object]]
+
+log = logging.getLogger("outlast.worker")
+
+CLAIM_MAX = 128
+"""Tasks taken in one claim: bounds how long others wait for the store."""
+TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
+"""Seconds between two tries to record an outcome while the store is in trouble."""
+
+
+class Worker:
+    """Runs the tasks of one ledger in this process; at most ``slots`` at once, what was adopted not counted."""
+
+    def __init__(self, ledger: Ledger, runtimes: Mapping[Runtime, base.Runtime], *, slots: int) -> None:
+        self._ledger = ledger
+        self._runtimes = runtimes
+        self._slots = slots
+        self._held: dict[str, Task] = {}
+        self._reserved = 0
+        self._open = False
+        self._wake = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[None] | None = None
+        self.on_requeued: Callable[[], None] = lambda: None
+
+    # ---- life
+
+    def start(self) -> None:
+        """Begin to take work."""
+        self._open = True
+        self._ledger.store.on_change(self._changed)
+        self._wake.set()
+        self._claiming = asyncio.create_task(self._claim_on(), name="worker")
+
+    async def stop(self) -> None:
+        """Take no more work and let go of what runs: it goes on, and the next worker finds it."""
+        self._open = False
+        jobs = [*self._jobs, *([self._claiming] if self._claiming else [])]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    @property
+    def held(self) -> list[Task]:
+        """The tasks this worker holds, as they were claimed."""
+        return list(self._held.values())
+
+    def holds(self, task_id: str) -> bool:
+        """True while this worker has a task in its hands."""
+        return task_id in self._held
+
+    @property
+    def _free(self) -> int:
+        return self._slots - len(self._held) - self._reserved
+
+    # ---- taking work
+
+    async def submit(self, new: NewTask) -> Created:
+        """Put work on record and, with a slot free and nothing before it, begin it in the same commit."""
+        point("worker:before_record")
+        start = self._open and self._free > 0
+        self._reserved += start
+        try:
+            created = await self._ledger.create(new, start=start)
+            point("worker:after_record")
+        finally:
+            self._reserved -= start
+        if not created.existing and created.task.status is Status.RUNNING:
+            self._begin(created.task, new.payload)
+        return created
+
+    def _changed(self, change: Change) -> None:
+        if change.queued or change.foreign:
+            self._wake.set()
+
+    async def _claim_on(self) -> None:
+        pause = TRY_AGAIN_FIRST
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._claim_some()
+                pause = TRY_AGAIN_FIRST
+            except GatewayTrouble as trouble:
+                log.warning("no work can be claimed: %s", trouble.message)
+                await self._ledger.clock.sleep(pause)
+                pause = min(pause * 2, TRY_AGAIN_MAX)
+                self._wake.set()
+            except Exception:  # a bad row must not end the loop
+                log.exception("a claim failed")
+                await self._ledger.clock.sleep(TRY_AGAIN_MAX)
+                self._wake.set()
+
+    async def _claim_some(self) -> None:
+        while (wished := min(self._free, CLAIM_MAX)) > 0:
+            point("worker:before_claim")
+            self._reserved += wished
+            try:
+                taken = await self._ledger.claim(wished)
+            finally:
+                self._reserved -= wished
+            point("worker:after_claim")
+            for claimed in taken:
+                self._begin(claimed.task, claimed.payload)
+            if len(taken) < wished:
+                return
+
+    def nudge(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    # ---- doing it
+
+    def _begin(self, task: Task, payload: dict[str, Any] | None) -> None:
+        runtime = self._runtimes.get(task.runtime)
+        hands = WorkerHands(self._ledger, task, self.spawn)
+        if runtime is None or payload is None:
+            missing = (
+                f"no runtime for {task.runtime} here" if runtime is None else "what was to be run is not on record"
+            )
+            self._hold(task, _impossible(missing))
+        else:
+            self._hold(task, runtime.run(task, payload, hands))
+
+    def resume(self, task: Task) -> None:
+        """Stay with work of an earlier worker; ``task`` is held by this one by now."""
+        runtime = self._runtimes.get(task.runtime)
+        hands = WorkerHands(self._ledger, task, self.spawn)
+        if runtime is not None:
+            self._hold(task, runtime.resume(task, hands))
+
+    def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
+        self._held[task.id] = task
+        self.spawn(self._see_through(task, work))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, for as long as the worker lives."""
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    async def _see_through(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
+        """Have it done and recorded. Cancelled (the gateway stops), it lets go and records nothing."""
+        try:
+            await self._persist(await self._come_to_end(task, work))
+        finally:
+            del self._held[task.id]
+            self._wake.set()
+        point("worker:after_finish")
+
+    async def _come_to_end(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> Recording | None:
+        """Return what is to be recorded of it."""
+        try:
+            outcome = await work
+        except base.NeverBegan:
+            return partial(self._ledger.never_began, task)
+        except base.NotHeld:
+            log.warning("task %s belongs to another worker by now: nothing was started", task.id)
+            return None
+        except Exception as error:
+            log.exception("task %s: its runtime failed", task.id)
+            outcome = Outcome(status=Status.FAILED, cause=Cause.SPAWN_ERROR, error=f"{type(error).__name__}: {error}")
+        point("worker:before_finish")
+        return partial(self._record, task, outcome)
+
+    async def _record(self, task: Task, outcome: Outcome) -> None:
+        recorded = await self._ledger.finish(task, outcome)
+        if recorded.how == "late":
+            log.warning("task %s is %s already: its outcome came late", task.id, recorded.task.status)
+        elif recorded.how == "requeued":
+            self.on_requeued()
+
+    async def _persist(self, record: Recording | None) -> None:
+        """Record, and try again for as long as the store is in trouble: what is known must not get lost."""
+        pause = TRY_AGAIN_FIRST
+        while record is not None:
+            try:
+                await record()
+                return
+            except GatewayTrouble as trouble:
+                log.warning("an outcome waits to be recorded: %s", trouble.message)
+            except NotFound:
+                return  # somebody has pruned the task
+            await self._ledger.clock.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN_MAX)
+
+    async def call_off(self, task: Task, cause: Cause) -> None:
+        """End the work of a task this worker holds."""
+        runtime = self._runtimes.get(task.runtime)
+        if runtime is not None and task.id in self._held:
+            await runtime.cancel(task, cause)
+
+
+async def _impossible(missing: str) -> Outcome:
+    return Outcome(status=Status.FAILED, cause=Cause.SPAWN_ERROR, error=missing)

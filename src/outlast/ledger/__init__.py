@@ -1,0 +1,1 @@
+"""The ledger: tasks as the source of truth."""

@@ -1,0 +1,1 @@
+"""How work is done: each runtime returns an outcome and writes nothing."""

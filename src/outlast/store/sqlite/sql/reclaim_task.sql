@@ -1,0 +1,4 @@
+UPDATE task SET
+    claim_id = :claim_id, claimed_by = :worker, lease_until = :lease_until, node = coalesce(:node, node),
+    revision = revision + 1
+WHERE id = :id AND status = 'running' AND claim_id = :old_claim_id;
