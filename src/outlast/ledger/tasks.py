@@ -8,8 +8,9 @@ Errors are those of the store (`outlast.store.base`), and BadInput for what cann
 
 from __future__ import annotations
 
-import os
+import itertools
 import random
+import secrets
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -55,16 +56,18 @@ class Ledger:
         self.node = node
         self.worker = worker
         self.lease_seconds = lease_seconds
+        self._claims = timed_id("c", clock.now(), secrets.randbits(60), 6) + "-"
+        self._numbers = itertools.count(1)
 
     # ---- beginning
 
     def new_id(self) -> str:
-        """Return a fresh task id: sorts by time, 16 characters."""
-        return timed_id("t", self.clock.now(), os.urandom(7))
+        """Return a fresh task id: sorts by time, 17 characters."""
+        return timed_id("t", self.clock.now(), random.getrandbits(40), 4)
 
     def new_claim(self) -> str:
-        """Return a fresh claim id."""
-        return timed_id("c", self.clock.now(), os.urandom(9))
+        """Return a fresh claim id: this process's own beginning, and a number."""
+        return f"{self._claims}{next(self._numbers):x}"
 
     async def create(self, new: NewTask, *, start: bool = False) -> Created:
         """Put work on record, queued. With ``start`` claim it in the same commit when nothing stands before it.
