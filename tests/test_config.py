@@ -51,6 +51,7 @@ def test_everything_has_its_place(tmp_path: Path, env: dict[str, str]) -> None:
         start_lock=f"{home}/start.lock",
         log=f"{home}/gateway.log",
         token=f"{home}/token",
+        node=f"{home}/node",
         config_file=f"{home}/config.toml",
         sessions=f"{home}/sessions",
         open=f"{home}/open",
@@ -101,7 +102,8 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[2:] == (
-        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", (),
+        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0,
+        "", (),
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -124,6 +126,11 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         keep_hours = 0.5
         keep_bytes = 4096
         live_max = 10
+        [store]
+        url = "postgresql://db.local/outlast"
+        [tasks]
+        slots = 3
+        keep_days = 1.5
         [gateway]
         listen = "[::1]:8080"
         allow_hosts = ["box.local"]
@@ -131,7 +138,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     )
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
-        "[::1]:8080", ("box.local",),
+        "postgresql://db.local/outlast", 3, 1.5, "[::1]:8080", ("box.local",),
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
 
@@ -276,7 +283,7 @@ def test_the_settings_are_the_fields() -> None:
 
 def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> None:
     text = default_config_text()
-    assert tomllib.loads(text) == {"exec": {}, "sessions": {}, "gateway": {}}
+    assert tomllib.loads(text) == {"exec": {}, "sessions": {}, "store": {}, "tasks": {}, "gateway": {}}
     settings = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("[") or " = " in line]
     loaded = load_file(tmp_path, "\n".join(settings))
     assert loaded[2:] == load(env)[2:]

@@ -52,10 +52,11 @@ async def test_after_the_window_the_tail_and_the_next_act_come_back(tmp_path: Pa
 @asynchronous
 async def test_in_the_background_it_returns_at_once(tmp_path: Path) -> None:
     world = World(tmp_path)
-    for fields in ({"background": True}, {"detach": True}, {"yieldMs": 0}):
+    for fields in ({"background": True}, {"yieldMs": 0}):
         result = await world.ask("exec", command=f"sleep 1 # {fields}", **fields)
         assert result.status == "running"
-    assert [s.info.leftovers for s in world.sessions.all.values()] == ["keep", "keep", "kill"]
+    assert [s.info.leftovers for s in world.sessions.all.values()] == ["keep", "kill"]
+    assert world.books.outlived_ids == list(world.sessions.all)
 
 
 @asynchronous

@@ -23,7 +23,7 @@ def test_it_says_who_it_is(gateway: Gateway) -> None:
     process = gateway.start()
     status = gateway.ask("GET", "/v1/status").json
     assert (status["gateway"]["pid"], status["gateway"]["version"]) == (process.pid, __version__)
-    assert status["gateway"]["store"] == {"kind": "files", "path": gateway.paths.sessions}
+    assert status["gateway"]["store"] == {"kind": "sqlite", "path": f"{gateway.home}/ledger.db"}
     assert (status["gateway"]["socket"], status["gateway"]["listen"]) == (gateway.paths.socket, None)
     assert status["keeper"]["pid"] > 0
     assert status["sessions"] == {"live": 0, "ended": 0, "adopted": {**status["sessions"]["adopted"], "live": 0}}
@@ -152,6 +152,9 @@ def test_an_idle_gateway_does_nothing(gateway: Gateway) -> None:
     process = gateway.start()
     for i in range(5):
         gateway.exec(f"sleep 100{i}", background=True)
+    while len(gateway.ask("GET", "/v1/tasks?status=running").json["tasks"]) < 5:
+        pass  # they go on record just after the answer
+    time.sleep(0.5)
     resting = UnixConnection(gateway.paths.socket)
     resting.request("GET", "/v1/status")
     resting.getresponse().read()

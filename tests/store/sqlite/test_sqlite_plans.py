@@ -29,6 +29,7 @@ LIVE = (
     "task_inconsistent",
     "task_undelivered",
     "outbox_pending",
+    "outbox_parked",
     "task_ready",
     "task_delayed",
     "task_cancelling",

@@ -13,8 +13,8 @@ from outlast.api.acts import ACTS
 from outlast.surfaces.http.routes import ROUTES, Row
 
 _REF = "#/components/schemas/{name}"
-_ANSWERS: dict[str, Any] = {
-    "exec": results.SessionResult | task_results.TaskResult,
+_ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
+    "exec": (results.SessionResult, task_results.TaskResult),
     "poll": results.SessionResult,
     "show": results.SessionResult,
     "kill": results.SessionResult,
@@ -75,7 +75,8 @@ _REQUESTS: dict[str, type[requests.Request]] = {
 @cache
 def document(version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
-    types = [*dict.fromkeys((*_REQUESTS.values(), *_ANSWERS.values()))]
+    answers = [kind for kinds in _ANSWERS.values() for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+    types = [*dict.fromkeys((*_REQUESTS.values(), *answers))]
     refs, components = msgspec.json.schema_components(types, ref_template=_REF)
     schema_of = dict(zip(types, refs, strict=True))
     components["Error"] = _ERROR
@@ -115,6 +116,13 @@ _ERROR = {
 }
 
 
+def _answer_schema(answer: type[Any] | tuple[type[Any], ...], schema_of: dict[type[Any], Any]) -> dict[str, Any]:
+    if isinstance(answer, tuple):
+        return {"anyOf": [schema_of[kind] for kind in answer]}
+    schema: dict[str, Any] = schema_of[answer]
+    return schema
+
+
 def _operation(row: Row, schema_of: dict[type[Any], Any], components: dict[str, Any]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -133,7 +141,7 @@ def _operation(row: Row, schema_of: dict[type[Any], Any], components: dict[str, 
         parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
     answer = _ANSWERS.get(row.act)
     media = _MEDIA.get(row.act, "application/json")
-    good = schema_of[answer] if answer else {} if media == "application/json" else {"type": "string"}
+    good = _answer_schema(answer, schema_of) if answer else {} if media == "application/json" else {"type": "string"}
     operation["parameters"] = parameters
     operation["responses"] = {
         "200": {"description": "The answer.", "content": {media: {"schema": good}}},
