@@ -82,49 +82,33 @@ def outbox_of(row: Row) -> OutboxRow:
     )  # fmt: skip
 
 
-def new_columns(new: NewTask) -> dict[str, Any]:
-    """Return the parameters that put new work on record."""
-    return {
-        "id": new.id, "runtime": new.runtime.value, "kind": new.kind, "source": new.source,
-        "requester": new.requester, "created_at": new.created_at, "ask": json_text(new.ask),
-        "conversation": new.conversation, "parent_id": new.parent_id, "flow_id": new.flow_id, "node": new.node,
-        "label": new.label, "title": new.title, "attempts_max": new.attempts_max,
-        "retry": None if new.retry is None else json_text(new.retry), "notify": new.notify.value,
-        "priority": new.priority, "queue": new.queue, "dedupe_key": new.dedupe_key,
-        "deadline_at": new.deadline_at, "not_before_at": new.not_before_at, "session_id": new.session_id,
-    }  # fmt: skip
-
-
-def start_columns(new: NewTask, start: StartClaim, delivery: Delivery) -> dict[str, Any]:
-    """Return the parameters that put new work on record as claimed."""
-    return {
-        **new_columns(new), "claim_id": start.claim_id, "claimed_by": start.worker,
-        "lease_until": start.lease_until, "node": _node(new, start), "delivery": delivery.value,
-    }  # fmt: skip
-
-
 def new_record(new: NewTask, start: StartClaim | None) -> Task:
-    """Return the task that those columns make, without asking the database for it again."""
-    task = Task(
-        id=new.id, runtime=new.runtime, kind=new.kind, source=new.source, requester=new.requester,
-        status=Status.QUEUED, created_at=new.created_at, revision=1, ask=new.ask, conversation=new.conversation,
-        parent_id=new.parent_id, flow_id=new.flow_id, node=new.node, label=new.label, title=new.title,
-        attempts_max=new.attempts_max, retry=new.retry, notify=new.notify, priority=new.priority, queue=new.queue,
-        dedupe_key=new.dedupe_key, deadline_at=new.deadline_at, not_before_at=new.not_before_at,
-        session_id=new.session_id,
-    )  # fmt: skip
-    if start is None:
-        return task
-    told_now = new.notify in told(Verb.CLAIM, Status.RUNNING)
-    return msgspec.structs.replace(
-        task, status=Status.RUNNING, attempt=1, started_at=new.created_at, seen_at=new.created_at, not_before_at=None,
-        claim_id=start.claim_id, claimed_by=start.worker, lease_until=start.lease_until, node=_node(new, start),
-        delivery=Delivery.PENDING if told_now else Delivery.NOT_NEEDED,
+    """Return the record of new work: claimed if it is to start at once, else queued."""
+    status, attempt, node, delivery = Status.QUEUED, 0, new.node, Delivery.NOT_NEEDED
+    begun_at = claim_id = worker = lease_until = None
+    if start is not None:
+        status, attempt, begun_at = Status.RUNNING, 1, new.created_at
+        claim_id, worker, lease_until, node = start.claim_id, start.worker, start.lease_until, start.node or new.node
+        if new.notify in told(Verb.CLAIM, Status.RUNNING):
+            delivery = Delivery.PENDING
+    return Task(
+        id=new.id, runtime=new.runtime, kind=new.kind, source=new.source, requester=new.requester, status=status,
+        created_at=new.created_at, revision=1, ask=new.ask, conversation=new.conversation, parent_id=new.parent_id,
+        flow_id=new.flow_id, node=node, label=new.label, title=new.title, attempt=attempt,
+        attempts_max=new.attempts_max, retry=new.retry, notify=new.notify, delivery=delivery, priority=new.priority,
+        queue=new.queue, dedupe_key=new.dedupe_key, deadline_at=new.deadline_at,
+        not_before_at=new.not_before_at if start is None else None, started_at=begun_at, seen_at=begun_at,
+        claim_id=claim_id, claimed_by=worker, lease_until=lease_until, session_id=new.session_id,
     )  # fmt: skip
 
 
-def _node(new: NewTask, start: StartClaim) -> str | None:
-    return new.node if start.node is None else start.node
+def columns_of(task: Task) -> dict[str, Any]:
+    """Return a record as the parameters that write it."""
+    columns = msgspec.structs.asdict(task)
+    columns["ask"] = json_text(task.ask)
+    columns["detail"] = json_text(task.detail)
+    columns["retry"] = None if task.retry is None else json_text(task.retry)
+    return columns
 
 
 def cursor_of(created_at: float, task_id: str) -> str:
