@@ -48,9 +48,8 @@ class Writer(Gatherer):
         self._statements = {name: (self._runner(name, sql), BROUGHT.get(name, 0)) for name in sql}
         self.start()
 
-    def close(self) -> None:
-        """Finish what was asked for, then let go of the file."""
-        super().close()
+    def let_go(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def write(self, batch: list[Act]) -> Settled:
