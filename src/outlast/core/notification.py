@@ -49,7 +49,7 @@ def notice_of(task: Task, verb: Verb, cause: Cause | None) -> Notice | None:
         "sessionId": task.session_id,
     }
     return Notice(
-        target=task.conversation or task.requester,
+        target=task.channel or task.conversation or task.requester,
         kind=kind,
         idempotency_key=f"{task.id}:{verb.value}:{task.revision}",
         body={name: value for name, value in body.items() if value is not None},

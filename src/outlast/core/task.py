@@ -64,6 +64,8 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: float | None = None
     not_before_at: float | None = None
     session_id: str | None = None
+    schedule_id: str | None = None
+    channel: str | None = None
 
 
 class StartClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +125,8 @@ class Task(msgspec.Struct, frozen=True):
     session_id: str | None = None
     cancel_asked_at: float | None = None
     dismissed_at: float | None = None
+    schedule_id: str | None = None
+    channel: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +158,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     requester: str | None = None
     conversation: str | None = None
     parent_id: str | None = None
+    schedule_id: str | None = None
     flow_id: str | None = None
     label: str | None = None
     search: str | None = None

@@ -9,12 +9,18 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from outlast.store.rows import EVENT_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS
+from outlast.store.told_rows import FIRING_COLUMNS, SCHEDULE_COLUMNS, SYSTEM_EVENT_COLUMNS, WAKE_COLUMNS
 
 _LISTS = {
     "{task}": ", ".join(TASK_COLUMNS),
     "{task.}": ", ".join(f"task.{name}" for name in TASK_COLUMNS),
     "{event}": ", ".join(EVENT_COLUMNS),
     "{outbox}": ", ".join(OUTBOX_COLUMNS),
+    "{outbox.}": ", ".join(f"outbox.{name}" for name in OUTBOX_COLUMNS),
+    "{system_event}": ", ".join(SYSTEM_EVENT_COLUMNS),
+    "{wake}": ", ".join(WAKE_COLUMNS),
+    "{schedule}": ", ".join(SCHEDULE_COLUMNS),
+    "{firing}": ", ".join(FIRING_COLUMNS),
 }
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 """A parameter as the files write it; two colons are a type of PostgreSQL's."""

@@ -1,0 +1,83 @@
+"""A conversation is who asked: its queue of system events, and how it is woken. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+EVENTS_MAX = 500
+"""Unacknowledged events a conversation holds; beyond that the oldest half is folded into one that says so."""
+EVENTS_TEXT_MAX = 1_000_000
+"""Characters of their texts in all, likewise."""
+FOLDED = "folded"
+"""The kind of the event that stands for others."""
+
+
+class Mode(StrEnum):
+    """When a conversation is to hear of an event: now, or with its next turn anyway."""
+
+    NOW = "now"
+    NEXT_HEARTBEAT = "next-heartbeat"
+
+
+class NewSystemEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a conversation is to hear. ``source_key`` makes a second telling of the same thing recognisable."""
+
+    conversation: str
+    at: float
+    kind: str
+    text: str
+    data: dict[str, object] = {}
+    source_key: str
+    mode: Mode = Mode.NOW
+
+
+class SystemEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event in a conversation's queue; ``acked_at`` is set once it was consumed."""
+
+    id: int
+    conversation: str
+    at: float
+    kind: str
+    text: str
+    data: dict[str, object]
+    source_key: str
+    mode: Mode
+    acked_at: float | None = None
+
+
+class Wake(msgspec.Struct, frozen=True, kw_only=True):
+    """How a conversation is nudged. ``channel`` is a target of `outlast.delivery.channels`; it may hold secrets.
+
+    ``due_at`` is set while there is something to tell; ``sent_event_id`` is the newest event that was told this way.
+    A wake that failed too often is parked: its conversation hears at its next turn, and an audit says so.
+    """
+
+    id: str
+    conversation: str
+    channel: str
+    secret: str | None
+    created_at: float
+    due_at: float | None = None
+    attempts: int = 0
+    error: str | None = None
+    sent_event_id: int = 0
+    sent_at: float | None = None
+    parked_at: float | None = None
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as the queue knows it: how much waits, since when, and how it is woken."""
+
+    key: str
+    waiting: int
+    oldest_at: float | None
+    newest_at: float | None
+    wakes: int
+
+
+def folded_text(count: int, kinds: dict[str, int]) -> str:
+    """Return what stands in the place of events that were folded."""
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+    return f"{count} older events were folded into this one: {told}. The ledger has them all: outlast tasks list"
