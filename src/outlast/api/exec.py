@@ -89,14 +89,17 @@ async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: s
     return await detach(api, caller, request, plan.spec, plan.advice, source)
 
 
-def make_plan(api: Api, caller: Caller, request: ExecRequest) -> Plan:
-    """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing."""
+def make_plan(api: Api, caller: Caller, request: ExecRequest, *, timers: bool = True) -> Plan:
+    """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing.
+
+    Without ``timers`` a command that only keeps time is nobody's business: it was scheduled.
+    """
     command, argv = _what(request)
     base = _base_environment(api, caller, request)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
     cwd = _workdir(request.workdir, base.get("HOME"))
     _require_allowed(api, caller, command, argv)
-    advice = _fake_timer_advice(api, command, argv)
+    advice = _fake_timer_advice(api, command, argv) if timers else []
     ready = _ready(request.ready_when)
     background = bool(request.background or request.detach)
     settings = api.config

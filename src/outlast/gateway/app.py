@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from outlast._version import __version__
+from outlast.api import cron
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
@@ -30,6 +31,7 @@ from outlast.gateway.books import Books
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
+from outlast.gateway.telling import Telling
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import Clock, SystemClock
@@ -37,6 +39,7 @@ from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import CliRuntime
+from outlast.scheduler.service import Scheduler
 
 log = logging.getLogger("outlast.gateway")
 
@@ -156,16 +159,20 @@ class GatewayProcess:
 
     async def _serve_sessions(self, sessions: Sessions, make_face: MakeFace, ready_fd: int | None) -> None:
         config = self._config
-        books = self._books(sessions)
+        environ = dict(os.environ)  # no setting: what commands inherit
+        telling = Telling(config, self._clock, environ)
+        books = self._books(sessions, telling)
         api = Api(
             sessions=sessions,
             config=config,
             clock=self._clock,
-            environ=dict(os.environ),  # no setting: what commands inherit
+            environ=environ,
             gateway=self,
             books=books,
             umask=self._umask,
         )
+        telling.serve(api)
+        books.scheduler = Scheduler(books.store_to_be, self._clock, partial(cron.compose, api))
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,
@@ -194,7 +201,7 @@ class GatewayProcess:
                 await service.stop()
             await books.close()
 
-    def _books(self, sessions: Sessions) -> Books:
+    def _books(self, sessions: Sessions, telling: Telling) -> Books:
         config = self._config
         node = places.node_at(config.paths.node)
         worker = f"{node}/{os.getpid()}-{int(self._started_at)}"
@@ -202,12 +209,13 @@ class GatewayProcess:
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
         runtimes = {Runtime.CLI: CliRuntime(sessions, self._clock, umask=self._umask)}
-        return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
+        return Books(ledger, sessions, runtimes, telling, slots=config.tasks_slots)
 
     async def _forget(self, books: Books) -> None:
         """Forget tasks that ended longer ago than they are kept."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
+        await books.store.prune_system_events(before)
         if done.pruned:
             log.info("forgot %d tasks that ended long ago", done.pruned)
 

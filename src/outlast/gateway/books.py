@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
+from outlast.core.conversation import Wake
 from outlast.core.errors import Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.delivery.channels.base import Channel
+from outlast.delivery.outbox import Outbox
+from outlast.delivery.wake import Wakes
 from outlast.gateway.rounds import Rounds, settle
+from outlast.gateway.telling import Telling
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.sessions import Session, Sessions
 from outlast.runtimes import base
-from outlast.store.base import Created, Store
+from outlast.scheduler.service import Scheduler
+from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
 
@@ -34,13 +41,24 @@ class Books:
     """Opens the store, settles what the last gateway held, records what outlives its call."""
 
     def __init__(
-        self, ledger: Ledger, sessions: Sessions, runtimes: Mapping[Runtime, base.Runtime], *, slots: int
+        self,
+        ledger: Ledger,
+        sessions: Sessions,
+        runtimes: Mapping[Runtime, base.Runtime],
+        telling: Telling,
+        *,
+        slots: int,
     ) -> None:
         self._ledger = ledger
         self._sessions = sessions
         self.worker = Worker(ledger, runtimes, slots=slots)
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
+        self._telling = telling
+        self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target)
+        self.wakes = Wakes(ledger.store, ledger.clock, telling.open_wake)
+        self.scheduler: Scheduler | None = None
+        self._wake_waiters: set[asyncio.Future[None]] = set()
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
@@ -66,6 +84,11 @@ class Books:
         await self._take_over()
         self.worker.start()
         self.rounds.start()
+        self._ledger.store.on_change(self._changed)
+        self.outbox.start()
+        self.wakes.start()
+        if self.scheduler is not None:
+            self.scheduler.start()
         return True
 
     async def _open_later(self) -> None:
@@ -79,8 +102,9 @@ class Books:
         """Let go: what runs goes on and is found again."""
         for job in list(self._jobs):
             job.cancel()
-        await self.rounds.stop()
-        await self.worker.stop()
+        for part in (self.scheduler, self.outbox, self.wakes, self.rounds, self.worker):
+            if part is not None:
+                await part.stop()
         await self._ledger.store.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -101,6 +125,11 @@ class Books:
     def store(self) -> Store:
         """The store. Raises GatewayTrouble while it is not open."""
         return self.ledger.store
+
+    @property
+    def store_to_be(self) -> Store:
+        """The store, open or not: for those who are started once it is."""
+        return self._ledger.store
 
     async def submit(self, new: NewTask) -> Created:
         """Put work on record and begin it when nothing stands before it."""
@@ -130,6 +159,27 @@ class Books:
     def look(self) -> None:
         """Something may be due earlier than it was."""
         self.rounds.look()
+
+    def open_wake(self, wake: Wake) -> Channel:
+        """Return the channel of a wake. Raises BadInput for one that is no use."""
+        return self._telling.open_wake(wake)
+
+    def holding(self, task_ids: Iterable[str], target: str) -> AbstractContextManager[None]:
+        """Keep notices back while somebody waits who will see for himself."""
+        return self.outbox.holding(task_ids, target)
+
+    def next_wake(self) -> asyncio.Future[None]:
+        """Return a future that is done when a conversation may have something new to hear."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake_waiters.add(waiter)
+        waiter.add_done_callback(self._wake_waiters.discard)
+        return waiter
+
+    def _changed(self, change: Change) -> None:
+        if change.wakes or change.foreign:
+            for waiter in tuple(self._wake_waiters):
+                if not waiter.done():
+                    waiter.set_result(None)
 
     # ---- sessions that outlive their call
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,10 +20,12 @@ from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
 from outlast.api.tasks import tasks_status
 from outlast.config import Config
+from outlast.core.conversation import Wake
 from outlast.core.errors import GatewayTrouble
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.core.task import Delivery, NewTask, Task, TaskFilter
+from outlast.delivery.channels.base import Channel
 from outlast.gateway.places import node_at
 from outlast.gateway.stores import FILE_NAME, make_store
 from outlast.ledger.tasks import Ledger
@@ -156,6 +160,19 @@ class OfflineBooks:
 
     def look(self) -> None:
         """Do nothing."""
+
+    def open_wake(self, wake: Wake) -> Channel:
+        """Refuse."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+    def next_wake(self) -> asyncio.Future[None]:
+        """Return a future that is never done: nobody tells us."""
+        return asyncio.get_running_loop().create_future()
+
+    @contextmanager
+    def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:
+        """Do nothing: nothing is sent here."""
+        yield
 
 
 def ended_as(task: Task, outcome: Outcome) -> Task:

@@ -1,0 +1,108 @@
+"""How a gateway tells: which channel a target names, what it is opened with, and the commands that wake."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from outlast.api import exec as exec_
+from outlast.api.context import Api, Caller
+from outlast.api.requests import ExecRequest, StdinText
+from outlast.config import Config
+from outlast.core.conversation import Wake
+from outlast.core.outcome import outcome_of
+from outlast.core.session import Cause
+from outlast.delivery.channels.addresses import parse_allowed
+from outlast.delivery.channels.base import Channel
+from outlast.delivery.channels.command import Run, RunEnd
+from outlast.delivery.channels.opening import Tools, open_channel
+from outlast.delivery.channels.signature import new_secret
+from outlast.delivery.channels.smtp import SmtpSettings
+from outlast.delivery.channels.targets import is_target, parse_target
+from outlast.process.clock import Clock
+
+LABEL = "wake"
+
+
+class Telling:
+    """Opens channels. Commands are started through the API, so that they are sessions on record like any other."""
+
+    def __init__(self, config: Config, clock: Clock, environ: Mapping[str, str]) -> None:
+        self._secret_path = config.paths.webhook_secret
+        self._tools = Tools(
+            clock=clock,
+            start=self._start,
+            environ=environ,
+            allowed=parse_allowed(config.delivery_allow_private),
+            smtp=_smtp(config),
+        )
+        self._api: Api | None = None
+
+    def serve(self, api: Api) -> None:
+        """Say through whom commands are started."""
+        self._api = api
+
+    def open_target(self, target: str) -> Channel | None:
+        """Return the channel of a notice's target; None for the key of a conversation. Raises BadInput."""
+        if not is_target(target):
+            return None
+        return open_channel(parse_target(target), self._tools, secrets=[self.secret()])
+
+    def open_wake(self, wake: Wake) -> Channel:
+        """Return the channel of a wake. Raises BadInput."""
+        secrets = [self.secret() if wake.secret is None else wake.secret]
+        return open_channel(parse_target(wake.channel), self._tools, secrets=secrets)
+
+    def secret(self) -> str:
+        """Return what signs the webhooks of this home; made at the first need, readable by its user alone."""
+        try:
+            with open(self._secret_path, encoding="ascii") as file:
+                return file.read().strip()
+        except FileNotFoundError:
+            pass
+        secret = new_secret()
+        fd = os.open(self._secret_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, secret.encode() + b"\n")
+        finally:
+            os.close(fd)
+        return secret
+
+    async def _start(self, run: Run) -> RunEnd:
+        """Run a command of a wake and wait for its end."""
+        api = self._api
+        assert api is not None
+        request = ExecRequest(
+            argv=list(run.argv),
+            env=run.env,
+            stdin=None if run.stdin is None else StdinText(text=run.stdin),
+            timeout_seconds=run.timeout_seconds,
+            title=run.title[:200] or None,
+            labels=[LABEL],
+            background=True,
+            allow_duplicate=True,
+            leftovers="kill",
+        )
+        plan = exec_.make_plan(api, Caller(), request, timers=False)
+        session = await api.sessions.start(plan.spec, umask=api.umask)
+        api.books.outlived(session)
+        await api.sessions.until_end(session)
+        assert session.end is not None
+        end = outcome_of(session.end)
+        if session.end.cause is Cause.SPAWN_ERROR:
+            return RunEnd(code=None, how=session.end.note or "it could not be started", began=False)
+        how = end.error or f"{end.status}, {end.cause}"
+        return RunEnd(code=session.end.code, how=f"{how} (outlast process log {session.id})")
+
+
+def _smtp(config: Config) -> SmtpSettings | None:
+    if not config.delivery_smtp_host:
+        return None
+    return SmtpSettings(
+        host=config.delivery_smtp_host,
+        sender=config.delivery_smtp_sender,
+        port=config.delivery_smtp_port,
+        security=config.delivery_smtp_security,
+        username=config.delivery_smtp_username,
+        password=config.delivery_smtp_password,
+    )

@@ -1,0 +1,101 @@
+"""The scheduler: one timer for the next instant that is due, nothing that ticks.
+
+An instant becomes a row and its work in one act of the store, guarded by where the rule's cursor stands: of several
+schedulers on one store one fires it, and a crash leaves either nothing or all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from outlast.core import schedule as rules
+from outlast.core.errors import BadInput, GatewayTrouble, OutlastError
+from outlast.core.schedule import Plan, Schedule
+from outlast.delivery.loop import Loop
+from outlast.process.clock import Clock
+from outlast.process.keeper.crash import point
+from outlast.scheduler.instants import following
+from outlast.store.base import Change, Store
+from outlast.store.base_told import NewFiring
+
+log = logging.getLogger("outlast.scheduler")
+
+DUE_MAX = 500
+"""Rules looked at in one go; their firings are committed together."""
+
+AGAIN_SECONDS = 0.05
+"""Until the next look at what somebody else is just firing."""
+
+Compose = Callable[[Schedule, float, Literal["fired", "manual"]], NewFiring]
+"""What an instant of a rule brings. Raises BadInput when the rule can make no work (any more)."""
+
+
+class Scheduler:
+    """Fires what is due."""
+
+    def __init__(self, store: Store, clock: Clock, compose: Compose) -> None:
+        self._store = store
+        self._clock = clock
+        self._compose = compose
+        self._loop = Loop("scheduler", self._round, clock)
+
+    def start(self) -> None:
+        """Begin: what passed while no gateway ran is settled at once."""
+        self._store.on_change(self._changed)
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """End."""
+        await self._loop.stop()
+
+    def _changed(self, change: Change) -> None:
+        if change.schedules or change.foreign:
+            self._loop.nudge()
+
+    async def _round(self) -> float | None:
+        now = self._clock.now()
+        while due := await self._store.due_schedules(now, DUE_MAX):
+            point("scheduler:before_fire")
+            fired = await asyncio.gather(*(self._guarded(schedule, now) for schedule in due))
+            point("scheduler:after_fire")
+            if not any(fired):
+                break  # each of them was somebody else's, or is in trouble: not again in this round
+        moment = await self._store.next_schedule_due()
+        return moment if moment is None or moment > now else self._clock.now() + AGAIN_SECONDS
+
+    async def _guarded(self, schedule: Schedule, now: float) -> bool:
+        """Fire one rule; one that cannot be read or done is switched off with the reason, and stops nobody else."""
+        try:
+            return await self._fire(schedule, now)
+        except BadInput as wrong:
+            why = wrong.message
+        except GatewayTrouble:
+            raise
+        except OutlastError as refused:
+            why = refused.message
+        except Exception as error:
+            log.exception("schedule %s cannot be fired", schedule.name)
+            why = f"{type(error).__name__}: {error}"
+        log.warning("schedule %s is switched off: %s", schedule.name, why)
+        return await self._store.disable_schedule(schedule.id, why, now)
+
+    async def _fire(self, schedule: Schedule, now: float) -> bool:
+        plan = rules.plan(schedule, now, following(schedule))
+        firings = self._firings(schedule, plan)
+        after = rules.settle(schedule, plan)
+        if not firings and after == schedule:
+            return False
+        return await self._store.fire(schedule, after, firings, now) is not None
+
+    def _firings(self, schedule: Schedule, plan: Plan) -> Sequence[NewFiring]:
+        firings = [self._compose(schedule, instant, "fired") for instant in plan.fire]
+        if plan.missed is not None:
+            missed = plan.missed
+            about = "" if missed.exact else "at least "
+            note = f"{about}{missed.count} passed unfired, {rules.format_moment(missed.first_at)} to "
+            note += f"{rules.format_moment(missed.last_at)}"
+            firings.insert(0, NewFiring(instant=missed.last_at, how="missed", note=note))
+        return firings
