@@ -70,9 +70,9 @@ def down(outlast, home):
     def run(*words, answers=()):
         asked, left = [], list(answers)
 
-        def store(config, act, name, query):
+        def store(config, act, name, query, requester):
             assert config is home
-            asked.append((act, name, query))
+            asked.append((act, name, query, requester))
             found = left.pop(0)
             if isinstance(found, Exception):
                 raise found

@@ -38,7 +38,7 @@ def test_a_board_shows_counts_running_work_and_recent_ends():
     assert "17 s" in running
     assert "(half\\x07way)" in running
     assert "\\x1b[31m" in running
-    assert sum("01other  failed: exit code 7 after 12 s" in line for line in lines) == 1
+    assert sum("01other  failed     7             12 s  nightly" in line for line in lines) == 1
     assert lines[-1] == "q leaves"
 
 

@@ -82,6 +82,7 @@ def test_exec_stays_and_ends_with_the_commands_code(outlast, gateway):
     assert err == "err\n"
     sent = body(gateway, 0)
     assert (sent["argv"], sent["background"], sent["leftovers"]) == (["make", "all"], True, "kill")
+    assert sent["follow"] is True
     assert sent["workdir"] == os.getcwd()
     assert sent["callerEnv"]["PATH"] == os.environ["PATH"]
     assert "OUTLAST_TOKEN" not in sent["callerEnv"]

@@ -110,6 +110,7 @@ def test_an_older_gateway_is_named(outlast, gateway):
         ({"status": "failed"}, 1),
         ({"status": "failed", "cause": "spawn_error"}, 127),
         ({"status": "cancelled"}, 125),
+        ({"status": "cancelled", "cause": "deadline"}, 124),
         ({"status": "lost"}, 125),
     ],
 )
@@ -210,12 +211,12 @@ def test_show_says_everything(outlast, gateway):
     assert code == 0
     assert path_of(gateway) == "/v1/tasks/agent%3Aa%2Fb"
     for words in (
-        "status       failed: exit code 7 after 12 s",
-        "command      ./build.sh\\n\\x1b[31m",
-        "error        no\\nway",
-        "try          1 of 3",
-        "used         1.5 s user, 0.25 s system, 1 MiB at most",
-        "lookedFor    a session",
+        "status        failed: exit code 7 after 12 s",
+        "command       ./build.sh\\n\\x1b[31m",
+        "error         no\\nway",
+        "try           1 of 3",
+        "used          1.5 s user, 0.25 s system, 1 MiB at most",
+        "lookedFor     a session",
         "  line one\n  line \\x1btwo\n",
     ):
         assert words in out
@@ -350,22 +351,31 @@ def test_raw_bytes_come_from_the_session(outlast, gateway):
     assert path_of(gateway) == "/v1/sessions/s1/output?start=5&end=8"
 
 
+SESSION = {"sessionId": "s1"}
+
+
 def followed(text):
     return chunked(frame(1, text) + frame(0, {"event": "ended", "status": "failed"}))
 
 
 def test_a_log_is_followed_from_try_to_try(outlast, gateway):
-    """Queued, first try fails, second try: the output of both, although the second did not exist at first."""
+    """Queued, claimed, first try fails, second try: the output of both, although no session existed at first."""
     first = {**FIRST, "text": ""}
     second = {**TASK, "sessionId": "s2", "attempt": 2}
     gateway.will(
-        answer(QUEUED),
-        news(CLAIMED),
+        answer({**QUEUED, "sessionId": "s1"}),
+        news(CLAIMED, PROGRESS),
         answer(TASK),
+        answer({"error": {"code": "not_found", "message": "no session s1", "hint": None}}, 404),  # not started yet
+        answer(TASK),
+        answer(SESSION),
+        answer(SESSION),
         answer(first),
         followed(b"one\n"),
         news(),
         answer(second),
+        answer(SESSION),
+        answer(SESSION),
         answer({**first, "sessionId": "s2"}),
         followed(b"two\n"),
         news(),
@@ -386,4 +396,6 @@ def test_what_has_no_output_is_said(outlast, gateway):
 
 def test_following_what_has_ended_prints_what_is_kept(outlast, gateway):
     gateway.will(answer(DONE), answer(FIRST))
-    assert outlast("tasks", "log", "01t", "-f")[:2] == (0, "a\nb\n")
+    code, out, err = outlast("tasks", "log", "01t", "-f")
+    assert (code, out) == (0, "a\nb\n")
+    assert "01task succeeded: exit code 0 after 12 s" in err

@@ -229,7 +229,7 @@ def test_status_has_a_line_of_tasks(outlast, gateway, down, home, tasks, line):
     gateway.close()
     os.unlink(home.paths.socket)
     code, out, _, asked = down("status", answers=[{"tasks": tasks, "store": None}])
-    assert (code, asked) == (0, [("status", None, {})])
+    assert (code, asked) == (0, [("status", None, {}, None)])
     assert line in out.splitlines()
 
 
@@ -239,5 +239,5 @@ def test_the_doctor_looks_at_the_store(down):
     for answers, state in (([sound], "ok"), ([bad], "fail"), ([BadInput("it is newer", hint="upgrade")], "fail")):
         _, out, _, asked = down("doctor", "--json", answers=answers)
         [check] = [check for check in json.loads(out)["checks"] if check["name"] == "store"]
-        assert (check["state"], asked) == (state, [("doctor.store", None, {})])
+        assert (check["state"], asked) == (state, [("store", None, {}, None)])
     assert (check["detail"], check["fix"]) == ("it is newer", "upgrade")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from outlast.config import Config
 
     GatewayRunner = Callable[..., int]
-    StoreReader = Callable[[Config, str, str | None, dict[str, Any]], dict[str, Any]]
+    StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
 
 
 class Call:
@@ -91,12 +91,10 @@ class Call:
         return self.offline(act, name, **query)
 
     def offline(self, act: str, name: str | None = None, **query: object) -> dict[str, Any]:
-        """Ask the store itself; raises the same errors as the gateway would."""
+        """Ask the store itself, for the requester the line names; raises the same errors as the gateway would."""
         if self.answer_offline is None:
             raise GatewayTrouble("this entry point cannot read the store", hint="outlast gateway start")
-        # A requester sees its own tasks only, whoever answers.
-        query = given(**query, requester=self.values.get("requester"))
-        return self.answer_offline(self.config, act, name, query)
+        return self.answer_offline(self.config, act, name, given(**query), self.values.get("requester"))
 
     def answer(self, result: dict[str, Any], human: Callable[[dict[str, Any]], None]) -> None:
         """Print a result as JSON or in words."""

@@ -201,7 +201,8 @@ def _foreground(call: Call) -> int:
     from outlast.surfaces.cli.signals import Left, Signals
 
     detach, more = _terminal(call) if call["pty"] and not call.json else (None, {})
-    more |= given(background=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
+    # What is followed is not on record, unless we leave before its end.
+    more |= given(background=True, follow=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
     session = None
     try:
         # A Ctrl-C that comes while the command is being started is for the command.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.core.errors import NotFound
 from outlast.surfaces.cli import log
-from outlast.surfaces.cli.context import Call, task_path
+from outlast.surfaces.cli.context import Call, session_path, task_path
 from outlast.surfaces.cli.output import note
 from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
 
@@ -19,13 +19,16 @@ def run(call: Call) -> int:
     """Print a part of the output, and with --follow what comes after it, to the end of the last try."""
     log.check(call)
     lookup = call["task"]
-    if call["follow"] and (code := _follow(call)) is not None:
-        return code
+    if call["follow"]:
+        return _follow(call)
     if log.wants_octets(call):
         return log.octets(call, _session(call, lookup))
-    result = call.read("tasks.log", task_path(lookup, "log"), lookup, **log.query(call))
-    call.answer(result, log.show)
+    call.answer(_read(call, lookup), log.show)
     return 0
+
+
+def _read(call: Call, lookup: str) -> Result:
+    return call.read("tasks.log", task_path(lookup, "log"), lookup, **log.query(call))
 
 
 def _session(call: Call, lookup: str) -> str:
@@ -40,18 +43,18 @@ def _session(call: Call, lookup: str) -> str:
     return session
 
 
-def _follow(call: Call) -> int | None:
-    """Follow session after session: a task that is tried again has one for each try.
-
-    None for a task that has ended: there is nothing to follow, and its output may be gone but for a summary.
-    """
+def _follow(call: Call) -> int:
+    """Follow session after session: a task that is tried again has one for each try."""
     task = call.read("tasks.show", task_path(call["task"]), call["task"])
     if not is_open(task) and not call.json:
-        return None
+        # Nothing is left to follow, and of its output there may be nothing left but a summary.
+        log.show(_read(call, task["taskId"]))
+        say_how(task)
+        return 0
     followed: str | None = None
     while True:
-        session = session_of(task)
-        if session and session != followed:
+        session = _next_session(call, task, followed)
+        if session is not None:
             if followed is not None:
                 note(f"try {task.get('attempt')}: session {session}")
             code = log.follow(call, session)
@@ -60,22 +63,31 @@ def _follow(call: Call) -> int | None:
             followed = session
         elif not is_open(task):
             break
-        task = _news(call, task, followed)
-    if followed is None:
-        _session(call, task["taskId"])
+        task = _news(call, task["taskId"], followed)
     if not call.json:
         say_how(task)
     return 0
 
 
-def _news(call: Call, task: Result, followed: str | None) -> Result:
+def _next_session(call: Call, task: Result, followed: str | None) -> str | None:
+    """The session to show next; None while it does not exist: its id is known before it is started."""
+    session = session_of(task)
+    if session in (None, followed) or task["status"] == "queued":
+        return None
+    try:
+        call.client.get(session_path(str(session)))
+    except NotFound:
+        return None
+    return session
+
+
+def _news(call: Call, task_id: str, followed: str | None) -> Result:
     """Wait until the task has a session that was not shown yet, or has ended."""
     from outlast.surfaces.cli.tasks.news import News
 
-    path = task_path(task["taskId"])
     with News(call) as news:
-        for _ in news.each(task["taskId"]):
-            task = call.client.get(path)
-            if not is_open(task) or session_of(task) not in (None, followed):
-                break
-    return task
+        for _ in news.each(task_id):
+            task = call.client.get(task_path(task_id))
+            if not is_open(task) or _next_session(call, task, followed) is not None:
+                return task
+    raise AssertionError("news never end")

@@ -71,7 +71,7 @@ def _print(task: Result) -> None:
 
 def _fact(name: str, value: object, *, plain: bool = True) -> None:
     if value not in (None, ""):
-        say(f"{colour(f'{name:<12}', DIM)} {brief(value, LONG) if plain else value}")
+        say(f"{colour(f'{name:<13}', DIM)} {brief(value, LONG) if plain else value}")
 
 
 def _moment(name: str, moment: str | None) -> None:

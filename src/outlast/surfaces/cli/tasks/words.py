@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     Result = dict[str, Any]
 
+TIMED_OUT = 124
 OPEN = ("queued", "running")
 HEADS = ("TASK", "STATUS", "AGE", "TIME", "DONE", "EXIT", "WHAT")
 
@@ -79,7 +80,8 @@ def ended(task: Result) -> str:
 def say_how(task: Result) -> None:
     """Print one line on standard error about how a task stands, and one about what went wrong."""
     note(f"{task['taskId']} {stands(task)}")
-    if task.get("error"):
+    error = str(task.get("error") or "")
+    if error and error not in ended(task):
         note(brief(task["error"], 500))
 
 
@@ -90,4 +92,6 @@ def task_exit_code(task: Result) -> int:
             return 0
         if task["status"] == "failed" and task.get("cause") != "spawn_error":
             return 1
+        if task.get("cause") == "deadline":  # it passed before the task began
+            return TIMED_OUT
     return exit_code(task)
