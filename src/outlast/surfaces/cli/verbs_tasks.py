@@ -25,13 +25,14 @@ RUNTIMES = ("cli", "cron", "subagent", "acp", "flow", "external")
 FILTERS = (
     Option(
         "--status",
-        some_of("STATUS,…", *STATUSES),
+        some_of("STATUS[,STATUS]", *STATUSES),
         f"Only these (repeat, or with commas): {', '.join(STATUSES)}.",
         many=True,
     ),
     Option("--runtime", choice(*RUNTIMES), "Only what this kind of worker does."),
     Option("--owner", text("KEY"), "Only what this requester asked for."),
     Option("--label", text(), "Only those with this label."),
+    Option("--conversation", text("KEY"), "Only what this conversation is told of."),
     Option("--flow", text("FLOW"), "Only the steps of this flow."),
     Option("--search", text(), "Only those with this text in label, title, command or id."),
     Option("--since", MOMENT, "Only those recorded since: 2d (ago), or 2026-11-23T10:00."),
@@ -92,6 +93,7 @@ LOOKING = (
         arguments=(TASK,),
         options=LOG_OPTIONS,
         details="With --follow a task that has not begun is waited for, and every further try is shown too.",
+        alias="logs",
     ),
     Verb(
         "tasks wait",
@@ -183,7 +185,7 @@ ACTING = (
         "Report the end of the work.",
         options=(
             Option("--status", choice("succeeded", "failed", "cancelled", "timed_out"), "How it ended."),
-            Option("--exit-code", integer(0, 255), "The exit code; without --status, 0 is success."),
+            Option("--exit-code", integer(0, 255), "The exit code; without --status it decides."),
             Option("--error", text(), "What went wrong."),
             Option("--summary", text(), "What came of it."),
             OF_TASK,

@@ -46,10 +46,12 @@ class Board:
         self.counts: Result | None = None
         self.running: dict[str, Result] = {}
         self.ends: dict[str, Result] = {}
+        self._partial = False
         self._blocks = BLOCKS if unicode else PLAIN
 
-    def fill(self, running: list[Result], ended: list[Result], now: float) -> None:
-        """Begin anew with what the ledger says, both lists newest first."""
+    def fill(self, running: list[Result], ended: list[Result], now: float, *, partial: bool = False) -> None:
+        """Begin anew with what the ledger says, both lists newest first; ``partial``: more run than these."""
+        self._partial = partial
         self.running.clear()
         self.ends.clear()
         for task in reversed(running):
@@ -90,10 +92,13 @@ class Board:
             shown.pop()
         ends = list(reversed(self.ends.values()))[: max(0, room - for_running)]
         lines = [(f"Tasks: {headline(self.counts)}", BOLD), ("", "")]
-        lines.append((f"RUNNING ({len(self.running)})", DIM))
+        running = len(self.running)
+        if self._partial:
+            running = max(running, (self.counts or {}).get("running") or 0)
+        lines.append((f"RUNNING ({running})", DIM))
         lines += [(self._running(task, now), "") for task in shown]
-        if len(shown) < len(self.running):
-            lines.append((f"… and {len(self.running) - len(shown)} more", DIM))
+        if len(shown) < running:
+            lines.append((f"… and {running - len(shown)} more", DIM))
         lines.append(("ENDED", DIM))
         lines += [(self._ended(task), STATUS_COLOURS.get(task["status"], "")) for task in ends]
         lines = [*lines[: max(0, rows - 1)], ("q leaves", DIM)]

@@ -34,28 +34,29 @@ def run(call: Call) -> None:
     if call.json:
         print_json({"path": os.path.abspath(target), "tasks": count})
     else:
-        note(f"{count} tasks in {safe(target)}")
+        note(f"{count} task{'s' if count != 1 else ''} in {safe(target)}")
 
 
 def _to_file(call: Call, target: str) -> int:
-    """Write beside the file and put it in its place when it is complete; return how many tasks there were."""
-    beside = f"{target}.part"
+    """Write the tasks to a file; return how many there were."""
+    # Beside it first, so that half an export is never taken for a whole one; a device or pipe is written to itself.
+    beside = target if os.path.exists(target) and not os.path.isfile(target) else f"{target}.part"
     telling = _Telling(call)
-    count = 0
     try:
         # What was asked and printed is nobody else's business.
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
             for task in _tasks(call):
                 _write(file, task)
-                count += 1
-                telling.so_far(count)
-        os.replace(beside, target)
+                telling.one_more()
+        if beside != target:
+            os.replace(beside, target)
     except OSError as error:
         raise Refused(f"cannot write {target}: {error.strerror}", code="cannot_write") from error
     finally:
         telling.done()
-    return count
+        if beside != target and os.path.exists(beside):
+            os.unlink(beside)
+    return telling.count
 
 
 def _write(file: TextIO, task: Result) -> None:
@@ -83,13 +84,15 @@ class _Telling:
         self._shows = sys.stderr.isatty() and not call.json
         self._told_at = time.monotonic()
         self._told = False
+        self.count = 0
 
-    def so_far(self, count: int) -> None:
-        """Say it, five times a second at most."""
+    def one_more(self) -> None:
+        """Count a task, and say so five times a second at most."""
+        self.count += 1
         now = time.monotonic()
         if self._shows and now - self._told_at >= TELL_SECONDS:
             self._told_at, self._told = now, True
-            sys.stderr.write(f"\r{count} tasks")
+            sys.stderr.write(f"\r{self.count} tasks")
             sys.stderr.flush()
 
     def done(self) -> None:

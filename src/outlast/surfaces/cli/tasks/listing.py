@@ -32,6 +32,7 @@ def filters(call: Call) -> dict[str, object]:
         runtime=call["runtime"],
         owner=call["owner"],
         label=call["label"],
+        conversation=call["conversation"],
         flow=call["flow"],
         search=call["search"],
         since=since,

@@ -52,8 +52,6 @@ def progress(call: Call) -> None:
 def done(call: Call) -> None:
     """Say how the work ended; silent when that was taken."""
     ended = given(status=call["status"], exitCode=call["exit_code"], error=call["error"], summary=call["summary"])
-    if call["status"] is None and (call["exit_code"] or call["error"] is not None):
-        ended["status"] = "failed"
     _report(call, {"done": True, **ended})
 
 

@@ -31,7 +31,7 @@ ENDED = "succeeded,failed,timed_out,cancelled,lost"
 
 def run(call: Call) -> int:
     """Watch until the caller leaves."""
-    if call.json or not os.isatty(terminal.STDOUT):
+    if call.json or not os.isatty(terminal.STDOUT) or os.environ.get("TERM") == "dumb":
         return _lines(call)
     try:
         with Signals() as signals, News(call) as news, terminal.Canvas() as canvas:
@@ -49,7 +49,10 @@ def _lines(call: Call) -> int:
     with News(call) as news:
         while True:
             for event in news.wait():
-                print_json(event) if call.json else say(line(event))
+                if call.json:
+                    print_json(event)
+                else:
+                    say(line(event))
             sys.stdout.flush()
 
 
@@ -114,9 +117,9 @@ class _Watch:
         if self._news.opened != self._filled:
             # Listening has (again) begun: what the ledger says now, and every event from now on.
             self._filled = self._news.opened
-            running = self._call.client.get("/v1/tasks", status="running", limit=RUNNING_MAX)["tasks"]
+            running = self._call.client.get("/v1/tasks", status="running", limit=RUNNING_MAX)
             ended = self._call.client.get("/v1/tasks", status=ENDED, limit=ENDS_MAX)["tasks"]
-            self._board.fill(running, ended, now)
+            self._board.fill(running["tasks"], ended, now, partial=bool(running.get("next")))
             self._changed = self._stale = True
         for event in events:
             self._board.tell(event, now)
