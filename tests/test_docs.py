@@ -227,6 +227,7 @@ def test_every_address_is_in_the_reference_and_no_other() -> None:
 
 def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> None:
     assert set(table_rows(DOCS / "reference" / "tool.md", "action")) == set(tools.ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "task action")) == set(tools.TASK_ACTIONS)
 
 
 def test_every_field_of_a_result_is_in_the_reference() -> None:
