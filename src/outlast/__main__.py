@@ -18,12 +18,10 @@ def _run_gateway(config: Config, *, listen: str | None, ready_fd: int | None, al
     return run(config, face=HttpServer, listen=listen, ready_fd=ready_fd, allow_remote=allow_remote)
 
 
-def _answer_offline(
-    config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None
-) -> dict[str, Any]:
+def _answer_offline(config: Config, act: str, name: str | None, query: dict[str, Any]) -> dict[str, Any]:
     from outlast.gateway.offline import answer
 
-    return answer(config, act, name, query, requester)
+    return answer(config, act, name, query)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 from cli_fakes import answer, body
@@ -194,6 +195,20 @@ def test_an_export_has_every_task_on_a_line(outlast, gateway):
     ]
 
 
+def test_the_memory_of_an_export_does_not_grow_with_the_ledger(outlast, gateway, tmp_path):
+    page = {"tasks": [{**TASK, "summary": "s" * 1000}] * 500, "next": "more"}
+    pages = 40
+    gateway.will(*[answer(page)] * pages, answer({**page, "next": None}), answer({"tasks": [], "next": None}))
+    tracemalloc.start()
+    try:
+        assert outlast("tasks", "export", "-o", str(tmp_path / "all"))[0] == 0
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(json.dumps(page))
+    finally:
+        tracemalloc.stop()
+    with open(tmp_path / "all") as file:
+        assert sum(1 for _ in file) == 500 * (pages + 1)
+
+
 def test_an_export_into_a_file_appears_when_it_is_complete(outlast, gateway, tmp_path):
     target = tmp_path / "tasks.jsonl"
     target.write_text("before")
@@ -230,7 +245,7 @@ def test_status_has_a_line_of_tasks(outlast, gateway, down, home, tasks, line):
     gateway.close()
     os.unlink(home.paths.socket)
     code, out, _, asked = down("status", answers=[{"tasks": tasks, "store": None}])
-    assert (code, asked) == (0, [("status", None, {}, None)])
+    assert (code, asked) == (0, [("status", None, {})])
     assert line in out.splitlines()
 
 
@@ -240,5 +255,5 @@ def test_the_doctor_looks_at_the_store(down):
     for answers, state in (([sound], "ok"), ([bad], "fail"), ([BadInput("it is newer", hint="upgrade")], "fail")):
         _, out, _, asked = down("doctor", "--json", answers=answers)
         [check] = [check for check in json.loads(out)["checks"] if check["name"] == "store"]
-        assert (check["state"], asked) == (state, [("store", None, {}, None)])
+        assert (check["state"], asked) == (state, [("doctor.store", None, {})])
     assert (check["detail"], check["fix"]) == ("it is newer", "upgrade")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from outlast.config import Config
 
     GatewayRunner = Callable[..., int]
-    StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
+    StoreReader = Callable[[Config, str, str | None, dict[str, Any]], dict[str, Any]]
 
 
 class Call:
@@ -94,7 +94,8 @@ class Call:
         """Ask the store itself, for the requester the line names; raises the same errors as the gateway would."""
         if self.answer_offline is None:
             raise GatewayTrouble("this entry point cannot read the store", hint="outlast gateway start")
-        return self.answer_offline(self.config, act, name, given(**query), self.values.get("requester"))
+        query = given(**query, requester=self.values.get("requester"))
+        return self.answer_offline(self.config, act, name, query)
 
     def answer(self, result: dict[str, Any], human: Callable[[dict[str, Any]], None]) -> None:
         """Print a result as JSON or in words."""
