@@ -255,5 +255,5 @@ def test_the_doctor_looks_at_the_store(down):
     for answers, state in (([sound], "ok"), ([bad], "fail"), ([BadInput("it is newer", hint="upgrade")], "fail")):
         _, out, _, asked = down("doctor", "--json", answers=answers)
         [check] = [check for check in json.loads(out)["checks"] if check["name"] == "store"]
-        assert (check["state"], asked) == (state, [("doctor.store", None, {})])
+        assert (check["state"], asked) == (state, [("store", None, {})])
     assert (check["detail"], check["fix"]) == ("it is newer", "upgrade")

@@ -169,7 +169,7 @@ def check_disk(home: str) -> Finding:
 def check_store(call: Call) -> Iterator[Finding]:
     """Is the ledger whole, and of a version this one can read? Read straight from the store, gateway or not."""
     try:
-        found = call.offline("doctor.store")
+        found = call.offline("store")
     except OutlastError as error:
         yield Finding("store", FAIL, error.message, error.hint or "outlast gateway restart")
         return
