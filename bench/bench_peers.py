@@ -43,6 +43,7 @@ class Contest:
         self._settle = settle
         self.ours = OURS[database]
         self.missing: dict[Peer, str] = {}
+        self.busy: list[float] = []
         self._runs: dict[Peer, list[Figures]] = {}
         self._before: dict[Peer, list[Figures]] = {}
 
@@ -50,7 +51,7 @@ class Contest:
         """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on."""
         if peer in self.missing:
             return
-        until_idle(self._settle)
+        self.busy.append(lull(self._settle))
         try:
             with room() as place:
                 ours = run(self.ours, [*words, *place])
@@ -106,8 +107,13 @@ class Contest:
         return "\n       ".join(lines)
 
     def note(self, turns: Sequence[float]) -> str:
-        """Return what a reader must know besides: the spread, the load of the machine, and who is missing."""
+        """Return what a reader must know besides: the spread, what else the machine did, and who is missing.
+
+        A machine that is busy with other work flatters ours: who syncs and polls more suffers more.
+        """
         parts = [f"turns: {spread(turns)}"] if turns else []
+        if self.busy:
+            parts.append(f"others kept the cores {min(self.busy):.0%} to {max(self.busy):.0%} busy")
         loads = [figures.load for runs in self._runs.values() for figures in runs]
         parts.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
         parts += [f"{peer.title} not measured, it {why}" for peer, why in self.missing.items()]
@@ -170,11 +176,12 @@ def over_postgresql(settle: float) -> Iterator[Row]:
         yield contest.one_by_one(contest.quickest(), None)
 
 
-def until_idle(patience: float) -> None:
-    """Wait until the machine does little else, for so many seconds at most: a turn lasts only a few."""
+def lull(patience: float) -> float:
+    """Wait until the machine does little else, for so many seconds at most; return the share of it others use."""
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and machine.busy(0.5) > IDLE:
+    while (busy := machine.busy(0.3)) > IDLE and time.monotonic() < deadline:
         pass
+    return busy
 
 
 @contextmanager
