@@ -169,8 +169,16 @@ class Ledger:
         moved = await self.store.apply(move)
         if moved is None:
             return await self._too_late(task, outcome)
+        if moved.status is Status.QUEUED and moved.cancel_asked_at is not None:
+            return Recorded(await self._heed_wish(moved), "ended")
         self.news.moved(moved)
         return Recorded(moved, how)
+
+    async def _heed_wish(self, task: Task) -> Task:
+        """Call off what has just gone back to its queue although somebody had asked for its end meanwhile."""
+        move = transition(task.id, Verb.CANCEL, self.clock.now(), cause=Cause.OPERATOR, error=task.error)
+        move = msgspec.structs.replace(move, sources=(Status.QUEUED,))  # one claimed already is told by its worker
+        return await self._move(move) or await self.require(task.id)
 
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
@@ -218,7 +226,8 @@ class Ledger:
     async def never_began(self, task: Task) -> Task | None:
         """Give a claimed task back to its queue because nothing was started; the attempt does not count."""
         move = transition(task.id, Verb.REQUEUE, self.clock.now(), claim_id=task.claim_id, never_began=True)
-        return await self._move(move)
+        moved = await self._move(move)
+        return moved if moved is None or moved.cancel_asked_at is None else await self._heed_wish(moved)
 
     async def time_out(self, task: Task) -> Task | None:
         """End running work that nobody holds because its deadline has passed."""
