@@ -232,7 +232,7 @@ class Model:
         row = self.rows[task_id]
         if row.status != "lost" or status == "lost":
             return False
-        self._end(row, "recover", status, cause, at or now)
+        self._end(row, "recover", status, cause, now if at is None else min(now, at))
         return True
 
     def lose(self, task_id: str, cause: str, now: float) -> bool:

@@ -209,11 +209,12 @@ class Ledger:
         """Replace *lost* by the true end; None when it is not lost any more, or the outcome is no end."""
         if outcome.status not in TASK_MOVES[Verb.RECOVER].targets:
             return None
+        now = self.clock.now()
         return await self._move(
             transition(
                 task.id,
                 Verb.RECOVER,
-                outcome.at or self.clock.now(),
+                now if outcome.at is None else min(now, outcome.at),
                 target=outcome.status,
                 cause=outcome.cause,
                 claim_id=task.claim_id,
@@ -241,10 +242,15 @@ class Ledger:
     # ---- calling off
 
     async def cancel(self, task: Task, cause: Cause, reason: str | None = None) -> Task:
-        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands."""
+        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands.
+
+        Nobody is asked because of a deadline: who holds the work knows it.
+        """
         if task.status in FINAL:
             return task
         held = task.status is Status.RUNNING and task.runtime is not Runtime.EXTERNAL
+        if held and cause is Cause.DEADLINE:
+            return task
         if held:
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
