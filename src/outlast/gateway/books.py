@@ -123,9 +123,9 @@ class Books:
         """Take up tasks of this node that nobody holds."""
         await settle(self._ledger, self.worker)
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End work this gateway holds; others see the wish on record."""
-        await self.worker.call_off(task, cause)
+        await self.worker.call_off(task, cause, grace_seconds)
 
     def look(self) -> None:
         """Something may be due earlier than it was."""

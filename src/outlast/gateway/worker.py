@@ -17,7 +17,7 @@ from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, Task
-from outlast.gateway.hands import WorkerHands
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.runtimes import base
@@ -29,8 +29,6 @@ log = logging.getLogger("outlast.worker")
 
 CLAIM_MAX = 128
 """Tasks taken in one claim: bounds how long others wait for the store."""
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
-"""Seconds between two tries to record an outcome while the store is in trouble."""
 
 
 class Worker:
@@ -209,11 +207,11 @@ class Worker:
             await self._ledger.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this worker holds."""
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
-            await runtime.cancel(task, cause)
+            await runtime.cancel(task, cause, grace_seconds)
 
 
 async def _impossible(missing: str) -> Outcome:
