@@ -19,7 +19,8 @@ class WatchedStore:
     """Passes everything on to ``inner``.
 
     ``calls`` counts acts and questions by name. A name in ``failing`` raises that error instead (``"*"``: every one
-    but opening and closing). A name in ``gates`` waits for its event first, so that a test can act in between.
+    but opening and closing). A name in ``gates`` waits for its event first, one in ``after`` with its answer, so that a
+    test can act in between.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -27,7 +28,7 @@ class WatchedStore:
         self.calls: Counter[str] = Counter()
         self.failing: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
-        self.waiting: Counter[str] = Counter()
+        self.after: dict[str, asyncio.Event] = {}
         self._busy = 0
         self._done = asyncio.Event()
 
@@ -44,20 +45,19 @@ class WatchedStore:
     async def _run(self, name: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.calls[name] += 1
         if name in self.gates:
-            self.waiting[name] += 1
-            try:
-                await self.gates[name].wait()
-            finally:
-                self.waiting[name] -= 1
+            await self.gates[name].wait()
         error = self.failing.get(name) or (self.failing.get("*") if name not in ("open", "close") else None)
         if error is not None:
             raise error
         self._busy += 1
         try:
-            return await method(*args, **kwargs)
+            answer = await method(*args, **kwargs)
         finally:
             self._busy -= 1
             self._done.set()
+        if name in self.after:
+            await self.after[name].wait()
+        return answer
 
     async def at_rest(self) -> None:
         """Return when nobody is asking anything and everybody who can run has run."""

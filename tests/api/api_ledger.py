@@ -66,7 +66,7 @@ class LedgerWorld(World):
 
     async def close(self) -> None:
         """Let go of everything, as a gateway does that stops."""
-        for gate in self.store.gates.values():
+        for gate in (*self.store.gates.values(), *self.store.after.values()):
             gate.set()
         await self.books.close()
 
@@ -135,9 +135,9 @@ class LedgerWorld(World):
 
 
 @asynccontextmanager
-async def ledger_world(home: Path, settings: Mapping[str, str] | None = None, **options: Any) -> AsyncIterator[Any]:
+async def ledger_world(home: Path, made: Any = LedgerWorld, **options: Any) -> AsyncIterator[Any]:
     """A `LedgerWorld` for as long as the block lasts."""
-    world = LedgerWorld(home, settings, **options)
+    world = made(home, **options)
     try:
         await world.open()
         yield world

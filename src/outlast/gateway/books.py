@@ -15,7 +15,7 @@ from outlast.core.errors import Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
@@ -26,7 +26,7 @@ from outlast.store.base import Created, Store
 log = logging.getLogger("outlast.books")
 
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.5, 30.0
-OUTLIVED = "outlived"
+OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
 
 
@@ -196,13 +196,13 @@ def task_for(session: Session) -> NewTask:
         id=task_of_session(info.id),
         runtime=Runtime.CLI,
         kind="exec",
-        source="exec",
+        source=OUTLIVED,
         requester=info.requester,
         created_at=session.started_at or info.created_at,
         ask=ask,
         label=info.labels[0] if info.labels else None,
         title=info.title,
         notify=NotifyPolicy.SILENT,
-        queue=OUTLIVED,
+        queue=OUTLIVED_QUEUE,
         session_id=info.id,
     )

@@ -16,7 +16,7 @@ from typing import Any
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, Runtime, Task
+from outlast.core.task import NewTask, Runtime, Task, takes_slot
 from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
@@ -32,14 +32,17 @@ CLAIM_MAX = 128
 
 
 class Worker:
-    """Runs the tasks of one ledger in this process; at most ``slots`` at once, what was adopted not counted."""
+    """Runs the tasks of one ledger in this process; at most ``slots`` at once.
+
+    Commands that merely outlived their call are stayed with, too, but they never waited for a slot and take none.
+    """
 
     def __init__(self, ledger: Ledger, runtimes: Mapping[Runtime, base.Runtime], *, slots: int) -> None:
         self._ledger = ledger
         self._runtimes = runtimes
         self._slots = slots
         self._held: dict[str, Task] = {}
-        self._reserved = 0
+        self._busy = self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -74,7 +77,7 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        return self._slots - len(self._held) - self._reserved
+        return self._slots - self._busy - self._reserved
 
     # ---- taking work
 
@@ -154,6 +157,7 @@ class Worker:
 
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
+        self._busy += takes_slot(task)
         self.spawn(self._see_through(task, work))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -168,6 +172,7 @@ class Worker:
             await self._persist(await self._come_to_end(task, work))
         finally:
             del self._held[task.id]
+            self._busy -= takes_slot(task)
             self._wake.set()
         point("worker:after_finish")
 
@@ -204,6 +209,9 @@ class Worker:
                 log.warning("an outcome waits to be recorded: %s", trouble.message)
             except NotFound:
                 return  # somebody has pruned the task
+            except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
+                log.exception("an outcome cannot be recorded")
+                return
             await self._ledger.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
 
