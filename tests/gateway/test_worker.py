@@ -6,8 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from api_fakes import asynchronous
-from worker_fakes import DONE, FAILED, NO_PAUSE, shop
+from worker_fakes import DONE, FAILED, NO_PAUSE, asynchronous, shop
 
 from outlast.core.session import Cause, Status
 from outlast.core.task import NotifyPolicy, Runtime
@@ -326,6 +325,7 @@ async def test_what_is_being_begun_as_it_stops_is_not_begun_by_it(tmp_path: Path
     """The commit is under way: the work is claimed by a worker that is gone, and the next one settles it."""
     async with shop(tmp_path) as at:
         await at.store.set_queue_limit("default", 0 if how == "claimed" else None)
+        await at.settle()
         gate = asyncio.Event()
         if how == "claimed":
             await at.submit("t1")

@@ -11,6 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "api"))
 
+from api_fakes import asynchronous
 from api_ledger import LedgerWorld, ledger_world
 
 from outlast.core.outcome import Outcome
@@ -18,6 +19,8 @@ from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, Task
 from outlast.runtimes.base import Hands
 from outlast.store.base import Created
+
+__all__ = ["DONE", "FAILED", "NO_PAUSE", "STOPPED", "FakeRuntime", "Run", "Shop", "asynchronous", "shop"]
 
 DONE = Outcome(status=Status.SUCCEEDED, cause=Cause.EXIT, detail={"exitCode": 0})
 FAILED = Outcome(status=Status.FAILED, cause=Cause.EXIT, detail={"exitCode": 3}, error="exit code 3")

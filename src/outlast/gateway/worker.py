@@ -91,8 +91,8 @@ class Worker:
             point("worker:after_record")
         finally:
             self._reserved -= start
-        if not created.existing and created.task.status is Status.RUNNING:
-            self._begin(created.task, new.payload)
+        if not created.existing and created.task.status is Status.RUNNING and self._open:
+            self._begin(created.task, new.payload)  # else the next worker finds it and sees that it never began
         return created
 
     def _changed(self, change: Change) -> None:
