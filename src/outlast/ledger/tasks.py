@@ -255,6 +255,8 @@ class Ledger:
         if held and cause is Cause.DEADLINE:
             return task
         if held:
+            if reason is not None:
+                await self.note(task.id, "cancel_reason", {"reason": reason})
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
         detail: dict[str, object] = {} if reason is None else {"reason": sound(reason)}
