@@ -48,7 +48,7 @@ class WatchedStore:
             await self.gates[name].wait()
         error = self.failing.get(name) or (self.failing.get("*") if name not in ("open", "close") else None)
         if error is not None:
-            raise error
+            raise error.with_traceback(None)
         self._busy += 1
         try:
             answer = await method(*args, **kwargs)

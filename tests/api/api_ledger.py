@@ -18,8 +18,6 @@ from outlast.runtimes.cli import CliRuntime
 from outlast.store.sqlite import SqliteStore
 from watched_store import WatchedStore
 
-NODE = "n1"
-
 
 class LedgerWorld(World):
     """An Api over fake sessions whose tasks are on a real record. Use `ledger_world`."""
@@ -34,7 +32,14 @@ class LedgerWorld(World):
         slots: int = 8,
         lease_seconds: float | None = None,
         runtimes: Mapping[Runtime, Worker] | None = None,
+        failing: Mapping[str, Exception] | None = None,
+        file: Path | None = None,
+        node: str = "n1",
     ) -> None:
+        """``failing`` is how the store is in trouble to begin with, ``file`` where the ledger is that others share."""
+        self.failing = failing or {}
+        self.file = file or home / "ledger.db"
+        self.node = node
         self.slots = slots
         self.lease_seconds = lease_seconds
         self.runtimes = runtimes
@@ -45,14 +50,10 @@ class LedgerWorld(World):
     def make_books(self) -> Books:
         """New books over the file of this home, as a gateway makes them at its start."""
         self.starts += 1
-        self.store = WatchedStore(SqliteStore(str(self.home / "ledger.db")))
-        ledger = Ledger(
-            self.store,
-            self.clock,
-            node=NODE,
-            worker=f"{NODE}/{self.starts}",
-            lease_seconds=self.lease_seconds,
-        )
+        self.store = WatchedStore(SqliteStore(str(self.file)))
+        self.store.failing.update(self.failing)
+        worker = f"{self.node}/{self.starts}"
+        ledger = Ledger(self.store, self.clock, node=self.node, worker=worker, lease_seconds=self.lease_seconds)
         runtimes = self.runtimes
         if runtimes is None:
             runtimes = {Runtime.CLI: CliRuntime(self.sessions, self.clock, umask=0o022)}  # type: ignore[arg-type]

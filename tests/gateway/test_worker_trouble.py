@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from pathlib import Path
 
 import pytest
-from worker_fakes import DONE, FAILED, Shop, asynchronous, shop
+from msgspec.structs import replace
+from worker_fakes import DONE, FAILED, asynchronous, shop
 
 from outlast.core.errors import Conflict, GatewayTrouble
 from outlast.core.session import Status
@@ -54,8 +56,6 @@ async def test_the_moment_of_the_end_is_that_of_the_end_however_late_it_is_recor
         at.store.failing["apply"] = trouble()
         [run] = at.runtime.live("t1")
         ended_at = at.clock.now()
-        from msgspec.structs import replace
-
         run.over.set_result(replace(DONE, at=ended_at))
         await at.clock.advance(60)
         del at.store.failing["apply"]
@@ -172,70 +172,65 @@ async def test_a_round_that_fails_is_followed_by_another(tmp_path: Path) -> None
 # ---- opening
 
 
-class Reluctant(Shop):
-    """A shop whose store cannot be opened, or not be read when it has been, to begin with."""
-
-    trouble_at = "open"
-    error: Exception = trouble()
-
-    def make_books(self):  # type: ignore[no-untyped-def]
-        books = super().make_books()
-        self.store.failing[self.trouble_at] = self.error
-        return books
-
-
 @pytest.mark.parametrize("where", ["open", "running_tasks"])
 @asynchronous
 async def test_a_gateway_starts_without_its_store_and_opens_it_later(tmp_path: Path, where: str) -> None:
     """Commands run without the ledger; it must not keep them from being run."""
-    at = Reluctant.__new__(Reluctant)
-    at.trouble_at = where
-    at.__init__(tmp_path)  # type: ignore[misc]
-    await at.open()
-    try:
+    async with shop(tmp_path, failing={where: trouble()}) as at:
         with pytest.raises(GatewayTrouble):
             await at.books.submit(at.new("t1"))
         await at.clock.advance(3600)
-        assert at.store.calls[where] <= 10 + 3600 / 30
+        assert 100 <= at.store.calls[where] <= 10 + 3600 / 30
+        assert at.store.calls["open"] == (1 if where == "running_tasks" else at.store.calls[where])
         at.store.failing.clear()
         await at.clock.advance(30)
         [created] = await at.submit("t1")
         assert created.task.status is Status.RUNNING
         await at.finish("t1", FAILED)
-    finally:
-        await at.close()
 
 
 @pytest.mark.parametrize("code", ["store_newer", "store_damaged"])
 @asynchronous
 async def test_trouble_that_does_not_pass_is_not_tried_again(tmp_path: Path, code: str) -> None:
-    at = Reluctant.__new__(Reluctant)
-    at.error = GatewayTrouble("the file is damaged", code=code)
-    at.error.retryable = False
-    at.__init__(tmp_path)  # type: ignore[misc]
-    await at.open()
-    await at.clock.advance(3600)
-    assert at.store.calls["open"] == 1
-    with pytest.raises(GatewayTrouble) as caught:
-        at.books.store  # noqa: B018
-    assert caught.value.code == code
-    await at.close()
+    lasting = trouble(code)
+    lasting.retryable = False
+    async with shop(tmp_path, failing={"open": lasting}) as at:
+        await at.clock.advance(3600)
+        assert at.store.calls["open"] == 1
+        with pytest.raises(GatewayTrouble) as caught:
+            at.books.store  # noqa: B018
+        assert caught.value.code == code
+
+
+@asynchronous
+async def test_a_fault_in_what_is_taken_up_costs_the_tasks_only(tmp_path: Path) -> None:
+    async with shop(tmp_path, failing={"running_tasks": ValueError("a row nobody can read")}) as at:
+        with pytest.raises(GatewayTrouble, match="a row nobody can read"):
+            at.books.store  # noqa: B018
+
+
+@asynchronous
+async def test_trouble_that_is_told_again_and_again_does_not_grow(tmp_path: Path) -> None:
+    """Every caller hears the same error; raised as it is it would collect the frames of all of them."""
+    async with shop(tmp_path, failing={"open": trouble()}) as at:
+        depths = []
+        for _ in range(50):
+            try:
+                at.books.ledger  # noqa: B018
+            except GatewayTrouble as told:
+                depths.append(len(list(traceback.walk_tb(told.__traceback__))))
+        assert max(depths) == depths[0]
 
 
 @asynchronous
 async def test_what_outlived_its_call_meanwhile_is_recorded_once_the_store_is_there(tmp_path: Path) -> None:
-    at = Reluctant.__new__(Reluctant)
-    at.__init__(tmp_path)  # type: ignore[misc]
-    await at.open()
-    try:
+    async with shop(tmp_path, failing={"open": trouble()}) as at:
         session = await at.session()
         assert at.sessions.held == [session.id]
         at.store.failing.clear()
         await at.clock.advance(60)
         assert at.sessions.held == []
         assert await at.status("t" + session.id[1:]) == ["running"]
-    finally:
-        await at.close()
 
 
 # ---- rest

@@ -252,6 +252,7 @@ class Model:
     def cancel(self, task_id: str, cause: str, now: float) -> str:
         row = self.rows[task_id]
         if row.status == "running" and not row.external:
+            row.verbs.append("cancel_reason")
             if not row.cancel_asked:
                 row.cancel_asked = True
                 row.revision += 1

@@ -44,6 +44,7 @@ class Books:
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
+        self._opened = False
         self._unrecorded: dict[str, Session] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -56,14 +57,22 @@ class Books:
 
     async def _open(self) -> bool:
         try:
-            await self._ledger.store.open()
+            if not self._opened:
+                await self._ledger.store.open()
+                self._opened = True
+                self._ledger.news.follow(self._ledger.store)
+            await self._take_over()
         except GatewayTrouble as trouble:
             log.error("the ledger cannot be opened: %s", trouble.message)  # noqa: TRY400 — the trouble is the message
             self._trouble = trouble
             return False
+        except Exception as error:  # a fault of ours costs the tasks, not the sessions
+            log.exception("the ledger cannot be opened")
+            self._trouble = GatewayTrouble(f"the ledger cannot be opened: {error}", code="store_error")
+            return False
         self._trouble = None
-        self._ledger.news.follow(self._ledger.store)
-        await self._take_over()
+        for session in list(self._unrecorded.values()):
+            self._spawn(self._record(session))
         self.worker.start()
         self.rounds.start()
         return True
@@ -94,7 +103,7 @@ class Books:
     def ledger(self) -> Ledger:
         """The ledger. Raises GatewayTrouble while its store is not open."""
         if self._trouble is not None:
-            raise self._trouble
+            raise self._trouble.with_traceback(None)  # raised again and again: it would grow by every one who asks
         return self._ledger
 
     @property
@@ -164,17 +173,15 @@ class Books:
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, then record what it had no time to record."""
+        """Settle what the last gateway held, and find what it had no time to record."""
         count = await settle(self._ledger, self.worker)
-        found, self._sessions.adoptees = self._sessions.adoptees, []
-        for session in found:
-            if session.info.task_id is None:
-                self.outlived(session)
+        found = self._sessions.adoptees
+        while found:
+            if found[0].info.task_id is None:
+                self.outlived(found[0])
             else:
-                await self._rejoin(session, session.info.task_id)
-        for session in list(self._unrecorded.values()):
-            if session not in found:
-                self._spawn(self._record(session))
+                await self._rejoin(found[0], found[0].info.task_id)
+            del found[0]
         if count:
             log.info("took up %d tasks", count)
 

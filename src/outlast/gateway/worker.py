@@ -188,6 +188,8 @@ class Worker:
         except Exception as error:
             log.exception("task %s: its runtime failed", task.id)
             outcome = Outcome(status=Status.FAILED, cause=Cause.SPAWN_ERROR, error=f"{type(error).__name__}: {error}")
+        if task.status is Status.LOST and outcome.status is Status.LOST:
+            return None  # nothing new has come to light
         point("worker:before_finish")
         return partial(self._record, task, outcome)
 
