@@ -304,12 +304,12 @@ class World:
 
     since = 1_700_000_000.0
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None, clock: FakeClock | None = None) -> None:
         self.home = home
         home.chmod(0o700)
         environ = {"OUTLAST_HOME": str(home), "HOME": str(home), "PATH": os.defpath, **(settings or {})}
         self.config = config_module.load(environ)
-        self.clock = FakeClock(self.since)
+        self.clock = clock or FakeClock(self.since)
         self.sessions = FakeSessions(home, self.clock)
         self.stops = 0
         self.books = self.make_books()

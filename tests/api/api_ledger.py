@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from api_fakes import FakeSession, World, settle
+from api_fakes import FakeClock, FakeSession, World, settle
 
 from outlast.api.context import Caller
 from outlast.core.task import NewTask, Runtime, Task
@@ -35,6 +35,7 @@ class LedgerWorld(World):
         failing: Mapping[str, Exception] | None = None,
         file: Path | None = None,
         node: str = "n1",
+        clock: FakeClock | None = None,
     ) -> None:
         """``failing`` is how the store is in trouble to begin with, ``file`` where the ledger is that others share."""
         self.failing = failing or {}
@@ -44,7 +45,7 @@ class LedgerWorld(World):
         self.lease_seconds = lease_seconds
         self.runtimes = runtimes
         self.starts = 0
-        super().__init__(home, settings)
+        super().__init__(home, settings, clock)
         self.clock.settle = self.settle
 
     def make_books(self) -> Books:

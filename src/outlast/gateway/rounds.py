@@ -65,6 +65,7 @@ class Rounds:
         self._worker = worker
         self._ending: set[str] = set()
         self._late_pause = LATE_FIRST
+        self._renew_at = 0.0
         self._turn = asyncio.Event()
         self._job: asyncio.Task[None] | None = None
 
@@ -114,7 +115,8 @@ class Rounds:
         """See to everything that is due; return the seconds until the next round."""
         ledger, now = self._ledger, self._ledger.clock.now()
         await ledger.store.look_around()
-        await self._renew()
+        self._turn.clear()  # whatever that brought is seen to now
+        await self._renew(now)
         for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
             self._call_off(task, Cause.OPERATOR)
         for task in await ledger.store.past_deadline(now, LIST_MAX):
@@ -133,18 +135,25 @@ class Rounds:
         is looked at again soon, less and less often.
         """
         lease = self._ledger.lease_seconds
-        pause = OWN_NET_SECONDS if lease is None else min(NET_SECONDS, lease * RENEWED_AFTER)
+        pause = OWN_NET_SECONDS if lease is None else min(NET_SECONDS, max(0.0, self._renew_at - now))
         if due is None or due > now:
             self._late_pause = LATE_FIRST
             return pause if due is None else min(pause, due - now)
         late, self._late_pause = self._late_pause, min(LATE_MAX, self._late_pause * 2)
         return min(pause, late)
 
-    async def _renew(self) -> None:
-        """Extend the leases of what the worker holds; one that no longer holds is told when its work ends."""
+    async def _renew(self, now: float) -> None:
+        """Extend the leases of what the worker holds; one that no longer holds is told when its work ends.
+
+        Not in every round: each renewal is a commit that others notice, and may answer with a round of their own.
+        """
+        lease = self._ledger.lease_seconds
+        if lease is None or now < self._renew_at:
+            return
         claims = [task.claim_id for task in self._worker.held if task.claim_id is not None]
         if claims:
             await self._ledger.renew(claims)
+        self._renew_at = now + lease * RENEWED_AFTER
 
     async def _overdue(self, task: Task, now: float) -> None:
         """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
