@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from outlast import config as config_module
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
@@ -20,6 +22,7 @@ from outlast.api.decode import from_value
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Cause, ExecSpec, Exit, status_of
 from outlast.process.output import Output
+from outlast.process.sessions import SessionInfo, _public
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something that never comes is a failure, not a hang."""
@@ -93,7 +96,7 @@ class FakeSession:
         Path(folder, "out").write_bytes(b"")
         self.id = spec.id
         self.spec = spec
-        self.info = spec
+        self.info = msgspec.convert(_public(spec, "boot"), SessionInfo)
         self.pid = 4242
         self.started_at = clock.now()
         self.end: Exit | None = None

@@ -20,7 +20,18 @@ from outlast.core.task import NewTask, Runtime, Task
 from outlast.runtimes.base import Hands
 from outlast.store.base import Created
 
-__all__ = ["DONE", "FAILED", "NO_PAUSE", "STOPPED", "FakeRuntime", "Run", "Shop", "asynchronous", "shop"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "NO_PAUSE",
+    "STOPPED",
+    "FakeRuntime",
+    "Run",
+    "Shop",
+    "asynchronous",
+    "ledger_world",
+    "shop",
+]
 
 DONE = Outcome(status=Status.SUCCEEDED, cause=Cause.EXIT, detail={"exitCode": 0})
 FAILED = Outcome(status=Status.FAILED, cause=Cause.EXIT, detail={"exitCode": 3}, error="exit code 3")

@@ -16,10 +16,11 @@ from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.text import is_sound, sound
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
-from outlast.process.sessions import Session, Sessions
+from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
 from outlast.store.base import Created, Store
 
@@ -196,9 +197,6 @@ class Books:
 def task_for(session: Session) -> NewTask:
     """Return the record of a session that outlived its call."""
     info = session.info
-    ask: dict[str, object] = {"command": info.command, "workdir": info.cwd}
-    if MASK in info.command or info.stdin_text is not None:
-        ask["kept"] = False
     return NewTask(
         id=task_of_session(info.id),
         runtime=Runtime.CLI,
@@ -206,10 +204,28 @@ def task_for(session: Session) -> NewTask:
         source=OUTLIVED,
         requester=info.requester,
         created_at=session.started_at or info.created_at,
-        ask=ask,
-        label=info.labels[0] if info.labels else None,
-        title=info.title,
+        ask=sound(asked_of(info)),
+        label=sound(info.labels[0]) if info.labels else None,
+        title=sound(info.title),
         notify=NotifyPolicy.SILENT,
         queue=OUTLIVED_QUEUE,
         session_id=info.id,
     )
+
+
+def asked_of(info: SessionInfo) -> dict[str, object]:
+    """Return what was asked, as far as the record of a session tells; ``kept`` is False where that is not all."""
+    ask: dict[str, object] = {"workdir": info.cwd, "command": info.command}
+    if info.argv[-2:] != ("-c", info.command):
+        del ask["command"]
+        ask["argv"] = list(info.argv)
+    if info.pty:
+        ask |= {"pty": True, "cols": info.cols, "rows": info.rows}
+    limits = {"timeout_seconds": info.timeout_seconds, "idle_timeout_seconds": info.idle_timeout_seconds}
+    ask |= {name: value for name, value in limits.items() if value is not None}
+    if info.labels:
+        ask["labels"] = list(info.labels)
+    hidden = MASK in info.command or info.stdin_text is not None or bool(info.env_names)
+    if hidden or not is_sound(info.command) or not is_sound(info.cwd):
+        ask["kept"] = False
+    return ask
