@@ -105,7 +105,7 @@ class Books(Protocol):
     def holds(self, task_id: str) -> bool:
         """True while a task is in the hands of this gateway."""
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this gateway holds."""
 
     async def settle(self) -> None:

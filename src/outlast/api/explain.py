@@ -9,7 +9,7 @@ from outlast.api.task_results import Explained, Survives, command_of
 from outlast.core.durations import format_duration
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.session import Status
-from outlast.core.task import NotifyPolicy, Runtime, Task
+from outlast.core.task import OUTLIVED, NotifyPolicy, Runtime, Task
 from outlast.process.sessions import Session
 
 LAYERS = {1: "exec", 2: "process", 3: "tasks", 4: "flows"}
@@ -35,7 +35,7 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
 
 def _of_task(task: Task, now: float) -> Explained:
     silent = task.notify is NotifyPolicy.SILENT
-    merely_outlived = task.source == "exec" and silent
+    merely_outlived = task.source == OUTLIVED and silent
     rung = 4 if task.flow_id is not None else 2 if merely_outlived else 3
     runs = not task.status.final
     external = task.runtime is Runtime.EXTERNAL

@@ -191,7 +191,7 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
     def look(task: Task) -> Outcome | None:
         return evidence.seen_end(api.sessions, task, now)
 
-    moves = await maintenance.plan(api.store, now, look)
+    moves = await maintenance.plan(api.store, now, look, own=lambda task: task.node == api.books.node)
     if request.apply:
         await maintenance.mend(api.ledger, moves, look)
         await api.books.settle()

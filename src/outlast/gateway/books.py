@@ -17,7 +17,8 @@ from outlast.core.errors import Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.base import Channel
 from outlast.delivery.outbox import Outbox
 from outlast.delivery.wake import Wakes
@@ -25,7 +26,7 @@ from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.telling import Telling
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
-from outlast.process.sessions import Session, Sessions
+from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
 from outlast.scheduler.service import Scheduler
 from outlast.store.base import Change, Created, Store
@@ -33,7 +34,7 @@ from outlast.store.base import Change, Created, Store
 log = logging.getLogger("outlast.books")
 
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.5, 30.0
-OUTLIVED = "outlived"
+OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
 
 
@@ -62,6 +63,7 @@ class Books:
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
+        self._opened = False
         self._unrecorded: dict[str, Session] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -74,14 +76,22 @@ class Books:
 
     async def _open(self) -> bool:
         try:
-            await self._ledger.store.open()
+            if not self._opened:
+                await self._ledger.store.open()
+                self._opened = True
+                self._ledger.news.follow(self._ledger.store)
+            await self._take_over()
         except GatewayTrouble as trouble:
             log.error("the ledger cannot be opened: %s", trouble.message)  # noqa: TRY400 — the trouble is the message
             self._trouble = trouble
             return False
+        except Exception as error:  # a fault of ours costs the tasks, not the sessions
+            log.exception("the ledger cannot be opened")
+            self._trouble = GatewayTrouble(f"the ledger cannot be opened: {error}", code="store_error")
+            return False
         self._trouble = None
-        self._ledger.news.follow(self._ledger.store)
-        await self._take_over()
+        for session in list(self._unrecorded.values()):
+            self._spawn(self._record(session))
         self.worker.start()
         self.rounds.start()
         self._ledger.store.on_change(self._changed)
@@ -118,7 +128,7 @@ class Books:
     def ledger(self) -> Ledger:
         """The ledger. Raises GatewayTrouble while its store is not open."""
         if self._trouble is not None:
-            raise self._trouble
+            raise self._trouble.with_traceback(None)  # raised again and again: it would grow by every one who asks
         return self._ledger
 
     @property
@@ -152,9 +162,9 @@ class Books:
         """Take up tasks of this node that nobody holds."""
         await settle(self._ledger, self.worker)
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End work this gateway holds; others see the wish on record."""
-        await self.worker.call_off(task, cause)
+        await self.worker.call_off(task, cause, grace_seconds)
 
     def look(self) -> None:
         """Something may be due earlier than it was."""
@@ -214,17 +224,15 @@ class Books:
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, then record what it had no time to record."""
+        """Settle what the last gateway held, and find what it had no time to record."""
         count = await settle(self._ledger, self.worker)
-        found, self._sessions.adoptees = self._sessions.adoptees, []
-        for session in found:
-            if session.info.task_id is None:
-                self.outlived(session)
+        found = self._sessions.adoptees
+        while found:
+            if found[0].info.task_id is None:
+                self.outlived(found[0])
             else:
-                await self._rejoin(session, session.info.task_id)
-        for session in list(self._unrecorded.values()):
-            if session not in found:
-                self._spawn(self._record(session))
+                await self._rejoin(found[0], found[0].info.task_id)
+            del found[0]
         if count:
             log.info("took up %d tasks", count)
 
@@ -239,20 +247,35 @@ class Books:
 def task_for(session: Session) -> NewTask:
     """Return the record of a session that outlived its call."""
     info = session.info
-    ask: dict[str, object] = {"command": info.command, "workdir": info.cwd}
-    if MASK in info.command or info.stdin_text is not None:
-        ask["kept"] = False
     return NewTask(
         id=task_of_session(info.id),
         runtime=Runtime.CLI,
         kind="exec",
-        source="exec",
+        source=OUTLIVED,
         requester=info.requester,
         created_at=session.started_at or info.created_at,
-        ask=ask,
-        label=info.labels[0] if info.labels else None,
-        title=info.title,
+        ask=sound(asked_of(info)),
+        label=sound(info.labels[0]) if info.labels else None,
+        title=sound(info.title),
         notify=NotifyPolicy.SILENT,
-        queue=OUTLIVED,
+        queue=OUTLIVED_QUEUE,
         session_id=info.id,
     )
+
+
+def asked_of(info: SessionInfo) -> dict[str, object]:
+    """Return what was asked, as far as the record of a session tells; ``kept`` is False where that is not all."""
+    ask: dict[str, object] = {"workdir": info.cwd, "command": info.command}
+    if info.argv[-2:] != ("-c", info.command):
+        del ask["command"]
+        ask["argv"] = list(info.argv)
+    if info.pty:
+        ask |= {"pty": True, "cols": info.cols, "rows": info.rows}
+    limits = {"timeout_seconds": info.timeout_seconds, "idle_timeout_seconds": info.idle_timeout_seconds}
+    ask |= {name: value for name, value in limits.items() if value is not None}
+    if info.labels:
+        ask["labels"] = list(info.labels)
+    hidden = MASK in info.command or info.stdin_text is not None or bool(info.env_names)
+    if hidden or not is_sound(info.command) or not is_sound(info.cwd):
+        ask["kept"] = False
+    return ask

@@ -14,6 +14,8 @@ from outlast.runtimes.base import NotHeld
 
 log = logging.getLogger("outlast.worker")
 
+TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
+"""Seconds between two tries while the store is in trouble."""
 SEEN_SECONDS = 60.0
 """Between two signs of life on record of work that says nothing else; an audit asks after half an hour."""
 
@@ -30,7 +32,7 @@ class WorkerHands:
         self._seen_at = 0.0
 
     async def attach(self, session_id: str) -> None:
-        """Put the session on record. Raises NotHeld."""
+        """Put the session on record. Raises NotHeld, GatewayTrouble."""
         if await self._ledger.attach(self._task, session_id) is None:
             raise NotHeld
         point("worker:before_spawn")
@@ -41,7 +43,17 @@ class WorkerHands:
         self._spawn(self._told(self._ledger.note(self._task.id, "began", {"attempt": self._task.attempt, **data})))
 
     async def has_begun(self) -> bool:
-        """Look for the start in the history of this attempt."""
+        """Look for the start in the history of this attempt, for as long as it takes: nobody may guess instead."""
+        pause = TRY_AGAIN_FIRST
+        while True:
+            try:
+                return await self._look_for_start()
+            except GatewayTrouble as trouble:
+                log.warning("task %s waits for its history: %s", self._task.id, trouble.message)
+            await self._ledger.clock.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN_MAX)
+
+    async def _look_for_start(self) -> bool:
         after = 0
         while events := await self._ledger.store.events_of(self._task.id, after):
             if any(e.verb == "began" and e.data.get("attempt") == self._task.attempt for e in events):

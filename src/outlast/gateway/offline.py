@@ -152,7 +152,7 @@ class OfflineBooks:
         """Hold nothing."""
         return False
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """Do nothing: nothing is held here."""
 
     async def settle(self) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, Runtime, Task
-from outlast.gateway.hands import WorkerHands
+from outlast.core.task import NewTask, Runtime, Task, takes_slot
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.runtimes import base
@@ -29,19 +29,20 @@ log = logging.getLogger("outlast.worker")
 
 CLAIM_MAX = 128
 """Tasks taken in one claim: bounds how long others wait for the store."""
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
-"""Seconds between two tries to record an outcome while the store is in trouble."""
 
 
 class Worker:
-    """Runs the tasks of one ledger in this process; at most ``slots`` at once, what was adopted not counted."""
+    """Runs the tasks of one ledger in this process; at most ``slots`` at once.
+
+    Commands that merely outlived their call are stayed with, too, but they never waited for a slot and take none.
+    """
 
     def __init__(self, ledger: Ledger, runtimes: Mapping[Runtime, base.Runtime], *, slots: int) -> None:
         self._ledger = ledger
         self._runtimes = runtimes
         self._slots = slots
         self._held: dict[str, Task] = {}
-        self._reserved = 0
+        self._busy = self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -76,7 +77,7 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        return self._slots - len(self._held) - self._reserved
+        return self._slots - self._busy - self._reserved
 
     # ---- taking work
 
@@ -90,8 +91,8 @@ class Worker:
             point("worker:after_record")
         finally:
             self._reserved -= start
-        if not created.existing and created.task.status is Status.RUNNING:
-            self._begin(created.task, new.payload)
+        if not created.existing and created.task.status is Status.RUNNING and self._open:
+            self._begin(created.task, new.payload)  # else the next worker finds it and sees that it never began
         return created
 
     def _changed(self, change: Change) -> None:
@@ -156,6 +157,7 @@ class Worker:
 
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
+        self._busy += takes_slot(task)
         self.spawn(self._see_through(task, work))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -170,6 +172,7 @@ class Worker:
             await self._persist(await self._come_to_end(task, work))
         finally:
             del self._held[task.id]
+            self._busy -= takes_slot(task)
             self._wake.set()
         point("worker:after_finish")
 
@@ -185,6 +188,8 @@ class Worker:
         except Exception as error:
             log.exception("task %s: its runtime failed", task.id)
             outcome = Outcome(status=Status.FAILED, cause=Cause.SPAWN_ERROR, error=f"{type(error).__name__}: {error}")
+        if task.status is Status.LOST and outcome.status is Status.LOST:
+            return None  # nothing new has come to light
         point("worker:before_finish")
         return partial(self._record, task, outcome)
 
@@ -206,14 +211,17 @@ class Worker:
                 log.warning("an outcome waits to be recorded: %s", trouble.message)
             except NotFound:
                 return  # somebody has pruned the task
+            except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
+                log.exception("an outcome cannot be recorded")
+                return
             await self._ledger.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this worker holds."""
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
-            await runtime.cancel(task, cause)
+            await runtime.cancel(task, cause, grace_seconds)
 
 
 async def _impossible(missing: str) -> Outcome:

@@ -23,6 +23,7 @@ from outlast.core.outcome import Outcome
 from outlast.core.retry import RetryPolicy, again_at
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, StartClaim, Task
+from outlast.core.text import sound
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
 from outlast.store.base import Claim, Claimed, Created, Store
@@ -131,14 +132,14 @@ class Ledger:
 
     async def note(self, task_id: str, verb: str, data: dict[str, object]) -> None:
         """Add a line of history that moves nothing."""
-        await self.store.append_event(task_id, verb, self.clock.now(), data)
+        await self.store.append_event(task_id, verb, self.clock.now(), sound(data))
 
     async def progress(
         self, task_id: str, progress: int | None, message: str | None, *, claim_id: str | None = None
     ) -> Task | None:
         """Record how far the work is; None when it does not run (any more)."""
-        now = self.clock.now()
-        task = await self.store.note_progress(task_id, now, progress=progress, message=message, claim_id=claim_id)
+        now, said = self.clock.now(), sound(message)
+        task = await self.store.note_progress(task_id, now, progress=progress, message=said, claim_id=claim_id)
         if task is not None:
             self.news.moved(task)
         return task
@@ -151,7 +152,7 @@ class Ledger:
 
     async def finish(self, task: Task, outcome: Outcome) -> Recorded:
         """Write how the work of a claimed task came out. ``task`` is as it was claimed: its claim is the fence."""
-        now = self.clock.now()
+        now, outcome = self.clock.now(), _writable(outcome)
         again = self._again(task, outcome, now)
         if again is not None:
             move = transition(
@@ -169,8 +170,16 @@ class Ledger:
         moved = await self.store.apply(move)
         if moved is None:
             return await self._too_late(task, outcome)
+        if moved.status is Status.QUEUED and moved.cancel_asked_at is not None:
+            return Recorded(await self._heed_wish(moved), "ended")
         self.news.moved(moved)
         return Recorded(moved, how)
+
+    async def _heed_wish(self, task: Task) -> Task:
+        """Call off what has just gone back to its queue although somebody had asked for its end meanwhile."""
+        move = transition(task.id, Verb.CANCEL, self.clock.now(), cause=Cause.OPERATOR, error=task.error)
+        move = msgspec.structs.replace(move, sources=(Status.QUEUED,))  # one claimed already is told by its worker
+        return await self._move(move) or await self.require(task.id)
 
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
@@ -201,11 +210,12 @@ class Ledger:
         """Replace *lost* by the true end; None when it is not lost any more, or the outcome is no end."""
         if outcome.status not in TASK_MOVES[Verb.RECOVER].targets:
             return None
+        now, outcome = self.clock.now(), _writable(outcome)
         return await self._move(
             transition(
                 task.id,
                 Verb.RECOVER,
-                outcome.at or self.clock.now(),
+                now if outcome.at is None else min(now, outcome.at),
                 target=outcome.status,
                 cause=outcome.cause,
                 claim_id=task.claim_id,
@@ -218,7 +228,8 @@ class Ledger:
     async def never_began(self, task: Task) -> Task | None:
         """Give a claimed task back to its queue because nothing was started; the attempt does not count."""
         move = transition(task.id, Verb.REQUEUE, self.clock.now(), claim_id=task.claim_id, never_began=True)
-        return await self._move(move)
+        moved = await self._move(move)
+        return moved if moved is None or moved.cancel_asked_at is None else await self._heed_wish(moved)
 
     async def time_out(self, task: Task) -> Task | None:
         """End running work that nobody holds because its deadline has passed."""
@@ -226,22 +237,29 @@ class Ledger:
 
     async def lose(self, task: Task, cause: Cause, looked_for: str) -> Task | None:
         """Say that nobody knows how the work ended, and what was looked for."""
-        move = transition(task.id, Verb.LOSE, self.clock.now(), claim_id=task.claim_id, cause=cause, error=looked_for)
+        move = transition(
+            task.id, Verb.LOSE, self.clock.now(), claim_id=task.claim_id, cause=cause, error=sound(looked_for)
+        )
         return await self._move(move)
 
     # ---- calling off
 
     async def cancel(self, task: Task, cause: Cause, reason: str | None = None) -> Task:
-        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands."""
+        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands.
+
+        Nobody is asked because of a deadline: who holds the work knows it.
+        """
         if task.status in FINAL:
             return task
         held = task.status is Status.RUNNING and task.runtime is not Runtime.EXTERNAL
+        if held and cause is Cause.DEADLINE:
+            return task
         if held:
             if reason is not None:
                 await self.note(task.id, "cancel_reason", {"reason": reason})
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
-        detail: dict[str, object] = {} if reason is None else {"reason": reason}
+        detail: dict[str, object] = {} if reason is None else {"reason": sound(reason)}
         move = transition(task.id, Verb.CANCEL, self.clock.now(), cause=cause, detail=detail)
         if task.status is Status.QUEUED:
             move = msgspec.structs.replace(move, sources=(Status.QUEUED,))  # one claimed meanwhile is asked instead
@@ -260,3 +278,10 @@ class Ledger:
         if task is None:
             raise NotFound(f"no task {task_id!r}", hint="outlast tasks lists them")
         return task
+
+
+def _writable(outcome: Outcome) -> Outcome:
+    """Return an outcome whose texts any store can hold. Programs, and errors that name files, say other things too."""
+    return msgspec.structs.replace(
+        outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
+    )
