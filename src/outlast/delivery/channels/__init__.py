@@ -1,1 +1,0 @@
-"""The channels a notice can take: one file each, opened by `outlast.delivery.channels.opening`."""
