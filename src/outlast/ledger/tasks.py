@@ -237,6 +237,8 @@ class Ledger:
             return task
         held = task.status is Status.RUNNING and task.runtime is not Runtime.EXTERNAL
         if held:
+            if reason is not None:
+                await self.note(task.id, "cancel_reason", {"reason": reason})
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
         detail: dict[str, object] = {} if reason is None else {"reason": reason}
