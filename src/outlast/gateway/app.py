@@ -39,7 +39,6 @@ from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import CliRuntime
-from outlast.scheduler.service import Scheduler
 
 log = logging.getLogger("outlast.gateway")
 
@@ -161,7 +160,7 @@ class GatewayProcess:
         config = self._config
         environ = dict(os.environ)  # no setting: what commands inherit
         telling = Telling(config, self._clock, environ)
-        books = self._books(sessions, telling)
+        books = self._books(sessions)
         api = Api(
             sessions=sessions,
             config=config,
@@ -172,7 +171,7 @@ class GatewayProcess:
             umask=self._umask,
         )
         telling.serve(api)
-        books.scheduler = Scheduler(books.store_to_be, self._clock, partial(cron.compose, api))
+        books.tell_by(telling, partial(cron.compose, api))
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,
@@ -201,7 +200,7 @@ class GatewayProcess:
                 await service.stop()
             await books.close()
 
-    def _books(self, sessions: Sessions, telling: Telling) -> Books:
+    def _books(self, sessions: Sessions) -> Books:
         config = self._config
         node = places.node_at(config.paths.node)
         worker = f"{node}/{os.getpid()}-{int(self._started_at)}"
@@ -209,7 +208,7 @@ class GatewayProcess:
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
         runtimes = {Runtime.CLI: CliRuntime(sessions, self._clock, umask=self._umask)}
-        return Books(ledger, sessions, runtimes, telling, slots=config.tasks_slots)
+        return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
 
     async def _forget(self, books: Books) -> None:
         """Forget tasks that ended longer ago than they are kept."""

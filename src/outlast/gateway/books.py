@@ -9,26 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from outlast.core.conversation import Wake
-from outlast.core.errors import Conflict, GatewayTrouble
+from outlast.core.errors import BadInput, Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
 from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.base import Channel
-from outlast.delivery.outbox import Outbox
-from outlast.delivery.wake import Wakes
 from outlast.gateway.rounds import Rounds, settle
+from outlast.gateway.tellers import Tellers
 from outlast.gateway.telling import Telling
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
-from outlast.scheduler.service import Scheduler
+from outlast.scheduler.service import Compose
 from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
@@ -46,7 +45,6 @@ class Books:
         ledger: Ledger,
         sessions: Sessions,
         runtimes: Mapping[Runtime, base.Runtime],
-        telling: Telling,
         *,
         slots: int,
     ) -> None:
@@ -55,10 +53,7 @@ class Books:
         self.worker = Worker(ledger, runtimes, slots=slots)
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
-        self._telling = telling
-        self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target)
-        self.wakes = Wakes(ledger.store, ledger.clock, telling.open_wake)
-        self.scheduler: Scheduler | None = None
+        self._tellers: Tellers | None = None
         self._wake_waiters: set[asyncio.Future[None]] = set()
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
@@ -95,10 +90,8 @@ class Books:
         self.worker.start()
         self.rounds.start()
         self._ledger.store.on_change(self._changed)
-        self.outbox.start()
-        self.wakes.start()
-        if self.scheduler is not None:
-            self.scheduler.start()
+        if self._tellers is not None:
+            self._tellers.start()
         return True
 
     async def _open_later(self) -> None:
@@ -112,9 +105,10 @@ class Books:
         """Let go: what runs goes on and is found again."""
         for job in list(self._jobs):
             job.cancel()
-        for part in (self.scheduler, self.outbox, self.wakes, self.rounds, self.worker):
-            if part is not None:
-                await part.stop()
+        if self._tellers is not None:
+            await self._tellers.stop()
+        await self.rounds.stop()
+        await self.worker.stop()
         await self._ledger.store.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -136,10 +130,9 @@ class Books:
         """The store. Raises GatewayTrouble while it is not open."""
         return self.ledger.store
 
-    @property
-    def store_to_be(self) -> Store:
-        """The store, open or not: for those who are started once it is."""
-        return self._ledger.store
+    def tell_by(self, telling: Telling, compose: Compose) -> None:
+        """Say how notices are sent, and what the instants of schedules bring. Before `open`."""
+        self._tellers = Tellers(self._ledger, telling, compose)
 
     async def submit(self, new: NewTask) -> Created:
         """Put work on record and begin it when nothing stands before it."""
@@ -172,11 +165,13 @@ class Books:
 
     def open_wake(self, wake: Wake) -> Channel:
         """Return the channel of a wake. Raises BadInput for one that is no use."""
-        return self._telling.open_wake(wake)
+        if self._tellers is None:
+            raise BadInput("nothing is told here", code="not_available")
+        return self._tellers.telling.open_wake(wake)
 
     def holding(self, task_ids: Iterable[str], target: str) -> AbstractContextManager[None]:
         """Keep notices back while somebody waits who will see for himself."""
-        return self.outbox.holding(task_ids, target)
+        return nullcontext() if self._tellers is None else self._tellers.outbox.holding(task_ids, target)
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""
