@@ -385,7 +385,7 @@ def lines_of_history() -> set[str]:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call):
                     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                    if called in place:
+                    if called in place and len(node.args) > place[called]:
                         verb = node.args[place[called]]
                         assert isinstance(verb, ast.Constant) or called == "line"  # which may be handed it
                         if isinstance(verb, ast.Constant):
