@@ -122,8 +122,8 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
         after = replace(after, kind=kind, expr=expr, tz=tz, anchor_at=now if kind is Kind.EVERY else None)
     if any(getattr(request, field) is not None for field in _PAYLOADS):
-        after = replace(after, payload=_payload(api, caller, request))
-    elif isinstance(after.payload, CommandPayload) and (request.env is not None or request.workdir is not None):
+        after = replace(after, payload=_payload(api, caller, _payload_of(before, request)))
+    else:
         after = replace(after, payload=_dressed(after.payload, request))
     changes = {"conversation": request.conversation, "comment": request.comment, "name": request.rename}
     after = replace(after, **{field: value for field, value in changes.items() if value is not None})
@@ -208,9 +208,27 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
     )
 
 
-def _dressed(payload: CommandPayload, request: ScheduleFields) -> CommandPayload:
-    changes: dict[str, Any] = {"env": request.env, "workdir": request.workdir}
-    return replace(payload, **{name: value for name, value in changes.items() if value is not None})
+def _payload_of(before: Schedule, request: ScheduleFields) -> ScheduleFields:
+    """Return the request with what stays of the payload before, where another of its kind takes its place."""
+    kept: dict[str, Any] = {}
+    if isinstance(before.payload, CommandPayload) and request.event is None:
+        kept = {"workdir": before.payload.workdir, "env": before.payload.env}
+    elif isinstance(before.payload, EventPayload) and request.event is not None:
+        kept = {"to": before.payload.conversation}
+    return replace(request, **{name: value for name, value in kept.items() if getattr(request, name) is None})
+
+
+def _dressed(payload: Payload, request: ScheduleFields) -> Payload:
+    """Return a payload whose command or text stays, with another place, environment or conversation."""
+    fields = {"env": "env", "workdir": "workdir"} if isinstance(payload, CommandPayload) else {"to": "conversation"}
+    changes: dict[str, Any] = {}
+    for name in ("env", "workdir", "to"):
+        if (value := getattr(request, name)) is None:
+            continue
+        if name not in fields:
+            raise BadInput(f"{name}: does not go with what this schedule does")
+        changes[fields[name]] = value
+    return replace(payload, **changes)
 
 
 def _with_policies(schedule: Schedule, request: ScheduleFields) -> Schedule:

@@ -18,6 +18,7 @@ import msgspec
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
+from outlast.api.status import told_status
 from outlast.api.tasks import tasks_status
 from outlast.config import Config
 from outlast.core.conversation import Wake
@@ -59,7 +60,9 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
         )
         if act == "status":
             caller = Caller().acting_for(query.get("requester"))
-            return {"gateway": None, "keeper": None, "sessions": None, "tasks": _plain(await tasks_status(api, caller))}
+            nobody = {"gateway": None, "keeper": None, "sessions": None}
+            tasks, told = await tasks_status(api, caller), await told_status(api)
+            return {**nobody, "tasks": _plain(tasks), "told": _plain(told)}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(
