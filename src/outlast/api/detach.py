@@ -10,6 +10,7 @@ import msgspec
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest
 from outlast.api.task_lookup import find_task
+from outlast.api.task_requests import check_text
 from outlast.api.task_results import TaskResult, describe
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.redact import redact, redact_argv
@@ -36,6 +37,7 @@ def check_fields(request: ExecRequest) -> None:
             raise BadInput("readyWhen: does not go with detach", hint="outlast process wait SESSION --pattern …")
         if request.follow:
             raise BadInput("follow: does not go with detach")
+        check_text(None, request, *ONLY_DETACHED)
         return
     for name in ONLY_DETACHED:
         if getattr(request, name) is not None:
