@@ -54,7 +54,7 @@ def _of_task(task: Task, now: float) -> Explained:
             f"rung {rung} of 4, {LAYERS[rung]}: {_RUNG[2.5 if merely_outlived else rung]}",
             _survival(task),
             f"told: {told}",
-            f"up a rung: {up}" if up else "up a rung: nothing to do, it has ended" if not runs else _TOP,
+            f"up a rung: {up or (_TOP if runs else 'nothing to do, it has ended')}",
         ],
         survives=Survives(terminal=True, gateway_restart=True, reboot=queued or external or not runs),
         told=told,
@@ -62,7 +62,7 @@ def _of_task(task: Task, now: float) -> Explained:
     )
 
 
-_TOP = "nothing to do: a single piece of work needs no flow"
+_TOP = "not needed, a single piece of work needs no flow"
 _RUNG = {
     1: "somebody stays with the call; when he leaves it goes on, and goes on record",
     2: "a live session that can be watched and steered; it is on no record",
