@@ -123,6 +123,10 @@ async def test_a_command_somebody_stays_with_stands_on_the_first_rung(tmp_path: 
         assert (shown.kind, shown.rung, shown.layer) == ("session", 1, "exec")
         assert shown.lines[0] == f"session {result.session_id} (make) is running, for 2 s"
         assert shown.next == "outlast run -- make"
+        other = await at.ask("exec", command="make && ls *", follow=True, yieldMs=0)
+        assert (await explained(at, other.session_id)).next == "outlast run -- 'make && ls *'"
+        program = await at.ask("exec", argv=["printf", "a b"], follow=True, yieldMs=0)
+        assert (await explained(at, program.session_id)).next == "outlast run -- printf 'a b'"
         assert shown.survives.gateway_restart and not shown.survives.reboot
 
 

@@ -152,6 +152,12 @@ class Books:
         if self._trouble is None:
             self._spawn(self._record(session))
 
+    async def record_of(self, session: Session) -> Task | None:
+        """Return the record of a session; of one that is just being put on record as soon as it is there."""
+        if session.id in self._unrecorded:
+            return await self._recorded(session)  # whoever comes second finds the record of the first
+        return await self.store.get_task(session.info.task_id or task_of_session(session.id))
+
     async def _record(self, session: Session) -> None:
         pause = TRY_AGAIN_FIRST
         while True:

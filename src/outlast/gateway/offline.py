@@ -19,6 +19,7 @@ from outlast.api.context import Api, Caller, GatewayFacts
 from outlast.api.tasks import tasks_status
 from outlast.config import Config
 from outlast.core.errors import GatewayTrouble
+from outlast.core.ids import task_of_session
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.core.task import Delivery, NewTask, Task, TaskFilter
@@ -143,6 +144,10 @@ class OfflineBooks:
 
     def outlived(self, session: Session) -> None:
         """Do nothing: nothing is started here."""
+
+    async def record_of(self, session: Session) -> Task | None:
+        """Return the record of a session."""
+        return await self.store.get_task(session.info.task_id or task_of_session(session.id))
 
     def holds(self, task_id: str) -> bool:
         """Hold nothing."""
