@@ -90,7 +90,7 @@ async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: s
 
 
 def _untold(task: Task, request: ExecRequest) -> list[str]:
-    if task.notify is not NotifyPolicy.SILENT or request.notify == NotifyPolicy.SILENT:
+    if task.notify is not NotifyPolicy.SILENT or request.notify == "silent":
         return []
     return [
         "the same command runs already, started by a call that asked for no notice of its end; "
