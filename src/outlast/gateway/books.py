@@ -19,6 +19,7 @@ from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
+from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, Sessions
 from outlast.runtimes import base
 from outlast.store.base import Created, Store
@@ -158,8 +159,11 @@ class Books:
             self.worker.resume(task)
 
     async def _recorded(self, session: Session) -> Task | None:
+        point("books:before_record")
         try:
-            return (await self._ledger.record_running(task_for(session))).task
+            task = (await self._ledger.record_running(task_for(session))).task
+            point("books:after_record")
+            return task
         except Conflict:  # an earlier gateway came as far as this
             return await self._ledger.store.get_task(task_of_session(session.id))
 

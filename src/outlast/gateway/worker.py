@@ -211,6 +211,7 @@ class Worker:
 
     async def call_off(self, task: Task, cause: Cause) -> None:
         """End the work of a task this worker holds."""
+        point("worker:before_call_off")
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
             await runtime.cancel(task, cause)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from outlast.store.acts import Steps, change_of
+from outlast.store.acts import OUTBOX, Steps, change_of
 from outlast.store.base import Change
 from outlast.store.migrate import trouble
 
@@ -32,6 +32,14 @@ class Act(NamedTuple):
 
 Settled = list[tuple[asyncio.Future[Any], Any, BaseException | None]]
 
+_reached: Callable[[str], None] | None = None
+
+
+def on_points(callback: Callable[[str], None]) -> None:
+    """Be told when a commit that brings notices is about to be made, and when it was: for tests that crash there."""
+    global _reached
+    _reached = callback
+
 
 class Gatherer(ABC):
     """Runs acts in batches in a thread of its own; used from one event loop."""
@@ -48,6 +56,11 @@ class Gatherer(ABC):
     @abstractmethod
     def write(self, batch: list[Act]) -> Settled:
         """Commit a batch and say how each act of it ended. Never raises; sets ``brought``."""
+
+    def near(self, point: str) -> None:
+        """Pass a named point; only batches that bring notices have any."""
+        if _reached is not None and self.brought & OUTBOX:
+            _reached(point)
 
     def start(self) -> None:
         """Start the thread."""
@@ -85,7 +98,9 @@ class Gatherer(ABC):
             else:
                 more = False
             if batch:
-                self._settle(self.write(batch))
+                settled = self.write(batch)
+                self.near("store:after_commit")
+                self._settle(settled)
 
     def _settle(self, settled: Settled) -> None:
         try:
