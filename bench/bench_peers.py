@@ -22,8 +22,8 @@ import machine
 from figures import Bound, Row, Side, ratio_of_medians, spread
 from peers.catalogue import HUEY, OURS, POSTGRESQL, RAW, SQLITE, Database, Figures, NotMeasured, Peer, run
 
-ROUNDS = 3
-LONG = ["--warm", "1", "--seconds", "3", "--singles", "200"]
+ROUNDS = 5
+LONG = ["--warm", "0.5", "--seconds", "2", "--singles", "100"]
 SHORT = ["--warm", "0", "--seconds", "10", "--tasks", "400", "--singles", "40"]
 TIMES: dict[Database, float] = {"sqlite": 10, "postgresql": 2}
 """How many times faster than the fastest peer ours is to be."""

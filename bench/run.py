@@ -21,6 +21,7 @@ from bench_capture import capture
 from bench_cli import cli
 from bench_idle import idle, many
 from bench_start import start_exit, told
+from bench_tasks import tasks
 from figures import Row
 from lodging import BASE, ground
 
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "cli": cli,
     "adopt": adopt,
     "many": many,
+    "tasks": tasks,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

@@ -24,7 +24,9 @@ NOTE = "<!-- written by tools/gen_docs.py: change the code, then `make docs` -->
 CLI_INTRODUCTION = """\
 `outlast COMMAND --help` says the same in the terminal. DURATION is seconds
 (`90`), units from large to small (`2h30m`, `500ms`) or ISO (`PT20M`). SESSION is an id or a unique beginning
-of one, at least four characters.
+of one, at least four characters. TASK is an id, a unique beginning of one, the id of its session, or the key of a
+conversation (its newest task). Commands that only look at tasks start no gateway: while none runs they read the
+ledger themselves.
 
 Exit codes: those of [errors](errors.md) when outlast itself has to refuse; 130 after Ctrl-C; 141 when the
 reader of the output went away. `exec` and `attach` end with the command's own code: 128+n for signal n, 124
@@ -97,6 +99,8 @@ def command_section(verb: Verb) -> str:
         f"```text\n{usage(verb)}\n```\n",
         f"{verb.help} {verb.details}".strip() + "\n",
     ]
+    if verb.bare:
+        parts.append(f"Also: `outlast {verb.words[0]}`.\n")
     if verb.alias:
         parts.append(f"Also: `outlast {verb.words[0]} {verb.alias}`.\n")
     shown = [option for option in verb.options if not option.hidden and option not in verbs.ASKED]
@@ -108,20 +112,24 @@ def command_section(verb: Verb) -> str:
     return "\n".join(parts)
 
 
+def section_of(verb: Verb) -> str:
+    """The heading a command stands under."""
+    if verb in verbs.STARTERS:
+        return "exec and run"
+    return verb.words[0] if len(verb.words) > 1 else "Others"
+
+
 def cli_page() -> str:
     """The page of every command with its usage, help and options."""
     shared = table(("shared option", "meaning"), map(option_row, verbs.ASKED))
     parts = ["# Command line\n", NOTE, CLI_INTRODUCTION, shared]
     group = None
-    for verb in sorted(verbs.VERBS, key=lambda v: len(v.words) == 1 and v is not verbs.EXEC):
-        first = verb.words[0]
-        if first != group:
-            about = verbs.GROUPS.get(first)
-            if about:
-                parts.append(f"## {first}\n\n{about}\n")
-            elif group is None or group in verbs.GROUPS:
-                parts.append("## exec\n" if verb is verbs.EXEC else "## Others\n")
-            group = first
+    for verb in sorted(verbs.VERBS, key=lambda v: len(v.words) == 1 and v not in verbs.STARTERS):
+        heading = section_of(verb)
+        if heading != group:
+            about = verbs.GROUPS.get(heading)
+            parts.append(f"## {heading}\n" + (f"\n{about}\n" if about else ""))
+            group = heading
         parts.append(command_section(verb))
     return "\n".join(parts)
 

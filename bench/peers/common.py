@@ -63,13 +63,12 @@ class Window:
         self._ends.append(time.perf_counter())
 
     def figures(self) -> dict[str, Any]:
-        """Count from the first end in the window to where it closed, or to the last end when a number closed it."""
+        """Count the ends from where the window opened to where it closed, or to the last when a number closed it."""
         inside = [moment for moment in self._ends if self._opens <= moment <= self._closes]
-        if len(inside) < 2:
-            raise RuntimeError(f"{len(self._ends)} tasks ended, {len(inside)} of them in time")
-        until = max(inside) if self._started >= self._tasks_max else self._closes
-        seconds = until - min(inside)
-        return {"tasks": len(inside) - 1, "seconds": seconds, "tasksPerSecond": (len(inside) - 1) / seconds}
+        if not inside:
+            raise RuntimeError(f"{len(self._ends)} tasks ended, none of them in time")
+        seconds = (max(inside) if self._started >= self._tasks_max else self._closes) - self._opens
+        return {"tasks": len(inside), "seconds": seconds, "tasksPerSecond": len(inside) / seconds}
 
 
 class Ends:

@@ -1,7 +1,7 @@
 """DBOS over SQLite: workflows of no steps, started in the process that runs them.
 
-Variants: ``as shipped`` leaves everything as it comes; without a name it is tuned. Started through a queue, a workflow waits
-for the next poll of that queue and costs one commit more, so the direct way is its fastest.
+Variant ``as shipped`` leaves everything as it comes; without a name it is tuned. Started through a queue, a workflow
+waits for the next poll of that queue and costs one commit more, so the direct way is its fastest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hand over to the command line, and introduce it to the gateway it may have to run."""
+"""Hand over to the command line; introduce it to the gateway it may have to run, and to the ledger without one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from outlast.config import Config
 
 
@@ -16,11 +18,19 @@ def _run_gateway(config: Config, *, listen: str | None, ready_fd: int | None, al
     return run(config, face=HttpServer, listen=listen, ready_fd=ready_fd, allow_remote=allow_remote)
 
 
+def _answer_offline(
+    config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None
+) -> dict[str, Any]:
+    from outlast.gateway.offline import answer
+
+    return answer(config, act, name, query, requester)
+
+
 def main() -> None:
     """Run ``outlast`` with the words of this process and exit with its code."""
     from outlast.surfaces.cli.main import run
 
-    sys.exit(run(sys.argv[1:], _run_gateway))
+    sys.exit(run(sys.argv[1:], _run_gateway, _answer_offline))
 
 
 if __name__ == "__main__":

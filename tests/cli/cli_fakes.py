@@ -95,3 +95,14 @@ def frame(kind, payload):
     """One frame of an output stream; a payload that is no bytes is sent as JSON."""
     data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return bytes([kind]) + len(data).to_bytes(4, "big") + data
+
+
+def body(gateway, index=-1):
+    """What a request that was seen asked for."""
+    return json.loads(gateway.seen[index].partition(b"\r\n\r\n")[2])
+
+
+def event(name, data, id=None):
+    """One server-sent event."""
+    id_line = "" if id is None else f"id: {id}\n"
+    return f"event: {name}\n{id_line}data: {json.dumps(data)}\n\n".encode()

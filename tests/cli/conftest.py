@@ -9,6 +9,8 @@ import pytest
 from cli_fakes import FakeGateway
 from cli_live import Live
 
+from outlast.surfaces.cli import main as cli
+
 
 @pytest.fixture
 def short_dir():
@@ -44,6 +46,43 @@ def own(short_dir):
     live = Live(short_dir)
     yield live
     live.close()
+
+
+@pytest.fixture
+def outlast(home, monkeypatch, capfdbinary):
+    """Run a line in this process against the scripted gateway: (exit code, stdout, stderr)."""
+    monkeypatch.delenv("OUTLAST_GATEWAY", raising=False)
+    monkeypatch.delenv("OUTLAST_TASK_ID", raising=False)
+    monkeypatch.setattr("outlast.config.load", lambda _environ: home)
+
+    def run(*words, store=None):
+        code = cli.run(list(words), None, store)
+        out, err = (data.decode("utf-8", "surrogateescape") for data in capfdbinary.readouterr())
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def down(outlast, home):
+    """Run a line while no gateway listens, with a store that notes what it is asked: (line result, questions)."""
+
+    def run(*words, answers=()):
+        asked, left = [], list(answers)
+
+        def store(config, act, name, query, requester):
+            assert config is home
+            asked.append((act, name, query, requester))
+            found = left.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        result = outlast(*words, store=store)
+        assert not os.path.exists(home.paths.log), "a gateway was started"
+        return *result, asked
+
+    return run
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from cli_fakes import answer, chunked, frame
+from cli_fakes import answer, body, chunked, frame
 
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound, Refused
 from outlast.surfaces.cli import main as cli
@@ -29,25 +29,6 @@ SESSION = {
     "producedBytes": 0,
 }
 ENDED = {**SESSION, "status": "failed", "exitCode": 7, "cause": "exit", "output": "hello"}
-
-
-@pytest.fixture
-def outlast(home, gateway, monkeypatch, capfdbinary):
-    """Run a line in this process against the scripted gateway: (exit code, stdout, stderr)."""
-    monkeypatch.delenv("OUTLAST_GATEWAY", raising=False)
-
-    monkeypatch.setattr("outlast.config.load", lambda _environ: home)
-
-    def run(*words):
-        code = cli.run(list(words))
-        out, err = (data.decode("utf-8", "surrogateescape") for data in capfdbinary.readouterr())
-        return code, out, err
-
-    return run
-
-
-def body(gateway, index=-1):
-    return json.loads(gateway.seen[index].partition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize(
@@ -101,6 +82,7 @@ def test_exec_stays_and_ends_with_the_commands_code(outlast, gateway):
     assert err == "err\n"
     sent = body(gateway, 0)
     assert (sent["argv"], sent["background"], sent["leftovers"]) == (["make", "all"], True, "kill")
+    assert sent["follow"] is True
     assert sent["workdir"] == os.getcwd()
     assert sent["callerEnv"]["PATH"] == os.environ["PATH"]
     assert "OUTLAST_TOKEN" not in sent["callerEnv"]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from outlast.core.errors import BadInput, OutlastError
 from outlast.surfaces.cli import face
 from outlast.surfaces.cli.parse import parse
-from outlast.surfaces.cli.verbs import GROUPS, VERBS, find
+from outlast.surfaces.cli.verbs import GROUPS, VERBS, split
 
 VALUES = ["x", "5", "-5", "0", "1s", "2h30m", "A=b", "A=", "keep", "kill", "all", "running", "stdout", "bash"]
+VALUES += ["list", "failed,lost", "2d", "2026-11-23", "40%", "default=3", "a=none", "done_only", ",", "=1"]
 VALUES += ["1:2", ":", "--", "-", "", "é", "-q", "--json", "--yield=1s", "--title=a=b", "-C", "-b", "80"]
 
 
@@ -56,6 +57,22 @@ GOOD = [
     "tool -",
     "gateway run --ready-fd 5",
     "completion zsh",
+    "tasks",
+    "tasks --status failed,lost --status running --since 2d --json",
+    "tasks list --since 2026-11-23T10:00 --limit 5 --cursor abc --all",
+    "tasks wait a b --any --timeout 5m",
+    "tasks cancel a b --reason no",
+    "tasks notify a silent",
+    "tasks report start building",
+    "tasks report progress 40 --message half --task a",
+    "tasks report progress 40%",
+    "tasks report done --exit-code 3",
+    "tasks queues --set a=3 --set b=none",
+    "tasks export --events -o file",
+    "run --queue q --priority -5 --retry 3 --retry-delay 1s --deadline 2h make all",
+    "exec --detach --label nightly -- ./build.sh",
+    "explain a",
+    "backup file",
 ]
 
 
@@ -81,6 +98,21 @@ BAD = [
     ("process pol a", "Did you mean 'poll'?"),
     ("proces list", "Did you mean 'process'?"),
     ("process list --limt 5", "--limit"),
+    ("tasks --status done", "'done' is not one of queued, running"),
+    ("tasks list --status failed,,lost", "'' is not one of"),
+    ("tasks list --since yesterday", "'yesterday' is neither a span (2d, 90m) nor a moment"),
+    ("tasks --limit 0", "0 is not in the range 1 to 1000"),
+    ("tasks shw a", "Did you mean 'show'?"),
+    ("tasks 01abc", "no such command '01abc'"),
+    ("tasks show", "missing argument 'TASK'"),
+    ("tasks wait", "missing argument 'TASK...'"),
+    ("tasks notify a loud", "'loud' is not one of done_only"),
+    ("tasks report progres 5", "Did you mean 'progress'?"),
+    ("tasks report progress 101", "'101' is not a whole number from 0 to 100"),
+    ("tasks report done --exit-code 256", "256 is not in the range 0 to 255"),
+    ("tasks queues --set a", "'a' is not of the form NAME=N"),
+    ("run --retry -1 ls", "-1 is not in the range 0 to 999"),
+    ("exec --detach --notify never ls", "'never' is not one of"),
 ]
 
 
@@ -91,6 +123,18 @@ def test_a_wrong_line_gets_a_sentence(line, words):
     assert isinstance(error, BadInput)
     assert words in error.message
     assert error.hint
+
+
+def test_an_empty_name_is_no_task():
+    assert parse(["tasks", "show", ""]) is None
+    assert isinstance(by_click(["tasks", "show", " "]), BadInput)
+
+
+def test_the_group_alone_is_its_list():
+    for words in (["tasks"], ["tasks", "--json"], ["tasks", "--status", "failed"]):
+        quick, slow = parse(words), face.read(list(words))
+        assert quick.verb.words == slow.verb.words == ("tasks", "list")
+        assert quick.values == slow.values
 
 
 def test_joined_short_options_are_understood():
@@ -105,7 +149,7 @@ def test_help_ends_well(words, capsys):
 
 
 def test_help_lists_every_command_with_its_line(capsys):
-    for words in ([], *([name] for name in GROUPS)):
+    for words in ([], *(name.split() for name in GROUPS)):
         face.read([*words, "--help"])
         shown = " ".join(capsys.readouterr().out.split())
         for verb in VERBS:
@@ -113,7 +157,7 @@ def test_help_lists_every_command_with_its_line(capsys):
                 assert f"{verb.words[-1]} {verb.help}" in shown
 
 
-@pytest.mark.parametrize("words", [[], ["process"], ["gateway"]])
+@pytest.mark.parametrize("words", [[], ["process"], ["gateway"], ["tasks", "report"]])
 def test_half_a_command_shows_help_and_is_an_error(words, capsys):
     assert face.read(words) == 2
     assert "Commands:" in capsys.readouterr().err
@@ -124,7 +168,7 @@ def test_every_command_can_be_run_and_speaks_json(verb):
     module, _, name = verb.run.partition(":")
     assert callable(getattr(importlib.import_module(module), name))
     assert "--json" in verb.flags
-    assert find(list(verb.words)) is verb
+    assert split(list(verb.words)) == (verb, [])
 
 
 def test_the_commands_are_the_promised_ones():
@@ -133,7 +177,11 @@ def test_the_commands_are_the_promised_ones():
     expected = {("process", action) for action in actions.split()}
     expected |= {("gateway", action) for action in gateway.split()}
     expected |= {("config", "show"), ("config", "path")}
-    expected |= {(word,) for word in ("exec", "tool", "status", "doctor", "completion", "version")}
+    tasks = "list show events children log wait watch cancel retry dismiss notify audit maintenance stats queues export"
+    expected |= {("tasks", action) for action in tasks.split()}
+    expected |= {("tasks", "report", action) for action in ("start", "progress", "done")}
+    words = "exec run tool status explain backup doctor completion version"
+    expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected
 
 
@@ -153,3 +201,9 @@ def test_commands_and_choices_are_completed(monkeypatch, capsys):
     assert offered("outlast process se") == ["send-keys"]
     assert offered("outlast exec --leftovers k") == ["keep", "kill"]
     assert offered("outlast completion z") == ["zsh"]
+    assert offered("outlast tasks rep") == ["report"]
+    assert offered("outlast tasks report d") == ["done"]
+    assert "--status" in offered("outlast tasks --st")
+    assert offered("outlast tasks list --status fa") == ["failed"]
+    assert offered("outlast tasks notify x sil") == ["silent"]
+    assert "show" in offered("outlast tasks ")

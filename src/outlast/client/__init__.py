@@ -12,6 +12,7 @@ from outlast.client.connection import (
     Address,
     Answer,
     Connection,
+    EventStream,
     FrameStream,
     NotRunning,
     StreamLost,
@@ -34,6 +35,7 @@ __all__ = [
     "STDERR",
     "STDOUT",
     "Client",
+    "EventStream",
     "FrameStream",
     "NotRunning",
     "StreamLost",
@@ -178,12 +180,20 @@ class Client:
 
     def events(self, path: str, last_id: str | None = None) -> Iterator[tuple[str, str, str | None]]:
         """Yield server-sent events as (event, data, id) until the gateway closes the stream."""
+        connection, answer = self._events(path, last_id)
+        return _closing(connection, read_events(connection, answer))
+
+    def event_stream(self, path: str, last_id: str | None = None) -> EventStream:
+        """Open server-sent events for a poll, from the event after ``last_id`` if there is one."""
+        return EventStream(*self._events(path, last_id))
+
+    def _events(self, path: str, last_id: str | None) -> tuple[Connection, Answer]:
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
             headers["Last-Event-ID"] = _header_value("event id", last_id)
         connection, answer = self._stream(path, headers, ANSWER_SECONDS)
         connection.patience(None)
-        return _closing(connection, read_events(connection, answer))
+        return connection, answer
 
     def _stream(self, path: str, headers: dict[str, str], seconds: float) -> tuple[Connection, Answer]:
         """Send a GET on a connection of its own and return it with the head of a good answer."""

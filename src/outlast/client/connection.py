@@ -278,6 +278,49 @@ class FrameStream:
         return self._unframer.feed(self._body.feed(data)) if data else []
 
 
+class EventStream:
+    """Open server-sent events, for a blocking loop or beside other descriptors in a poll.
+
+    ``receive`` gives events as (event, data, id). StreamLost means that there will be no more: ``told`` says
+    whether the gateway ended the stream in order (it is stopping) rather than broke it off.
+    """
+
+    def __init__(self, connection: Connection, answer: Answer) -> None:
+        self._connection = connection
+        self._body = Body(answer.headers)
+        self._parser = EventParser()
+        self._spare = connection.take_spare()
+        self.told = False
+
+    def fileno(self) -> int:
+        """The descriptor to poll; look at ``waiting`` first."""
+        return self._connection.fileno()
+
+    @property
+    def waiting(self) -> bool:
+        """True when bytes are here already, so that a poll would wait in vain."""
+        return bool(self._spare) or self._body.done
+
+    def close(self) -> None:
+        """Close the connection below."""
+        self._connection.close()
+
+    def receive(self) -> list[tuple[str, str, str | None]]:
+        """Return the events at hand, else read once (waiting for bytes); none when that was a sign of life only."""
+        data, self._spare = self._spare, b""
+        try:
+            if not data:
+                if self._body.done:
+                    self.told = True
+                    raise cut_off("in order")
+                data = self._connection.read()
+                if not data:
+                    raise cut_off("in the middle of the events")
+            return self._parser.feed(self._body.feed(data))
+        except GatewayTrouble as error:
+            raise StreamLost(error.message, hint=error.hint) from error
+
+
 class StreamLost(GatewayTrouble):
     """A stream broke off before its session ended; the command itself is not concerned."""
 

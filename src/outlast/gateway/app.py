@@ -31,7 +31,7 @@ from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
 from outlast.ledger.maintenance import prune
-from outlast.ledger.tasks import Ledger
+from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import Clock, SystemClock
 from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
@@ -210,7 +210,9 @@ class GatewayProcess:
         config = self._config
         node = places.node_at(config.paths.node)
         worker = f"{node}/{os.getpid()}-{int(self._started_at)}"
-        ledger = Ledger(make_store(config), self._clock, node=node, worker=worker)
+        # The home's own file is nobody else's: our lock of the home is the lease.
+        lease = LEASE_SECONDS if config.store_url else None
+        ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
         runtimes = {Runtime.CLI: CliRuntime(sessions, self._clock, umask=self._umask)}
         return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
 

@@ -33,17 +33,15 @@ from outlast.store.base import Created, Page, Store
 from outlast.store.sqlite import SqliteStore
 
 
-def answer(config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None) -> dict[str, Any]:
+def answer(config: Config, act: str, name: str | None, query: dict[str, Any]) -> dict[str, Any]:
     """Answer one question about the ledger as the gateway would over HTTP. Raises the errors of the act.
 
     ``act`` is a word of `outlast.api.acts` that can be answered offline. Nothing on record is an empty answer.
     """
-    return asyncio.run(_answer(config, act, name, query, requester))
+    return asyncio.run(_answer(config, act, name, query))
 
 
-async def _answer(
-    config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None
-) -> dict[str, Any]:
+async def _answer(config: Config, act: str, name: str | None, query: dict[str, Any]) -> dict[str, Any]:
     row = ACTS[act]
     if not row.offline:
         raise GatewayTrouble(f"{act} needs a gateway", code="not_running", hint="outlast gateway start")
@@ -53,15 +51,15 @@ async def _answer(
         api = Api(
             sessions=books.sessions, config=config, clock=books.clock, environ={}, gateway=_NoGateway(), books=books
         )
-        caller = Caller().acting_for(requester)
         if act == "status":
+            caller = Caller().acting_for(query.get("requester"))
             return {"gateway": None, "keeper": None, "sessions": None, "tasks": _plain(await tasks_status(api, caller))}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(
                 "maintenance --apply needs a gateway", code="not_running", hint="outlast gateway start"
             )
-        result: dict[str, Any] = _plain(await perform(api, caller, row, name, request))
+        result: dict[str, Any] = _plain(await perform(api, Caller(), row, name, request))
         return result
     finally:
         await books.close()

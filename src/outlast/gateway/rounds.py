@@ -17,8 +17,8 @@ from outlast.store.base import LIST_MAX, Change
 
 log = logging.getLogger("outlast.rounds")
 
-NET_SECONDS = 60.0
-"""The longest a change goes unnoticed that nobody told us of (another process's on one SQLite file, say)."""
+NET_SECONDS, OWN_NET_SECONDS = 60.0, 600.0
+"""The longest a change goes unnoticed that nobody told us of: on a shared store, and on the home's own file."""
 GAP_SECONDS = 0.05
 """The least time between two rounds, however much others do."""
 RENEWED_AFTER = 1 / 3
@@ -111,8 +111,8 @@ class Rounds:
         return self._pause(due, now)
 
     def _pause(self, due: float | None, now: float) -> float:
-        pause = NET_SECONDS
-        if self._worker.held:
+        pause = OWN_NET_SECONDS if self._ledger.lease_seconds is None else NET_SECONDS
+        if self._ledger.lease_seconds is not None and self._worker.held:
             pause = min(pause, self._ledger.lease_seconds * RENEWED_AFTER)
         if due is not None and due > now:
             pause = min(pause, due - now)
@@ -137,7 +137,7 @@ class Rounds:
         """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""
         if self._worker.holds(task.id) or task.lease_until is None:
             return
-        silent = now - task.lease_until + self._ledger.lease_seconds
-        looked = f"worker {task.claimed_by} on node {task.node} has not renewed its lease for {silent:.0f} s"
+        silent = now - task.lease_until
+        looked = f"worker {task.claimed_by} on node {task.node} let its lease run out {silent:.0f} s ago"
         if await self._ledger.lose(task, Cause.LEASE_EXPIRED, looked) is not None:
             log.warning("task %s is lost: %s", task.id, looked)

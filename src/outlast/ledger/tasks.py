@@ -28,7 +28,7 @@ from outlast.process.clock import Clock
 from outlast.store.base import Claim, Claimed, Created, Store
 
 LEASE_SECONDS = 60.0
-"""How long a claim holds without being renewed. Only other machines ever look at it."""
+"""How long a claim holds without being renewed where several nodes share a store."""
 PROGRESS_SECONDS = 1.0
 """Between two lines of history about one task's progress; what comes in between is kept but not told."""
 
@@ -45,10 +45,14 @@ class Recorded(NamedTuple):
 
 
 class Ledger:
-    """The tasks of one store as one worker of one node writes them. ``worker`` is unique to this process."""
+    """The tasks of one store as one worker of one node writes them. ``worker`` is unique to this process.
+
+    Without ``lease_seconds`` its claims hold until they are settled: whoever may look at the store can tell by other
+    means whether this worker lives (the lock of the home), and nothing needs to be renewed.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, *, node: str, worker: str, lease_seconds: float = LEASE_SECONDS
+        self, store: Store, clock: Clock, *, node: str, worker: str, lease_seconds: float | None = LEASE_SECONDS
     ) -> None:
         self.store = store
         self.clock = clock
@@ -81,7 +85,7 @@ class Ledger:
         return await self._create(new, self._claim(force=True, leased=leased))
 
     def _claim(self, *, force: bool, leased: bool = True) -> StartClaim:
-        until = self.clock.now() + self.lease_seconds if leased else None
+        until = self._lease_until() if leased else None
         return StartClaim(claim_id=self.new_claim(), worker=self.worker, lease_until=until, node=self.node, force=force)
 
     async def _create(self, new: NewTask, start: StartClaim | None) -> Created:
@@ -101,7 +105,7 @@ class Ledger:
             Claim(
                 worker=self.worker,
                 claim_ids=[self.new_claim() for _ in range(count)],
-                lease_until=now + self.lease_seconds,
+                lease_until=self._lease_until(),
                 now=now,
                 queues=queues,
                 node=self.node,
@@ -115,7 +119,11 @@ class Ledger:
 
     async def renew(self, claim_ids: Sequence[str]) -> set[str]:
         """Extend the leases of claims; return those that still hold."""
-        return await self.store.renew_leases(claim_ids, self.clock.now() + self.lease_seconds)
+        until = self._lease_until()
+        return set(claim_ids) if until is None else await self.store.renew_leases(claim_ids, until)
+
+    def _lease_until(self) -> float | None:
+        return None if self.lease_seconds is None else self.clock.now() + self.lease_seconds
 
     async def attach(self, task: Task, session_id: str) -> Task | None:
         """Say which session is about to do the work. Before it is started, so that it can always be found."""
@@ -229,6 +237,8 @@ class Ledger:
             return task
         held = task.status is Status.RUNNING and task.runtime is not Runtime.EXTERNAL
         if held:
+            if reason is not None:
+                await self.note(task.id, "cancel_reason", {"reason": reason})
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
         detail: dict[str, object] = {} if reason is None else {"reason": reason}

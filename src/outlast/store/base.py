@@ -64,7 +64,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     worker: str
     claim_ids: Sequence[str]
-    lease_until: float
+    lease_until: float | None
     now: float
     queues: Sequence[str] = ()
     node: str | None = None

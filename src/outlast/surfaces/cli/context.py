@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from outlast.core.errors import GatewayTrouble
 from outlast.surfaces.cli.output import print_json
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from outlast.config import Config
 
     GatewayRunner = Callable[..., int]
+    StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
 
 
 class Call:
@@ -25,12 +27,15 @@ class Call:
         values: dict[str, Any],
         run_gateway: GatewayRunner | None = None,
         config: Config | None = None,
+        answer_offline: StoreReader | None = None,
     ) -> None:
         self.values = values
         self.run_gateway = run_gateway
+        self.answer_offline = answer_offline
         self.json = bool(values.get("json"))
         self._config = config
         self._client: Client | None = None
+        self._quiet: Client | None = None
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # an option's value has the type its kind gives it
         """Return the value of an option or argument."""
@@ -69,6 +74,28 @@ class Call:
             autostart=autostart,
         )
 
+    def read(self, act: str, path: str, name: str | None = None, **query: object) -> dict[str, Any]:
+        """Ask a question: the gateway when one runs, else the store itself; a gateway is never started for it.
+
+        ``act`` and ``name`` say the same to the store as ``path`` to the gateway. Values that are None are left out.
+        """
+        from outlast.client import NotRunning
+
+        if self._quiet is None:
+            self._quiet = self.new_client(autostart=False)
+        try:
+            return self._quiet.get(path, **query)
+        except NotRunning:
+            if self.gateway is not None or self.answer_offline is None:
+                raise
+        return self.offline(act, name, **query)
+
+    def offline(self, act: str, name: str | None = None, **query: object) -> dict[str, Any]:
+        """Ask the store itself, for the requester the line names; raises the same errors as the gateway would."""
+        if self.answer_offline is None:
+            raise GatewayTrouble("this entry point cannot read the store", hint="outlast gateway start")
+        return self.answer_offline(self.config, act, name, given(**query), self.values.get("requester"))
+
     def answer(self, result: dict[str, Any], human: Callable[[dict[str, Any]], None]) -> None:
         """Print a result as JSON or in words."""
         if self.json:
@@ -82,6 +109,13 @@ def session_path(session: str, action: str = "") -> str:
     from outlast.client import quote
 
     return f"/v1/sessions/{quote(session)}{'/' + action if action else ''}"
+
+
+def task_path(lookup: str, action: str = "") -> str:
+    """The path of a task, or of one of its actions."""
+    from outlast.client import quote
+
+    return f"/v1/tasks/{quote(lookup)}{'/' + action if action else ''}"
 
 
 def given(**fields: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from outlast.client import NotRunning
 from outlast.core.durations import format_size
 from outlast.core.errors import OutlastError
 from outlast.surfaces.cli.context import Call
-from outlast.surfaces.cli.output import DIM, STATUS_COLOURS, colour, print_json, safe, say
+from outlast.surfaces.cli.output import DIM, STATUS_COLOURS, brief, colour, print_json, safe, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ PYTHON_MIN = (3, 11)
 FREE_FAIL, FREE_WARN = 100 * 1024**2, 1024**3
 FILES_WARN = 4096
 SHOWN_MAX = 8
+STORE_MEND = "stop the gateway and put the last `outlast backup` in its place; keep the damaged file"
 
 
 class Finding:
@@ -69,6 +70,8 @@ def _findings(call: Call) -> Iterator[Finding]:
     yield check_directory("home", config.paths.home)
     yield check_directory("run dir", config.paths.run)
     yield check_disk(config.paths.home)
+    if call.gateway is None and call.answer_offline is not None:
+        yield from check_store(call)
     status, finding = check_gateway(call)
     yield finding
     if call.gateway is None:
@@ -161,6 +164,22 @@ def check_disk(home: str) -> Finding:
     state = FAIL if free < FREE_FAIL else WARN if free < FREE_WARN else OK
     mend = None if state == OK else "outlast process clear, or set OUTLAST_HOME to another disk"
     return Finding("disk", state, f"{format_size(free)} free", mend)
+
+
+def check_store(call: Call) -> Iterator[Finding]:
+    """Is the ledger whole, and of a version this one can read? Read straight from the store, gateway or not."""
+    try:
+        found = call.offline("store")
+    except OutlastError as error:
+        yield Finding("store", FAIL, error.message, error.hint or "outlast gateway restart")
+        return
+    size = f", {format_size(found['bytes'])}" if found.get("bytes") is not None else ""
+    about = f"{found['kind']}, {found['place']}{size}"
+    if found["ok"]:
+        yield Finding("store", OK, about)
+        return
+    shown = "; ".join(brief(problem) for problem in found["problems"][:SHOWN_MAX])
+    yield Finding("store", FAIL, f"{about}: {shown or 'it is not whole'}", found.get("fix") or STORE_MEND)
 
 
 def check_gateway(call: Call) -> tuple[dict[str, Any] | None, Finding]:

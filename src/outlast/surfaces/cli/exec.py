@@ -18,9 +18,11 @@ from outlast.surfaces.cli.output import (
     say,
     span,
 )
+from outlast.surfaces.cli.verbs_exec import TASK_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from outlast.surfaces.cli.signals import Signals
@@ -34,25 +36,43 @@ SILENT_ENDS = ("succeeded", "failed")
 
 def run(call: Call) -> int:
     """Run a command as the options say and return the exit code that fits."""
-    _check(call)
+    if call["detach"]:
+        from outlast.surfaces.cli import detached
+
+        _refuse(call, ("yield", "ready_pattern", "ready_port"), "does not go with --detach, which returns at once")
+        return detached.run(call)
+    check(call)
+    _refuse(call, tuple(option.name for option in TASK_OPTIONS), "needs --detach: only what is on record has it")
     if _stays(call):
         return _foreground(call)
     return _background(call)
 
 
+def _refuse(call: Call, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        if call[name] not in (None, False):
+            raise BadInput(f"--{name.replace('_', '-')} {why}", code="usage", hint="outlast run --help")
+
+
 def _stays(call: Call) -> bool:
-    returning = ("background", "detach", "yield", "ready_pattern", "ready_port")
+    returning = ("background", "yield", "ready_pattern", "ready_port")
     return all(call[name] in (None, False) for name in returning)
 
 
-def _check(call: Call) -> None:
+def check(call: Call) -> None:
+    """Refuse what cannot be right before anybody is asked."""
     if not call["command"]:
         raise BadInput("no command was given", code="usage", hint="outlast exec -- npm run build")
     if call["stdin"] and call["stdin_text"] is not None:
         raise BadInput("--stdin and --stdin-text exclude each other", code="usage")
     words = [*call["command"], *call["label"], call["title"] or "", call["stdin_text"] or ""]
     words += [word for pair in call["env"] for word in pair]
-    if not all(map(_is_text, words)):
+    check_text(words)
+
+
+def check_text(words: Iterable[object]) -> None:
+    """Refuse words that cannot travel as JSON: arguments that are no UTF-8."""
+    if not all(_is_text(word) for word in words if isinstance(word, str)):
         raise BadInput("the command and what goes with it must be valid UTF-8", code="bad_input")
 
 
@@ -64,9 +84,9 @@ def _is_text(word: str) -> bool:
     return True
 
 
-def _request(call: Call, **more: object) -> dict[str, object]:
+def request(call: Call, **more: object) -> dict[str, object]:
+    """The body of an exec request that the options ask for, and ``more``."""
     words = call["command"]
-    ready = given(pattern=call["ready_pattern"], port=call["ready_port"])
     stdin: object = {"text": call["stdin_text"]} if call["stdin_text"] is not None else None
     body = given(
         command=words[0] if len(words) == 1 else None,
@@ -79,7 +99,6 @@ def _request(call: Call, **more: object) -> dict[str, object]:
         rows=call["rows"],
         stdin="pipe" if call["stdin"] else stdin,
         env=dict(call["env"]) or None,
-        readyWhen=ready or None,
         leftovers=call["leftovers"],
         title=call["title"],
         labels=call["label"] or None,
@@ -119,14 +138,14 @@ def caller_env() -> dict[str, str]:
 
 def _background(call: Call) -> int:
     """Start it and return: at once, after the yield window, or when it is ready."""
-    ready = call["ready_pattern"] is not None or call["ready_port"] is not None
-    at_once = call["background"] or (call["detach"] and call["yield"] is None)
-    body = _request(
+    ready = given(pattern=call["ready_pattern"], port=call["ready_port"])
+    at_once = call["background"]
+    body = request(
         call,
         **given(
             leftovers=call["leftovers"] or "keep",
+            readyWhen=ready or None,
             background=True if at_once and not ready else None,
-            detach=call["detach"] or None,
             yieldMs=milliseconds(call["yield"] if call["yield"] is not None or not ready else READY_SECONDS),
         ),
     )
@@ -163,12 +182,16 @@ def _print_running(result: Result) -> None:
 
 
 def _next_steps(session: str) -> str:
-    lines = (
+    return steps(
         (f"outlast process poll {session}", "what is new"),
         (f"outlast process log -f {session}", "follow its output"),
         (f"outlast process wait {session}", "wait for its end"),
         (f"outlast process kill {session}", "end it"),
     )
+
+
+def steps(*lines: tuple[str, str]) -> str:
+    """Commands that may come next, each with what it does, aligned."""
     width = max(len(line) for line, _ in lines)
     return "\n".join(f"  {line.ljust(width)}  # {about}" for line, about in lines)
 
@@ -178,12 +201,13 @@ def _foreground(call: Call) -> int:
     from outlast.surfaces.cli.signals import Left, Signals
 
     detach, more = _terminal(call) if call["pty"] and not call.json else (None, {})
-    more |= given(background=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
+    # What is followed is not on record, unless we leave before its end.
+    more |= given(background=True, follow=True, leftovers=call["leftovers"] or "kill", maxBytes=1)
     session = None
     try:
         # A Ctrl-C that comes while the command is being started is for the command.
         with Signals() as signals:
-            started = call.client.post("/v1/exec", _request(call, **more))
+            started = call.client.post("/v1/exec", request(call, **more))
             session = started["sessionId"]
             if not call.json:
                 print_notes({**started, "truncated": None, "note": None})

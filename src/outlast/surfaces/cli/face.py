@@ -9,11 +9,14 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 
 from outlast.core.errors import BadInput, OutlastError
+from outlast.surfaces.cli.output import safe
 from outlast.surfaces.cli.spec import Argument, Kind, Option, Parsed, Verb
-from outlast.surfaces.cli.verbs import EXEC, GROUPS, VERBS
+from outlast.surfaces.cli.verbs import GROUPS, VERBS
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
+
+    from outlast.surfaces.cli.context import StoreReader
 
 PROGRAM = "outlast"
 COMPLETE_VARIABLE = "_OUTLAST_COMPLETE"
@@ -36,9 +39,9 @@ def read(words: list[str]) -> Parsed | int:
     return result if isinstance(result, int) else 0
 
 
-def complete(instruction: str) -> int:
+def complete(instruction: str, answer_offline: StoreReader | None = None) -> int:
     """Answer a shell that asks for completions, or for the script that makes it ask."""
-    return shell_complete(root(), {}, PROGRAM, COMPLETE_VARIABLE, instruction)
+    return shell_complete(root(), {"obj": answer_offline}, PROGRAM, COMPLETE_VARIABLE, instruction)
 
 
 def source(shell: str) -> str:
@@ -84,23 +87,43 @@ class _Type(click.ParamType[Any]):
 
 
 class _Group(click.Group):
-    """A group that lists its commands in the order of the tables and finds aliases."""
+    """A group that lists its commands in the order of the tables, finds aliases, and may stand for one of them."""
+
+    path: tuple[str, ...] = ()
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = super().get_command(ctx, cmd_name)
-        if found is not None or self.name is None:
+        if found is not None or not self.path:
             return found
-        verb = next((verb for verb in VERBS if verb.alias == cmd_name and verb.words[0] == self.name), None)
+        verb = next((verb for verb in VERBS if verb.alias == cmd_name and verb.words[:-1] == self.path), None)
         return None if verb is None else super().get_command(ctx, verb.words[-1])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        bare = self._bare()
+        option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if bare is not None and (not args or option) and not ctx.resilient_parsing:
+            args = [bare, *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        found = super().shell_complete(ctx, incomplete)
+        bare = self._bare()
+        if bare is not None and incomplete.startswith("-"):
+            found += self.commands[bare].shell_complete(ctx, incomplete)
+        return found
+
+    def _bare(self) -> str | None:
+        """The command that the group alone stands for."""
+        return next((verb.words[-1] for verb in VERBS if verb.bare and verb.words[:-1] == self.path), None)
 
 
 def root() -> click.Group:
     """Build the whole command tree."""
     context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    top: click.Group = _Group(PROGRAM, help=SUMMARY, context_settings=context, invoke_without_command=False)
+    top = _Group(PROGRAM, help=SUMMARY, context_settings=context, invoke_without_command=False)
     top.params.append(
         click.Option(
             ["--version"],
@@ -112,17 +135,21 @@ def root() -> click.Group:
         )
     )
     for verb in VERBS:
-        group = top if len(verb.words) == 1 else _subgroup(top, verb.words[0])
+        group = top
+        for word in verb.words[:-1]:
+            group = _subgroup(group, word)
         group.add_command(_command(verb), verb.words[-1])
     return top
 
 
-def _subgroup(top: click.Group, name: str) -> click.Group:
-    found = top.commands.get(name)
-    if isinstance(found, click.Group):
+def _subgroup(above: _Group, name: str) -> _Group:
+    found = above.commands.get(name)
+    if isinstance(found, _Group):
         return found
-    group = _Group(name, help=GROUPS[name])
-    top.add_command(group, name)
+    path = (*above.path, name)
+    group = _Group(name, help=GROUPS[" ".join(path)])
+    group.path = path
+    above.add_command(group, name)
     return group
 
 
@@ -148,7 +175,7 @@ def _command(verb: Verb) -> click.Command:
         callback=callback,
         help=f"{verb.help}\n\n{verb.details}" if verb.details else verb.help,
         short_help=verb.help,
-        options_metavar="[OPTIONS]" if verb is not EXEC else "[OPTIONS] [--]",
+        options_metavar="[OPTIONS]" if verb.free_options else "[OPTIONS] [--]",
         context_settings={"allow_interspersed_args": verb.free_options},
     )
 
@@ -175,7 +202,7 @@ def _argument(argument: Argument) -> click.Argument:
         required=argument.required,
         nargs=-1 if argument.many else 1,
         metavar=_metavar(argument),
-        shell_complete=_complete_sessions if argument.complete == "session" else None,
+        shell_complete=_COMPLETIONS.get(argument.complete),
     )
 
 
@@ -194,4 +221,28 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
     except OutlastError:
         return []
     items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])
-    return [CompletionItem(id, help=" ".join(about.split())[:60]) for id, about in items if id.startswith(incomplete)]
+    return _items(items, incomplete)
+
+
+def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """List the tasks whose id begins like this, with or without a gateway to ask."""
+    from outlast.surfaces.cli.context import Call
+
+    try:
+        found = Call({}, answer_offline=ctx.find_root().obj).read("tasks.list", "/v1/tasks", limit=200)
+    except OutlastError:
+        return []
+    items = ((row["taskId"], f"{row['status']}: {row.get('label') or row['command']}") for row in found["tasks"])
+    return _items(items, incomplete)
+
+
+def _items(rows: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem[Any]]:
+    """The ids that fit, each with a line about it."""
+    return [
+        CompletionItem(id, help=safe(" ".join(about[:200].split()))[:60])
+        for id, about in rows
+        if id.startswith(incomplete)
+    ]
+
+
+_COMPLETIONS = {"session": _complete_sessions, "task": _complete_tasks}

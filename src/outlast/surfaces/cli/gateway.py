@@ -9,9 +9,9 @@ import time
 from outlast.client import Client, NotRunning
 from outlast.client.start import Starting, ensure, ensure_locked
 from outlast.core.durations import format_size
-from outlast.core.errors import BadInput, GatewayTrouble
+from outlast.core.errors import BadInput, GatewayTrouble, OutlastError
 from outlast.surfaces.cli.context import Call
-from outlast.surfaces.cli.output import note, print_json, say, span
+from outlast.surfaces.cli.output import note, print_json, safe, say, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +150,19 @@ def status(call: Call) -> int:
 def overview(call: Call) -> None:
     """Show gateway, keeper and sessions; with the gateway down, say so."""
     result = _status(call)
+    if not result["running"] and call.gateway is None and call.answer_offline is not None:
+        result |= _ledger(call)
     call.answer(result, lambda found: _print_overview(call, found))
+
+
+def _ledger(call: Call) -> Result:
+    """What the ledger says of itself while no gateway runs. A store that cannot be read is doctor's affair."""
+    try:
+        found = call.offline("status")
+    except OutlastError as error:
+        note(f"{error.message} (see: outlast doctor)")
+        return {"tasks": None}
+    return {name: found.get(name) for name in ("tasks", "store")}
 
 
 def _status(call: Call) -> Result:
@@ -171,13 +183,21 @@ def _print_gateway(call: Call, result: Result) -> None:
     say(f"socket    {facts['socket']}")
     if facts.get("listen"):
         say(f"listen    {facts['listen']}")
-    say(f"store     {facts['store']['kind']} in {facts['store']['path']}")
+    kind, path = facts["store"]["kind"], safe(facts["store"]["path"])
+    say(f"store     {kind}: {path}" if kind == "unavailable" else f"store     {kind} in {path}")
 
 
 def _print_overview(call: Call, result: Result) -> None:
     _print_gateway(call, result)
-    if result["gateway"] is None:
-        return
+    if result["gateway"] is not None:
+        _print_sessions(result)
+    if result.get("tasks") is not None:
+        from outlast.surfaces.cli.tasks.board import headline
+
+        say(f"Tasks: {headline(result['tasks'])}")
+
+
+def _print_sessions(result: Result) -> None:
     keeper, sessions = result["keeper"] or {}, result["sessions"]
     say(f"keeper    pid {keeper['pid']}" if keeper.get("pid") else "keeper    not started yet")
     say(f"sessions  {sessions['live']} running, {sessions['ended']} ended")

@@ -7,7 +7,7 @@ import json
 from outlast.client import STDERR, STDOUT
 from outlast.core.errors import BadInput
 from outlast.surfaces.cli.context import Call, given, session_path
-from outlast.surfaces.cli.output import note, print_json, print_text, write_all
+from outlast.surfaces.cli.output import note, print_json, print_text, safe, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,56 +18,73 @@ if TYPE_CHECKING:
 
 def run(call: Call) -> int:
     """Print a part of the output, and with --follow what comes after it."""
+    check(call)
+    session = call["session"]
+    if call["follow"]:
+        return follow(call, session)
+    if wants_octets(call):
+        return octets(call, session)
+    call.answer(_read(call, session), show)
+    return 0
+
+
+def check(call: Call) -> None:
+    """Refuse options that exclude each other."""
     if sum(call[name] is not None for name in ("bytes", "tail", "offset")) > 1:
         raise BadInput("--bytes, --tail and --offset exclude each other", code="usage")
     if call["bytes"] is not None and call["limit"] is not None:
         raise BadInput("--limit counts lines; --bytes has its own end", code="usage")
-    if call["follow"]:
-        return _follow(call)
-    if call["raw"] and call["bytes"] is not None and call["stream"] is None and not call.json:
-        return _octets(call)
-    call.answer(_read(call), _print)
-    return 0
+    if call["follow"] and (call["bytes"] is not None or call["limit"] is not None):
+        raise BadInput("--follow goes on to the end: use --tail or --offset with it", code="usage")
 
 
-def _read(call: Call) -> Result:
-    return call.client.get(
-        session_path(call["session"], "log"),
-        **given(
-            offset=call["offset"],
-            limit=call["limit"],
-            bytes=call["bytes"],
-            tail=call["tail"],
-            stream=call["stream"],
-            raw=call["raw"] or None,
-        ),
+def query(call: Call) -> dict[str, object]:
+    """What the options say of the part that is wanted."""
+    return given(
+        offset=call["offset"],
+        limit=call["limit"],
+        bytes=call["bytes"],
+        tail=call["tail"],
+        stream=call["stream"],
+        raw=call["raw"] or None,
     )
 
 
-def _print(result: Result) -> None:
+def _read(call: Call, session: str) -> Result:
+    return call.client.get(session_path(session, "log"), **query(call))
+
+
+def show(result: Result) -> None:
+    """Print the text of a part, and what is not in it."""
     print_text(result["text"])
     cut = result.get("truncated")
     if cut:
         note(f"{cut['omittedBytes']} bytes are left out; to read them: {cut['how']}")
+    if result.get("note"):
+        note(safe(result["note"]))
 
 
-def _octets(call: Call) -> int:
+def wants_octets(call: Call) -> bool:
+    """True when the bytes are wanted exactly as the command wrote them."""
+    return call["raw"] and call["bytes"] is not None and call["stream"] is None and not call.json
+
+
+def octets(call: Call, session: str) -> int:
     """Print a range of bytes exactly as the command wrote them."""
     start, _, end = call["bytes"].partition(":")
-    path = session_path(call["session"], "output")
+    path = session_path(session, "output")
     _, parts = call.client.download(path, **given(start=start or None, end=end or None))
     for part in parts:
         write_all(1, part)
     return 0
 
 
-def _follow(call: Call) -> int:
+def follow(call: Call, session: str) -> int:
+    """Print a part of the output and what comes after it, to the session's end."""
     from outlast.surfaces.cli.follow import Follower
     from outlast.surfaces.cli.signals import Left
 
-    if call["bytes"] is not None or call["limit"] is not None:
-        raise BadInput("--follow goes on to the end: use --tail or --offset with it", code="usage")
-    first = _read(call)
+    first = _read(call, session)
     show = _Show(call, int(first["bytes"]["start"]))
     follower = Follower(call, first["sessionId"], show.offset, show)
     follower.interrupt_leaves = True

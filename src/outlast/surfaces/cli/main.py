@@ -16,25 +16,29 @@ from outlast.surfaces.cli.parse import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from outlast.surfaces.cli.context import GatewayRunner
+    from outlast.surfaces.cli.context import GatewayRunner, StoreReader
     from outlast.surfaces.cli.spec import Parsed
 
 COMPLETE_VARIABLE = "_OUTLAST_COMPLETE"
 INTERRUPTED, READER_GONE = 130, 141
+MESSAGE_MAX = 2_000
 
 
-def run(words: list[str], run_gateway: GatewayRunner | None = None) -> int:
-    """Run one command line (the words after ``outlast``) and return its exit code; never raises."""
+def run(words: list[str], run_gateway: GatewayRunner | None = None, answer_offline: StoreReader | None = None) -> int:
+    """Run one command line (the words after ``outlast``) and return its exit code; never raises.
+
+    ``run_gateway`` runs a gateway in this process; ``answer_offline`` answers from the store while none runs.
+    """
     output.prepare()
     # Until the line is understood, this is how a mistake in it is reported.
     as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
     try:
-        parsed = _understand(words)
+        parsed = _understand(words, answer_offline)
         if isinstance(parsed, int):
             code = parsed
         else:
             as_json = parsed.values.get("json") or parsed.verb.words == ("tool",)
-            code = _dispatch(parsed, run_gateway)
+            code = _dispatch(parsed, run_gateway, answer_offline)
         sys.stdout.flush()
     except OutlastError as error:
         code = _report(error, as_json)
@@ -48,12 +52,12 @@ def run(words: list[str], run_gateway: GatewayRunner | None = None) -> int:
     return code
 
 
-def _understand(words: list[str]) -> Parsed | int:
+def _understand(words: list[str], answer_offline: StoreReader | None) -> Parsed | int:
     """Read the line; an exit code when nothing is left to do (help was shown, say)."""
     if COMPLETE_VARIABLE in os.environ:
         from outlast.surfaces.cli.face import complete
 
-        return complete(os.environ[COMPLETE_VARIABLE])
+        return complete(os.environ[COMPLETE_VARIABLE], answer_offline)
     parsed = parse(words)
     if parsed is None:
         from outlast.surfaces.cli.face import read
@@ -62,10 +66,10 @@ def _understand(words: list[str]) -> Parsed | int:
     return parsed
 
 
-def _dispatch(parsed: Parsed, run_gateway: GatewayRunner | None) -> int:
+def _dispatch(parsed: Parsed, run_gateway: GatewayRunner | None, answer_offline: StoreReader | None) -> int:
     module_name, _, name = parsed.verb.run.partition(":")
     module = __import__(module_name, fromlist=[name])
-    code = getattr(module, name)(Call(parsed.values, run_gateway))
+    code = getattr(module, name)(Call(parsed.values, run_gateway, answer_offline=answer_offline))
     return code if isinstance(code, int) else 0
 
 
@@ -76,9 +80,13 @@ def _report(error: OutlastError, as_json: bool) -> int:
             output.print_json(error.as_dict())
             sys.stdout.flush()
         else:
-            sys.stderr.write(f"outlast: {error.message}\n")
-            if error.hint:
-                sys.stderr.write(f"  {output.colour(error.hint, output.DIM, sys.stderr)}\n")
+            first, *more = error.message.split("\n")
+            sys.stderr.write(f"outlast: {output.brief(first, MESSAGE_MAX)}\n")
+            for line in more:
+                sys.stderr.write(f"  {output.brief(line, MESSAGE_MAX)}\n")
+            for line in error.hint.split("\n") if error.hint else ():
+                shown = output.brief(line, MESSAGE_MAX)
+                sys.stderr.write(f"  {output.colour(shown, output.DIM, sys.stderr)}\n")
             sys.stderr.flush()
     except OSError:
         pass

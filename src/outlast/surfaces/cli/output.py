@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 STATUS_COLOURS = {
+    "queued": DIM,
     "running": GREEN,
     "failed": RED,
     "timed_out": RED,
@@ -25,8 +26,10 @@ STATUS_COLOURS = {
     "warn": YELLOW,
     "fail": RED,
     "ok": GREEN,
+    "error": RED,
 }
 
+BRIEF_MAX = 200
 
 line_end = "\n"
 """What ends a note: CR LF while the terminal is raw."""
@@ -91,6 +94,12 @@ def safe(text: object) -> str:
     return strip_codes(shown)
 
 
+def brief(text: object, most: int = BRIEF_MAX) -> str:
+    """Show at most so many characters of a text of any length, safe as `safe` is."""
+    whole = str(text)
+    return safe(whole) if len(whole) <= most else safe(whole[:most]) + "…"
+
+
 def colour(text: str, code: str, stream: TextIO | None = None) -> str:
     """Colour a text on a terminal, unless NO_COLOR is set."""
     stream = stream or sys.stdout
@@ -99,11 +108,23 @@ def colour(text: str, code: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[str] = ()) -> str:
-    """Align rows under their heads; on a terminal the last column is cut at its edge. One colour a row."""
-    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    colours: Sequence[str] = (),
+    *,
+    widths: list[int] | None = None,
+) -> str:
+    """Align rows under their heads; on a terminal the last column is cut at its edge. One colour a row.
+
+    A table that comes in pages keeps one list of ``widths`` for all of them: empty before the first, which alone
+    has the heads.
+    """
+    widths = [] if widths is None else widths
+    first = not widths
+    widths[:] = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))] if first else widths
     room = _room(sum(widths[:-1]) + 2 * (len(widths) - 1))
-    lines = [colour(_line(heads, widths, room), DIM)]
+    lines = [colour(_line(heads, widths, room), DIM)] if first else []
     for i, row in enumerate(rows):
         lines.append(colour(_line(row, widths, room), colours[i] if i < len(colours) else ""))
     return "\n".join(lines)

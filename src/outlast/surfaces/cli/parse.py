@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from outlast.core.errors import OutlastError
 from outlast.surfaces.cli.spec import Parsed
-from outlast.surfaces.cli.verbs import find
+from outlast.surfaces.cli.verbs import split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 def parse(words: list[str]) -> Parsed | None:
     """Read the words after ``outlast``; None when click should."""
-    verb = find(words)
-    if verb is None:
+    found = split(words)
+    if found is None:
         return None
+    verb, rest = found
     values: dict[str, Any] = {option.name: option.absent for option in verb.options}
-    positional = _options(verb, words[len(verb.words) :], values)
+    positional = _options(verb, rest, values)
     if positional is None or not _arguments(verb, positional, values):
         return None
     return Parsed(verb, values)

@@ -76,6 +76,54 @@ def _pair(word: str) -> tuple[str, str]:
     return name, value
 
 
+def some_of(metavar: str, *words: str) -> Kind:
+    """One or several of a few words, with commas between them."""
+
+    def convert(word: str) -> str:
+        for part in word.split(","):
+            if part not in words:
+                raise ValueError(f"{part!r} is not one of {', '.join(words)}")
+        return word
+
+    return Kind(metavar, convert, words)
+
+
+def _lookup(word: str) -> str:
+    if not word.strip():
+        raise ValueError("a task is named by an id, not by nothing")
+    return word
+
+
+def _percent(word: str) -> int:
+    number = word.removesuffix("%")
+    if not (number.isascii() and number.isdigit() and len(number) <= 3 and int(number) <= 100):
+        raise ValueError(f"{word[:24]!r} is not a whole number from 0 to 100")
+    return int(number)
+
+
+def _moment(word: str) -> tuple[str, float]:
+    """A span back from now, or a moment: told apart here, turned into a time when the command runs."""
+    from outlast.core.durations import parse_duration
+    from outlast.core.errors import BadInput
+
+    try:
+        return "ago", parse_duration(word)
+    except BadInput:
+        from datetime import datetime
+
+        try:
+            return "at", datetime.fromisoformat(word).timestamp()
+        except (ValueError, OverflowError):
+            raise ValueError(f"{word[:40]!r} is neither a span (2d, 90m) nor a moment (2026-11-23T10:00)") from None
+
+
+def _queue_limit(word: str) -> tuple[str, int | None]:
+    name, equals, value = word.rpartition("=")
+    if not (name and equals) or not (value == "none" or (value.isascii() and value.isdigit() and len(value) < 7)):
+        raise ValueError(f"{word[:80]!r} is not of the form NAME=N or NAME=none")
+    return name, None if value == "none" else int(value)
+
+
 def _byte_range(word: str) -> str:
     start, colon, end = word.partition(":")
     if not colon or any(part and not (part.isascii() and part.isdigit()) for part in (start, end)):
@@ -86,6 +134,10 @@ def _byte_range(word: str) -> str:
 DURATION = Kind("DURATION", _duration)
 PAIR = Kind("NAME=VALUE", _pair)
 BYTES = Kind("START:END", _byte_range)
+LOOKUP = Kind("TASK", _lookup)
+PERCENT = Kind("PERCENT", _percent)
+MOMENT = Kind("WHEN", _moment)
+QUEUE_LIMIT = Kind("NAME=N", _queue_limit)
 
 
 class Option:
@@ -132,11 +184,15 @@ class Argument:
 
 
 class Verb:
-    """One command. ``run`` is ``module:function``, imported when the command is run and not before."""
+    """One command. ``run`` is ``module:function``, imported when the command is run and not before.
+
+    ``bare`` is for the command that the words of its group alone stand for (``tasks`` is ``tasks list``).
+    """
 
     __slots__ = (
         "alias",
         "arguments",
+        "bare",
         "details",
         "flags",
         "free_options",
@@ -157,6 +213,7 @@ class Verb:
         details: str = "",
         alias: str = "",
         free_options: bool = True,
+        bare: bool = False,
     ) -> None:
         self.words = tuple(words.split(" "))
         self.run = run
@@ -167,6 +224,7 @@ class Verb:
         self.alias = alias
         # False: options end at the first positional word (what follows belongs to the user's command).
         self.free_options = free_options
+        self.bare = bare
         self.flags = {flag: option for option in options for flag in option.flags}
 
 

@@ -30,12 +30,12 @@ def interactive() -> bool:
 
 
 def window() -> tuple[int, int]:
-    """Columns and rows of this terminal, within 1 to 1000."""
+    """Columns and rows of this terminal, within 1 to 1000; 80 and 24 for one that does not know."""
     try:
         size = os.get_terminal_size(STDOUT)
     except OSError:
         return 80, 24
-    return min(max(size.columns, 1), 1000), min(max(size.lines, 1), 1000)
+    return min(size.columns or 80, 1000), min(size.lines or 24, 1000)
 
 
 def detach_octet(name: str | None) -> int:
@@ -94,6 +94,46 @@ class Raw:
         if self._detach in data:
             raise Left(0, "detached")
         return data
+
+
+class Canvas:
+    """The alternate screen for a ``with`` block, to be drawn on again and again; single keys can be read."""
+
+    # On entering: no line wraps (what is too long is cut off), no cursor.
+    _ENTER, _LEAVE = ENTER_ALTERNATE + b"\x1b[?7l\x1b[?25l", b"\x1b[?7h\x1b[?25h\x1b[0m" + LEAVE_ALTERNATE
+
+    def __init__(self) -> None:
+        self.keys = os.isatty(STDIN)
+        self._before: list[Any] = []
+
+    def __enter__(self) -> Canvas:
+        sys.stdout.flush()
+        if self.keys:
+            self._before = termios.tcgetattr(STDIN)
+            tty.setcbreak(STDIN, termios.TCSADRAIN)
+            settings = termios.tcgetattr(STDIN)
+            settings[6][termios.VSUSP] = b"\0"  # a stopped board would leave its screen behind
+            termios.tcsetattr(STDIN, termios.TCSADRAIN, settings)
+        write_all(STDOUT, self._ENTER)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            write_all(STDOUT, self._LEAVE)
+        except OSError:
+            pass
+        finally:
+            if self.keys:
+                try:
+                    termios.tcsetattr(STDIN, termios.TCSADRAIN, self._before)
+                except termios.error:  # the terminal is gone, and its settings with it
+                    pass
+
+    def draw(self, lines: list[str]) -> None:
+        """Show these lines and nothing else, without a flicker."""
+        text = "".join(f"{line}\x1b[K\r\n" for line in lines[:-1]) + "".join(lines[-1:])
+        encoding = sys.stdout.encoding or "utf-8"
+        write_all(STDOUT, b"\x1b[H" + text.encode(encoding, "backslashreplace") + b"\x1b[K\x1b[J")
 
 
 class QuitKey:

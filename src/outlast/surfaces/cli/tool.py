@@ -32,6 +32,8 @@ def run(call: Call) -> None:
         if wanted is None or isinstance(wanted, str):
             request["workdir"] = workdir(wanted)
         request.setdefault("callerEnv", caller_env())
+    if (request.get("tool"), request.get("action")) == ("tasks", "retry") and call.gateway is None:
+        request.setdefault("callerEnv", caller_env())
     # The call names its own time limits; the gateway holds it to them.
     print_json(call.client.post("/v1/tool", request, seconds=None))
 

@@ -2,78 +2,32 @@
 
 from __future__ import annotations
 
-from outlast.surfaces.cli.spec import (
-    BYTES,
-    DURATION,
-    PAIR,
-    Argument,
-    Option,
-    Verb,
-    choice,
-    integer,
-    text,
+from outlast.surfaces.cli.options import (
+    ASKED,
+    CLI,
+    COLS,
+    COMMON,
+    DETACH_KEY,
+    JSON,
+    LOG_OPTIONS,
+    MAX_BYTES,
+    OFFSET_MAX,
+    PORT,
+    RAW,
+    ROWS,
+    SESSION,
 )
-
-CLI = "outlast.surfaces.cli."
-OFFSET_MAX = 10**15
+from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, integer, text
+from outlast.surfaces.cli.verbs_exec import EXEC, RUN
+from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 
 GROUPS = {
+    "tasks": "The ledger: what recorded work ran, for whom, how it ended. Alone: list.",
+    "tasks report": "Report work that runs elsewhere.",
     "process": "Watch and steer the sessions that exec started.",
     "gateway": "Run, start, stop or look at the gateway of this home.",
     "config": "Show the settings in force and where they come from.",
 }
-
-JSON = Option("--json", None, "Print JSON.")
-GATEWAY = Option("--gateway", text("URL"), "Use the gateway at http://HOST:PORT (also OUTLAST_GATEWAY).")
-AS = Option("--as", text("KEY"), "Act as this requester: sees its own sessions only.", name="requester")
-COMMON = (JSON, GATEWAY)
-ASKED = (AS, JSON, GATEWAY)
-
-RAW = Option("--raw", None, "Keep terminal escape sequences and other control bytes.")
-COLS = Option("--cols", integer(1, 1000), "Width of the terminal, in columns.")
-ROWS = Option("--rows", integer(1, 1000), "Height of the terminal, in rows.")
-DETACH_KEY = Option("--detach-key", text("KEY"), "The key that detaches, default C-].")
-SESSION = Argument("session", text("SESSION"), complete="session")
-MAX_BYTES = Option("--max-bytes", integer(1, 1_048_576), "Show at most this much output, default 65536.")
-PORT = integer(1, 65_535, "PORT")
-
-EXEC = Verb(
-    "exec",
-    CLI + "exec:run",
-    "Run a command in a session that outlives this call.",
-    arguments=(Argument("command", text("COMMAND"), many=True),),
-    options=(
-        Option("--yield", DURATION, "Wait this long; still running: print its id and return."),
-        Option("--background/-b", None, "Return at once with the session's id."),
-        Option("--detach", None, "Like --background, until there is a ledger to record it in."),
-        Option("--timeout", DURATION, "End the command after this time in all."),
-        Option("--idle-timeout", DURATION, "End the command after this time without output."),
-        Option("--pty/-t", None, "Run it in a terminal of its own."),
-        COLS,
-        ROWS,
-        DETACH_KEY,
-        Option("--stdin/-i", None, "Forward this call's input; in the background keep input open for write."),
-        Option("--stdin-text", text(), "Feed this text as input, then close it."),
-        Option("--workdir/-C", text("DIR"), "Run it in this directory."),
-        Option("--env/-e", PAIR, "Set a variable for the command (repeat).", many=True),
-        Option("--ready-pattern", text("RE"), "Return when this appears in the output."),
-        Option("--ready-port", PORT, "Return when this TCP port accepts connections."),
-        Option("--leftovers", choice("keep", "kill"), "What to do with processes the command leaves behind."),
-        Option("--title", text(), "A title, at most 200 characters."),
-        Option("--label", text(), "A label (repeat, at most 16).", many=True),
-        Option("--allow-duplicate", None, "Start it even if the same command runs here already."),
-        Option("--grace", DURATION, "Time between SIGTERM and SIGKILL, default 5s."),
-        Option("--streams", choice("apart", "merged"), "Tell stdout and stderr apart, or not."),
-        *ASKED,
-    ),
-    details=(
-        "One word is a line for the shell, several are the program and its arguments. Without --yield or "
-        "--background the output appears as it comes and the exit code is the command's own (128+n for "
-        "signal n, 124 for a time limit). Ctrl-C interrupts the command, three in a row end it; closing the "
-        "terminal only detaches."
-    ),
-    free_options=False,
-)
 
 PROCESS = (
     Verb(
@@ -106,20 +60,7 @@ PROCESS = (
         CLI + "log:run",
         "Show output by lines or bytes; -f follows it.",
         arguments=(SESSION,),
-        options=(
-            Option("--follow/-f", None, "Go on with what comes, to the end."),
-            Option(
-                "--offset",
-                integer(-OFFSET_MAX, OFFSET_MAX, "LINE"),
-                "First line, from 0; negative: from the end.",
-            ),
-            Option("--limit", integer(1, 1_000_000), "How many lines, default 200."),
-            Option("--tail/-n", integer(1, 1_000_000), "The last lines."),
-            Option("--bytes", BYTES, "A range of bytes."),
-            Option("--stream", choice("stdout", "stderr"), "One stream only."),
-            RAW,
-            *ASKED,
-        ),
+        options=LOG_OPTIONS,
         alias="logs",
     ),
     Verb(
@@ -292,7 +233,9 @@ OTHERS = (
         "Show the gateway; exit code 3 when it is down.",
         options=COMMON,
     ),
-    Verb("status", CLI + "gateway:overview", "Show gateway, keeper and sessions at a glance.", options=COMMON),
+    Verb("status", CLI + "gateway:overview", "Show gateway, keeper, sessions and tasks at a glance.", options=COMMON),
+    EXPLAIN,
+    BACKUP,
     Verb("doctor", CLI + "doctor:run", "Check this installation; every finding names its mend.", options=COMMON),
     Verb(
         "config show",
@@ -311,13 +254,24 @@ OTHERS = (
     Verb("version", CLI + "admin:version", "Print the version.", options=(JSON,)),
 )
 
-VERBS = (EXEC, *PROCESS, *OTHERS)
+STARTERS = (EXEC, RUN)
+VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *OTHERS)
+DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
+_BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}
+_BARE = {verb.words[0]: verb for verb in VERBS if verb.bare}
 
 
-def find(words: list[str]) -> Verb | None:
-    """Return the command the first words name, an alias included; None when they name none."""
-    verb = _BY_WORDS.get(tuple(words[:1])) or _BY_WORDS.get(tuple(words[:2]))
-    if verb is None and len(words) > 1:
-        return next((verb for verb in VERBS if verb.alias == words[1] and verb.words[0] == words[0]), None)
-    return verb
+def split(words: list[str]) -> tuple[Verb, list[str]] | None:
+    """Return the command that the first words name and the words after it; None when they name none.
+
+    An alias names it too, and the group alone does when one of its commands is ``bare``.
+    """
+    for depth in range(1, DEPTH_MAX + 1):
+        verb = _BY_WORDS.get(tuple(words[:depth]))
+        if verb is not None:
+            return verb, words[depth:]
+    bare = _BARE.get(words[0]) if words else None
+    if bare is None or (len(words) > 1 and not words[1].startswith("-")):
+        return None
+    return bare, words[1:]

@@ -1,0 +1,92 @@
+"""``run`` and ``exec --detach``: on record first, then on its own."""
+
+from __future__ import annotations
+
+import sys
+
+from outlast.core.errors import GatewayTrouble
+from outlast.surfaces.cli import exec
+from outlast.surfaces.cli.context import Call, given
+from outlast.surfaces.cli.output import note, print_json, safe, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Result = dict[str, Any]
+
+INTERRUPTED = 130
+
+
+def run(call: Call) -> int:
+    """Record the command and return with the task's id; with --wait stay for its end."""
+    exec.check(call)
+    exec.check_text(call[name] for name in ("queue", "dedupe", "parent", "conversation", "node"))
+    body = exec.request(call, detach=True, leftovers=call["leftovers"] or "keep", **_task_fields(call))
+    task = call.client.post("/v1/exec", body)
+    if "taskId" not in task:
+        raise GatewayTrouble(
+            "the gateway is of a version that records no tasks", code="old_gateway", hint="outlast gateway restart"
+        )
+    if call["wait"]:
+        return _stay(call, task)
+    call.answer(task, announce)
+    return 0
+
+
+def _task_fields(call: Call) -> dict[str, object]:
+    return given(
+        queue=call["queue"],
+        priority=call["priority"],
+        retries=call["retry"],
+        retryDelaySeconds=call["retry_delay"],
+        retryDelayMaxSeconds=call["retry_delay_max"],
+        deadlineSeconds=call["deadline"],
+        delaySeconds=call["delay"],
+        dedupeKey=call["dedupe"],
+        notify=call["notify"],
+        parentId=call["parent"],
+        conversation=call["conversation"],
+        node=call["node"],
+    )
+
+
+def announce(task: Result) -> None:
+    """Print the id alone on standard output; what else is worth knowing, and the next steps, beside it."""
+    _print_id(task)
+    id = task["taskId"]
+    steps = exec.steps(
+        (f"outlast tasks show {id}", "how it stands"),
+        (f"outlast tasks log -f {id}", "follow its output"),
+        (f"outlast tasks wait {id}", "wait for its end"),
+        (f"outlast tasks cancel {id}", "end it"),
+    )
+    sys.stderr.write(steps + "\n")
+
+
+def _print_id(task: Result) -> None:
+    say(task["taskId"])
+    if task.get("existing"):
+        note("the same work is on record already and has not ended: this is its task")
+    for line in task.get("advice") or ():
+        note(safe(line))
+    sys.stdout.flush()
+
+
+def _stay(call: Call, task: Result) -> int:
+    """Wait for the end; the exit code is the command's own."""
+    from outlast.surfaces.cli.tasks.wait import until_ended
+    from outlast.surfaces.cli.tasks.words import say_how, task_exit_code
+
+    if not call.json:
+        _print_id(task)
+    try:
+        [ended] = until_ended(call, [task])["tasks"]
+    except KeyboardInterrupt:
+        note(f"interrupted: task {task['taskId']} goes on; back to it: outlast tasks wait {task['taskId']}")
+        return INTERRUPTED
+    if call.json:
+        print_json(ended)
+    else:
+        say_how(ended)
+    return task_exit_code(ended)

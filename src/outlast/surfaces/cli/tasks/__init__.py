@@ -1,0 +1,1 @@
+"""The commands of the ledger; ``verbs_tasks`` has their table."""

@@ -1,0 +1,93 @@
+"""``tasks log``: the output of a task, which is that of its session; followed from try to try."""
+
+from __future__ import annotations
+
+from outlast.core.errors import NotFound
+from outlast.surfaces.cli import log
+from outlast.surfaces.cli.context import Call, session_path, task_path
+from outlast.surfaces.cli.output import note
+from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Result = dict[str, Any]
+
+
+def run(call: Call) -> int:
+    """Print a part of the output, and with --follow what comes after it, to the end of the last try."""
+    log.check(call)
+    lookup = call["task"]
+    if call["follow"]:
+        return _follow(call)
+    if log.wants_octets(call):
+        return log.octets(call, _session(call, lookup))
+    call.answer(_read(call, lookup), log.show)
+    return 0
+
+
+def _read(call: Call, lookup: str) -> Result:
+    return call.read("tasks.log", task_path(lookup, "log"), lookup, **log.query(call))
+
+
+def _session(call: Call, lookup: str) -> str:
+    task = call.read("tasks.show", task_path(lookup), lookup)
+    session = session_of(task)
+    if session is None:
+        raise NotFound(
+            f"task {task['taskId']} has no session, so there is no output of it",
+            code="no_session",
+            hint=f"outlast tasks show {task['taskId']}",
+        )
+    return session
+
+
+def _follow(call: Call) -> int:
+    """Follow session after session: a task that is tried again has one for each try."""
+    task = call.read("tasks.show", task_path(call["task"]), call["task"])
+    if not is_open(task) and not call.json:
+        # Nothing is left to follow, and of its output there may be nothing left but a summary.
+        log.show(_read(call, task["taskId"]))
+        say_how(task)
+        return 0
+    followed: str | None = None
+    while True:
+        session = _next_session(call, task, followed)
+        if session is not None:
+            if followed is not None:
+                note(f"try {task.get('attempt')}: session {session}")
+            code = log.follow(call, session)
+            if code:
+                return code
+            followed = session
+        elif not is_open(task):
+            break
+        task = _news(call, task["taskId"], followed)
+    if not call.json:
+        say_how(task)
+    return 0
+
+
+def _next_session(call: Call, task: Result, followed: str | None) -> str | None:
+    """The session to show next; None while it does not exist: its id is known before it is started."""
+    session = session_of(task)
+    if session in (None, followed) or task["status"] == "queued":
+        return None
+    try:
+        call.client.get(session_path(str(session)))
+    except NotFound:
+        return None
+    return session
+
+
+def _news(call: Call, task_id: str, followed: str | None) -> Result:
+    """Wait until the task has a session that was not shown yet, or has ended."""
+    from outlast.surfaces.cli.tasks.news import News
+
+    with News(call) as news:
+        for _ in news.each(task_id):
+            task = call.client.get(task_path(task_id))
+            if not is_open(task) or _next_session(call, task, followed) is not None:
+                return task
+    raise AssertionError("news never end")

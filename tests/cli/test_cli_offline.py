@@ -1,0 +1,64 @@
+"""The ledger while no gateway runs: the store itself answers, in the same words, and none is started."""
+
+import json
+import os
+
+import pytest
+from cli_fakes import answer
+from cli_ledger import DONE, FAILED, FIRST, HOSTILE, TASK, audit, upkeep
+
+# without a gateway
+
+
+PAGE = {"tasks": [TASK], "next": None}
+OFFLINE = [
+    ("tasks --status lost --as me", PAGE, ("tasks.list", None, {"status": "lost"}, "me")),
+    ("tasks show 01t", TASK, ("tasks.show", "01t", {})),
+    ("tasks events 01t", {"taskId": "01t", "events": [], "next": None}, ("tasks.events", "01t", {"limit": 500})),
+    ("tasks children 01t", PAGE, ("tasks.children", "01t", {})),
+    ("tasks log 01t -n 5", FIRST, ("tasks.log", "01t", {"tail": 5})),
+    ("tasks log -f 01t", [DONE, FIRST], ("tasks.show", "01t", {})),
+    ("tasks wait 01t", DONE, ("tasks.show", "01t", {})),
+    ("tasks audit", audit(), ("tasks.audit", None, {})),
+    ("tasks queues", {"queues": []}, ("tasks.queues", None, {})),
+    ("tasks maintenance", None, ("tasks.maintenance", None, {})),
+    ("tasks export --dismissed", PAGE, ("tasks.list", None, {"dismissed": True, "limit": 500})),
+    ("explain 01t", {"lines": ["a"]}, ("explain", "01t", {})),
+    ("backup /x", {"path": "/x", "bytes": 1}, ("backup", None, {"path": "/x"})),
+]
+
+
+@pytest.mark.parametrize(("line", "found", "question"), OFFLINE)
+def test_looking_starts_no_gateway(down, line, found, question):
+    """With none running the ledger itself answers, with the same words."""
+    if found is None:
+        found = json.loads(upkeep(applied=False).partition(b"\r\n\r\n")[2])
+    code, _, err, asked = down(*line.split(), answers=found if isinstance(found, list) else [found])
+    assert code == 0, err
+    assert asked[0] == (*question, None)[:4]
+
+
+def test_another_gateway_is_never_answered_for(outlast, home):
+    def store(*_):
+        raise AssertionError
+
+    for line in ("tasks", "tasks maintenance", "backup /x", "tasks show a"):
+        code, _, err = outlast(*line.split(), "--gateway", f"unix:{home.paths.socket}", store=store)
+        assert code == 6
+        assert "no gateway listens" in err
+
+
+def test_task_ids_are_completed(outlast, home, gateway, monkeypatch):
+    def offered(line, store=None):
+        monkeypatch.setenv("_OUTLAST_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
+        return [row.partition(",")[2] for row in outlast(store=store)[1].split()]
+
+    gateway.will(*[answer({"tasks": [HOSTILE, FAILED], "next": None})] * 2)
+    assert offered("outlast tasks show ") == ["01task", "01other"]
+    assert offered("outlast tasks cancel 01o") == ["01other"]
+    gateway.close()
+    os.unlink(home.paths.socket)
+    assert offered("outlast explain 01t", lambda *_: PAGE) == ["01task"]
+    assert offered("outlast explain 01t") == []
