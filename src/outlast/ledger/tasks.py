@@ -158,19 +158,17 @@ class Ledger:
                 task.id, Verb.REQUEUE, now, claim_id=task.claim_id, cause=outcome.cause, detail=outcome.detail,
                 error=outcome.error, summary=outcome.summary, not_before_at=again,
             )  # fmt: skip
-            how: Literal["ended", "requeued"] = "requeued"
         else:
             at = now if outcome.at is None or outcome.status is Status.LOST else min(now, outcome.at)
             move = transition(
                 task.id, verb_for(outcome.status), at, claim_id=task.claim_id, cause=outcome.cause,
                 detail=outcome.detail, error=outcome.error, summary=outcome.summary,
             )  # fmt: skip
-            how = "ended"
         moved = await self.store.apply(move)
         if moved is None:
             return await self._too_late(task, outcome)
         self.news.moved(moved)
-        return Recorded(moved, how)
+        return Recorded(moved, "ended" if moved.status.final else "requeued")
 
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
