@@ -41,13 +41,14 @@ class CliRuntime:
         if task.deadline_at is not None and task.deadline_at <= now:
             return Outcome(status=Status.TIMED_OUT, cause=Cause.DEADLINE, at=now, error="the deadline had passed")
         spec = msgspec.convert(payload["spec"], ExecSpec)
-        session_id = task.session_id
-        if session_id is None:
-            session_id = self._sessions.new_id()
-            await hands.attach(session_id)
+        session_id = task.session_id or self._sessions.new_id()
         self._starting[task.id] = None
         try:
-            session = await self._sessions.start(_dressed(spec, task, session_id, now), umask=self._umask)
+            if task.session_id is None:
+                await hands.attach(session_id)
+                if (called_off := self._starting[task.id]) is not None:
+                    return Outcome(status=Status.CANCELLED, cause=called_off, at=self._clock.now())
+            session = await self._sessions.start(_dressed(spec, task, session_id, self._clock.now()), umask=self._umask)
         except GatewayTrouble as trouble:
             return Outcome(
                 status=Status.FAILED, cause=Cause.SPAWN_ERROR, at=self._clock.now(), error=trouble.message,
@@ -65,16 +66,14 @@ class CliRuntime:
         """Stay with a session that is there; settle one that has ended. Raises NeverBegan."""
         if task.session_id is None:
             raise NeverBegan
-        session = self._find(task.session_id)
+        session = await self._sessions.take_up(task.session_id)
         if session is None:
-            if not await hands.has_begun() and await self._sessions.forestall(task.session_id):
+            traces = self._sessions.traces(task.session_id)
+            if not traces and not await hands.has_begun() and await self._sessions.forestall(task.session_id):
                 raise NeverBegan
-            session = self._find(task.session_id)
+            session = await self._sessions.take_up(task.session_id)
         if session is None:
-            return Outcome(
-                status=Status.LOST, cause=Cause.EVIDENCE_GONE,
-                error=f"session {task.session_id} was started, but neither its record nor a process is there any more",
-            )  # fmt: skip
+            return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=_gone(task.session_id, traces))
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause) -> None:
@@ -119,6 +118,14 @@ class CliRuntime:
             hands.progress(progress.latest(session.output.read(start, produced)), None)
             since = produced
             await self._clock.sleep(LOOK_SECONDS)
+
+
+def _gone(session_id: str, traces: list[int]) -> str:
+    """Return what was looked for when the record of a session is not there."""
+    found = "no process carries its mark"
+    if traces:
+        found = f"process {traces[0]} carries its mark and still runs, with nobody to see its end"
+    return f"the record of session {session_id} is gone, and {found}"
 
 
 def summary_of(session: Session) -> str | None:
