@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, Task
-from outlast.gateway.hands import WorkerHands
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands, insist
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.runtimes import base
@@ -29,8 +30,6 @@ log = logging.getLogger("outlast.worker")
 
 CLAIM_MAX = 128
 """Tasks taken in one claim: bounds how long others wait for the store."""
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
-"""Seconds between two tries to record an outcome while the store is in trouble."""
 
 
 class Worker:
@@ -41,6 +40,7 @@ class Worker:
         self._runtimes = runtimes
         self._slots = slots
         self._held: dict[str, Task] = {}
+        self._calling_off: set[str] = set()
         self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
@@ -169,7 +169,7 @@ class Worker:
         try:
             await self._persist(await self._come_to_end(task, work))
         finally:
-            del self._held[task.id]
+            self._held.pop(task.id, None)
             self._wake.set()
         point("worker:after_finish")
 
@@ -196,18 +196,10 @@ class Worker:
             self.on_requeued()
 
     async def _persist(self, record: Recording | None) -> None:
-        """Record, and try again for as long as the store is in trouble: what is known must not get lost."""
-        pause = TRY_AGAIN_FIRST
-        while record is not None:
-            try:
-                await record()
-                return
-            except GatewayTrouble as trouble:
-                log.warning("an outcome waits to be recorded: %s", trouble.message)
-            except NotFound:
-                return  # somebody has pruned the task
-            await self._ledger.clock.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN_MAX)
+        """Record what is known: it must not get lost."""
+        if record is not None:
+            with suppress(NotFound):  # somebody has pruned the task
+                await insist(record, self._ledger.clock, "an outcome waits to be recorded")
 
     async def call_off(self, task: Task, cause: Cause) -> None:
         """End the work of a task this worker holds."""
@@ -215,6 +207,20 @@ class Worker:
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
             await runtime.cancel(task, cause)
+
+    def call_off_soon(self, task: Task, cause: Cause) -> None:
+        """End the work of a task without waiting for that: a command may take its time to die."""
+        if task.id not in self._calling_off:
+            self._calling_off.add(task.id)
+            self.spawn(self._call_off_once(task, cause))
+
+    async def _call_off_once(self, task: Task, cause: Cause) -> None:
+        try:
+            await self.call_off(task, cause)
+        except GatewayTrouble as trouble:
+            log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
+        finally:
+            self._calling_off.discard(task.id)
 
 
 async def _impossible(missing: str) -> Outcome:
