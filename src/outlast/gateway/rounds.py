@@ -23,6 +23,8 @@ GAP_SECONDS = 0.05
 """The least time between two rounds, however much others do."""
 RENEWED_AFTER = 1 / 3
 """The part of a lease after which it is renewed."""
+TROUBLE_SECONDS = 2.0
+"""Between two tries of a round while the store is in trouble: leases run on meanwhile."""
 
 
 async def settle(ledger: Ledger, worker: Worker) -> int:
@@ -32,10 +34,8 @@ async def settle(ledger: Ledger, worker: Worker) -> int:
     """
     after, count = "", 0
     while tasks := await ledger.store.running_tasks(ledger.node, LIST_MAX, after):
-        for task in tasks:
-            if task.runtime is Runtime.EXTERNAL or worker.holds(task.id):
-                continue
-            held = await ledger.reclaim(task)
+        ours = [task for task in tasks if task.runtime is not Runtime.EXTERNAL and not worker.holds(task.id)]
+        for held in await asyncio.gather(*(ledger.reclaim(task) for task in ours)):
             if held is not None:
                 worker.resume(held)
                 count += 1
@@ -50,6 +50,7 @@ class Rounds:
         self._ledger = ledger
         self._worker = worker
         self._turn = asyncio.Event()
+        self._judge_from = 0.0
         self._job: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -63,6 +64,11 @@ class Rounds:
         if self._job is not None:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
+
+    def spare(self) -> None:
+        """Give other nodes a whole lease to come back: the store was out of reach, maybe not for us alone."""
+        if self._ledger.lease_seconds is not None:
+            self._judge_from = self._ledger.clock.now() + self._ledger.lease_seconds
 
     def look(self) -> None:
         """Go round soon: what is due next may have changed."""
@@ -90,6 +96,8 @@ class Rounds:
             return await self.round()
         except GatewayTrouble as trouble:
             log.warning("%s", trouble.message)
+            self.spare()
+            return TROUBLE_SECONDS
         except Exception:
             log.exception("a round failed")
         return NET_SECONDS / 2
@@ -100,10 +108,10 @@ class Rounds:
         await ledger.store.look_around()
         await self._renew()
         for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
-            await self._worker.call_off(task, Cause.OPERATOR)
+            self._worker.call_off_soon(task, Cause.OPERATOR)
         for task in await ledger.store.past_deadline(now, LIST_MAX):
             await self._overdue(task, now)
-        for task in await ledger.store.expired_leases(now, LIST_MAX):
+        for task in await ledger.store.expired_leases(now, LIST_MAX) if now >= self._judge_from else ():
             await self._expired(task, now)
         due = await ledger.store.next_due()
         if due is not None and due <= now:
@@ -114,15 +122,22 @@ class Rounds:
         pause = OWN_NET_SECONDS if self._ledger.lease_seconds is None else NET_SECONDS
         if self._ledger.lease_seconds is not None and self._worker.held:
             pause = min(pause, self._ledger.lease_seconds * RENEWED_AFTER)
-        if due is not None and due > now:
-            pause = min(pause, due - now)
+        for moment in (due, self._judge_from):
+            if moment is not None and moment > now:
+                pause = min(pause, moment - now)
         return pause
 
     async def _renew(self) -> None:
-        """Extend the leases of what the worker holds; one that no longer holds is told when its work ends."""
-        claims = [task.claim_id for task in self._worker.held if task.claim_id is not None]
-        if claims:
-            await self._ledger.renew(claims)
+        """Extend the leases of what the worker holds."""
+        held = {task.claim_id: task for task in self._worker.held if task.claim_id is not None}
+        for claim_id in held.keys() - await self._ledger.renew(list(held)) if held else ():
+            await self._given_up(held[claim_id])
+
+    async def _given_up(self, task: Task) -> None:
+        """A claim no longer holds. Its work goes on to its true end, unless somebody wished for another one before."""
+        present = await self._ledger.store.get_task(task.id)
+        if present is not None and present.status is Status.LOST and present.cancel_asked_at is not None:
+            self._worker.call_off_soon(task, Cause.OPERATOR)
 
     async def _overdue(self, task: Task, now: float) -> None:
         """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
@@ -131,7 +146,7 @@ class Rounds:
         elif task.runtime is Runtime.EXTERNAL:
             await self._ledger.time_out(task)
         else:
-            await self._worker.call_off(task, Cause.DEADLINE)
+            self._worker.call_off_soon(task, Cause.DEADLINE)
 
     async def _expired(self, task: Task, now: float) -> None:
         """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""
