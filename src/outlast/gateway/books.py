@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from outlast.core.errors import Conflict, GatewayTrouble
@@ -16,17 +17,18 @@ from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, Sessions
 from outlast.runtimes import base
-from outlast.store.base import Created, Store
+from outlast.runtimes.evidence import seen_end
+from outlast.store.base import LIST_MAX, Created, Store
 
 log = logging.getLogger("outlast.books")
 
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.5, 30.0
 OUTLIVED = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
 
@@ -45,6 +47,7 @@ class Books:
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
+        self._is_open = False
         self._unrecorded: dict[str, Session] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -57,14 +60,19 @@ class Books:
 
     async def _open(self) -> bool:
         try:
-            await self._ledger.store.open()
+            if not self._is_open:
+                await self._ledger.store.open()
+                self._is_open = True
+                self._ledger.news.follow(self._ledger.store)
+            await self._take_over()
         except GatewayTrouble as trouble:
             log.error("the ledger cannot be opened: %s", trouble.message)  # noqa: TRY400 — the trouble is the message
             self._trouble = trouble
+            self.rounds.spare()
             return False
         self._trouble = None
-        self._ledger.news.follow(self._ledger.store)
-        await self._take_over()
+        for session in self._unrecorded.values():
+            self._spawn(self._record(session))
         self.worker.start()
         self.rounds.start()
         return True
@@ -144,15 +152,8 @@ class Books:
             self._spawn(self._record(session))
 
     async def _record(self, session: Session) -> None:
-        pause = TRY_AGAIN_FIRST
-        while True:
-            try:
-                task = await self._recorded(session)
-                break
-            except GatewayTrouble as trouble:
-                log.warning("session %s waits to be recorded: %s", session.id, trouble.message)
-            await self._ledger.clock.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN_MAX)
+        waits = f"session {session.id} waits to be recorded"
+        task = await insist(partial(self._recorded, session), self._ledger.clock, waits)
         self._unrecorded.pop(session.id, None)
         self._sessions.release(session)
         if task is not None and task.status is Status.RUNNING and not self.worker.holds(task.id):
@@ -168,24 +169,35 @@ class Books:
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, then record what it had no time to record."""
+        """Settle what the last gateway held, then see to what it had no time to record. May be done again."""
         count = await settle(self._ledger, self.worker)
-        found, self._sessions.adoptees = self._sessions.adoptees, []
-        for session in found:
+        await self._correct()
+        adoptees = self._sessions.adoptees
+        while adoptees:
+            session = adoptees[0]
             if session.info.task_id is None:
                 self.outlived(session)
             else:
                 await self._rejoin(session, session.info.task_id)
-        for session in list(self._unrecorded.values()):
-            if session not in found:
-                self._spawn(self._record(session))
+            adoptees.pop(0)
         if count:
             log.info("took up %d tasks", count)
 
+    async def _correct(self) -> None:
+        """Where another node gave up tasks of ours that have ended since, their true end replaces *lost*."""
+        after, now = "", self._ledger.clock.now()
+        while tasks := await self._ledger.store.lost_on(self.node, LIST_MAX, after):
+            for task in tasks:
+                outcome = seen_end(self._sessions, task, now)
+                if outcome is not None:
+                    await self._ledger.recover(task, outcome)
+            after = tasks[-1].id
+
     async def _rejoin(self, session: Session, task_id: str) -> None:
-        """A session of a task that was given up meanwhile: its true end will replace *lost*."""
+        """A session that goes on though its task was given up: its true end will replace *lost*."""
         task = await self._ledger.store.get_task(task_id)
-        if task is not None and task.status is Status.LOST and not self.worker.holds(task.id):
+        lost = task is not None and task.status is Status.LOST and session.status is not Status.LOST
+        if task is not None and lost and not self.worker.holds(task.id):
             self.worker.resume(task)
         self._sessions.release(session)
 
