@@ -95,12 +95,10 @@ def _live(
     ready_fd: int,
     env: dict[str, str],
     crash_at: list[str] | None = None,
-    lease: float = 0.0,
     settings: dict[str, Any] | None = None,
 ) -> int:
-    """Be a gateway. ``lease`` is that of its ledger in seconds, ``settings`` are names of modules' constants."""
+    """Be a gateway. ``settings`` are constants of modules to be changed, by their full names."""
     import importlib
-    from functools import partial
 
     from outlast.config import load
     from outlast.gateway import app
@@ -110,8 +108,6 @@ def _live(
     os.environ.clear()
     os.environ.update(env)
     os.setsid()
-    if lease:
-        app.Ledger = partial(app.Ledger, lease_seconds=lease)  # type: ignore[misc, assignment]
     for name, value in (settings or {}).items():
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name

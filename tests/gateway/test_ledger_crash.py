@@ -32,7 +32,8 @@ def test_a_crash_of_the_worker_neither_loses_nor_repeats_a_command(node: Node, p
         assert node.ask("GET", "/v1/tasks").json["tasks"] == []
         assert node.runs() == 0
         return
-    assert (answer is None) == (point == "worker:after_record")
+    if point != "worker:after_spawn":  # there the answer and the kill race
+        assert (answer is None) == (point == "worker:after_record")
     node.see_through()
     node.judge(Status.FAILED, Cause.EXIT, code=5)
     assert node.runs() == 1
@@ -41,9 +42,7 @@ def test_a_crash_of_the_worker_neither_loses_nor_repeats_a_command(node: Node, p
 @pytest.mark.parametrize("point", ["worker:before_claim", "worker:after_claim"])
 def test_a_crash_around_a_claim_leaves_the_task_to_the_next_gateway(node: Node, point: str) -> None:
     """Work that waits is claimed by a gateway that dies over it: the next one runs it, once."""
-    assert node.begin()
-    assert node.submit(node.counting(), delaySeconds=0.05)
-    node.kill()
+    node.queue_up(node.counting())
     node.begin(point)
     node.dies()
     node.see_through()
