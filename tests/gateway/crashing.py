@@ -228,6 +228,12 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def supervisor_of(node: Node, session_id: str) -> int:
+    """The process that looks after a session, once it is on record."""
+    until(lambda: "started" in node.record(session_id))
+    return int(node.record(session_id)["started"]["supervisor"])
+
+
 def replay(events: list[Event]) -> Status:
     """Go through a history by the table of moves; return where it leads. Every line must be allowed where it stands."""
     assert [event.verb for event in events].count(Verb.CREATE) == 1 and events[0].verb == Verb.CREATE

@@ -8,16 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from crashing import Node, exits, until
+from crashing import Node, exits, supervisor_of, until
 from running import kill_keeper
 
 from outlast.core.session import Cause, Status
-
-
-def supervisor_of(node: Node, session_id: str) -> int:
-    """The process that looks after a session, once it is on record."""
-    until(lambda: "started" in node.record(session_id))
-    return int(node.record(session_id)["started"]["supervisor"])
 
 
 def test_an_end_while_no_gateway_was_there_is_recorded_as_it_was(node: Node) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from crashing import Node, until
 
 from outlast.core.session import Cause, Status
+from outlast.process import evidence
 
 POINTS = (
     "worker:before_record",
@@ -60,6 +64,27 @@ def test_a_crash_before_the_start_of_another_attempt_does_not_use_it_up(node: No
     node.see_through()
     node.judge(Status.SUCCEEDED, Cause.EXIT, code=0, attempt=2)
     assert node.runs() == 2
+
+
+@pytest.mark.parametrize("left", ["folder", "forestalled", "record"])
+def test_what_a_supervisor_left_before_it_began_decides(node: Node, left: str) -> None:
+    """It died over its folder: nothing can have been started. It had a record to write to: nobody knows."""
+    node.settings["outlast.process.settle.KNOCKS"] = 8
+    node.queue_up(node.counting())
+    node.begin("worker:after_claim")
+    node.dies()
+    folder = f"{node.paths.sessions}/{node.books().tasks[0].session_id}"
+    os.mkdir(folder)
+    if left == "forestalled":
+        assert evidence.forestall(folder)
+    if left == "record":
+        Path(folder, "record").touch()
+    node.see_through()
+    if left == "record":
+        node.judge(Status.LOST, Cause.EVIDENCE_GONE)
+    else:
+        node.judge(Status.FAILED, Cause.EXIT, code=5)
+    assert node.runs() == (left != "record")
 
 
 KEEPER_POINTS = {
