@@ -1,6 +1,6 @@
 """Durable tasks end to end beside other queues: submit a task that does nothing, run it, record its result.
 
-bench/bench_peers.py [--short] [--markdown] [--only sqlite|postgresql]
+bench/bench_peers.py [--short] [--markdown] [--only sqlite|postgresql] [--settle SECONDS]
 
 Ours and theirs take turns, A B A C A D, on the same disk or the same server. All must write every commit through to the
 disk: what decides that is read back from each database, and whoever does not is not measured. The peers are tuned as
@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -29,16 +30,20 @@ TIMES: dict[Database, float] = {"sqlite": 10, "postgresql": 2}
 """How many times faster than the fastest peer ours is to be."""
 COMMITS = 3
 """How many raw durable commits one task may take, submit to result known."""
+IDLE = 0.2
+"""Share of the cores that others may use when a turn begins, with --settle."""
 NAMES: dict[Database, str] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 class Contest:
     """The runs of ours and of its peers over one kind of database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settle: float = 0) -> None:
         self.database = database
+        self._settle = settle
         self.ours = OURS[database]
         self.missing: dict[Peer, str] = {}
+        self.busy: list[float] = []
         self._runs: dict[Peer, list[Figures]] = {}
         self._before: dict[Peer, list[Figures]] = {}
 
@@ -46,6 +51,7 @@ class Contest:
         """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on."""
         if peer in self.missing:
             return
+        self.busy.append(lull(self._settle))
         try:
             with room() as place:
                 ours = run(self.ours, [*words, *place])
@@ -101,8 +107,13 @@ class Contest:
         return "\n       ".join(lines)
 
     def note(self, turns: Sequence[float]) -> str:
-        """Return what a reader must know besides: the spread, the load of the machine, and who is missing."""
+        """Return what a reader must know besides: the spread, what else the machine did, and who is missing.
+
+        A machine that is busy with other work flatters ours: who syncs and polls more suffers more.
+        """
         parts = [f"turns: {spread(turns)}"] if turns else []
+        if self.busy:
+            parts.append(f"others kept the cores {min(self.busy):.0%} to {max(self.busy):.0%} busy")
         loads = [figures.load for runs in self._runs.values() for figures in runs]
         parts.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
         parts += [f"{peer.title} not measured, it {why}" for peer, why in self.missing.items()]
@@ -137,16 +148,16 @@ class Contest:
         return max(self.peers, key=lambda peer: statistics.median(self.slower(peer)))
 
 
-def peers(short: bool, only: Database | None = None) -> Iterator[Row]:
+def peers(short: bool, only: Database | None = None, settle: float = 0) -> Iterator[Row]:
     """Compare with the peers over SQLite, then with those over PostgreSQL; in the short form with Huey alone."""
     if only != "postgresql":
-        yield from over_sqlite(short)
+        yield from over_sqlite(short, settle)
     if only != "sqlite" and not short:
-        yield from over_postgresql()
+        yield from over_postgresql(settle)
 
 
-def over_sqlite(short: bool) -> Iterator[Row]:
-    contest = Contest("sqlite")
+def over_sqlite(short: bool, settle: float) -> Iterator[Row]:
+    contest = Contest("sqlite", settle)
     for _ in range(1 if short else ROUNDS):
         for peer in (RAW, HUEY) if short else (RAW, *SQLITE):
             contest.take_turns(peer, SHORT if short else LONG, folder)
@@ -154,8 +165,8 @@ def over_sqlite(short: bool) -> Iterator[Row]:
     yield contest.one_by_one(RAW, Bound("at most", COMMITS))
 
 
-def over_postgresql() -> Iterator[Row]:
-    contest = Contest("postgresql")
+def over_postgresql(settle: float) -> Iterator[Row]:
+    contest = Contest("postgresql", settle)
     with server() as database:
         for _ in range(ROUNDS):
             for peer in POSTGRESQL:
@@ -163,6 +174,14 @@ def over_postgresql() -> Iterator[Row]:
     yield contest.throughput()
     if contest.peers:
         yield contest.one_by_one(contest.quickest(), None)
+
+
+def lull(patience: float) -> float:
+    """Wait until the machine does little else, for so many seconds at most; return the share of it others use."""
+    deadline = time.monotonic() + patience
+    while (busy := machine.busy(0.3)) > IDLE and time.monotonic() < deadline:
+        pass
+    return busy
 
 
 @contextmanager
@@ -203,11 +222,12 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--short", action="store_true", help="few tasks, and Huey only: does it run at all?")
     parser.add_argument("--markdown", action="store_true", help="also print a table for the documentation")
     parser.add_argument("--only", choices=sorted(NAMES), help="one kind of database")
+    parser.add_argument("--settle", type=float, default=0, metavar="SECONDS", help="wait before each turn for a lull")
     chosen = parser.parse_args(words)
     with lodging.ground() as place:
         print("machine: " + ", ".join(f"{key} {value}" for key, value in machine.facts(place).items()), flush=True)
         rows = []
-        for row in peers(chosen.short, chosen.only):
+        for row in peers(chosen.short, chosen.only, chosen.settle):
             rows.append(row)
             print(f"\n{row.text()}", flush=True)
     if chosen.markdown:

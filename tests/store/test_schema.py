@@ -13,7 +13,7 @@ from outlast.store.sqlite import SqliteStore
 from outlast.store.statements import load
 
 SQLITE, POSTGRES = "outlast.store.sqlite", "outlast.store.postgres"
-ONLY_SQLITE = {"foreign_version"}
+ONLY_SQLITE = {"foreign_version", "may_start"}
 
 
 def _sqlite_shape(connection) -> set:

@@ -70,7 +70,7 @@ ACTS: dict[str, Act] = {
     "tasks.set-queue": Act(t.QueueRequest, task_commands.set_queue, of_session=False),
     "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
     "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
-    "doctor.store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),
+    "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),
 }
 
 

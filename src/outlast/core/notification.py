@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from outlast.core.lifecycle import Verb
 from outlast.core.session import Cause, Status
 from outlast.core.task import Notice, NotifyPolicy, Task
@@ -9,6 +11,7 @@ from outlast.core.task import Notice, NotifyPolicy, Task
 _BAD = (Status.FAILED, Status.TIMED_OUT, Status.LOST)
 
 
+@cache
 def told(verb: Verb, target: Status) -> frozenset[NotifyPolicy]:
     """Return the policies under which a move is told. Creating is never told: whoever asked knows."""
     if verb is Verb.CREATE:

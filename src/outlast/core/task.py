@@ -80,8 +80,8 @@ class StartClaim(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of the ledger as it stands."""
+class Task(msgspec.Struct, frozen=True):
+    """A record of the ledger as it stands. Name the fields; only the store, which knows their order, does without."""
 
     id: str
     runtime: Runtime

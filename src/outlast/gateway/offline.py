@@ -33,12 +33,14 @@ from outlast.store.base import Created, Page, Store
 from outlast.store.sqlite import SqliteStore
 
 
-def answer(config: Config, act: str, name: str | None, query: dict[str, Any]) -> dict[str, Any]:
+def answer(
+    config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None = None
+) -> dict[str, Any]:
     """Answer one question about the ledger as the gateway would over HTTP. Raises the errors of the act.
 
     ``act`` is a word of `outlast.api.acts` that can be answered offline. Nothing on record is an empty answer.
     """
-    return asyncio.run(_answer(config, act, name, query))
+    return asyncio.run(_answer(config, act, name, {**query, "requester": requester}))
 
 
 async def _answer(config: Config, act: str, name: str | None, query: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from outlast.core.notification import notice_of, told
 from outlast.core.session import Cause, Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
 from outlast.store.base import Change, Claim, Claimed, Created
-from outlast.store.rows import Row, json_text, json_value, new_columns, new_record, start_columns, task_of
+from outlast.store.rows import Row, columns_of, json_text, json_value, new_record, task_of
 
 T = TypeVar("T")
 Step = tuple[str, dict[str, Any]]
@@ -52,31 +52,28 @@ def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:
             return Created(task_of(rows[0]), True)
-    if start is not None and not start.force and not (yield from _may_start(new, start)):
-        start = None
     task = new_record(new, start)
-    steps: list[Step] = [
-        ("create_task", new_columns(new))
-        if start is None
-        else ("start_task", start_columns(new, start, task.delivery)),
-        _line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}"),
-    ]
-    if start is not None:
+    begun = start is not None and (yield from _start(task, new, start))
+    if start is not None and not begun:
+        task = new_record(new, None)
+    steps = [_line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}")]
+    if begun:
         steps += _claimed(task, new.created_at)
+    else:
+        steps.insert(0, ("create_task", columns_of(task)))
     if new.payload is not None:
         steps.append(("put_payload", {"task_id": new.id, "body": json_text(new.payload)}))
     yield steps
     return Created(task, False)
 
 
-def _may_start(new: NewTask, start: StartClaim) -> Steps[bool]:
-    """Ask whether `claim_tasks` would take this work next."""
-    if new.not_before_at is not None or new.node not in (None, start.node):
+def _start(task: Task, new: NewTask, start: StartClaim) -> Steps[bool]:
+    """Record new work as claimed, if that is forced or `claim_tasks` would take it next."""
+    if not start.force and (new.not_before_at is not None or new.node not in (None, start.node)):
         return False
-    params = {
-        "queue": new.queue, "node": start.node, "priority": new.priority, "created_at": new.created_at, "id": new.id,
-    }  # fmt: skip
-    _, rows = yield [("ripen_tasks", {"now": new.created_at}), ("may_start", params)]
+    columns = columns_of(task)
+    columns["force"] = start.force
+    [rows] = yield [("start_task", columns)]
     return bool(rows)
 
 
@@ -140,14 +137,14 @@ def apply(move: Transition) -> Steps[Task | None]:
     if move.verb in (Verb.CLAIM, Verb.CREATE):
         raise IllegalMove(f"{move.verb} is an act of its own")
     params: dict[str, Any] = {
-        "id": move.task_id, "at": move.at, "source": move.sources[0].value, "source_too": move.sources[-1].value,
+        "id": move.task_id, "at": move.at, "source": move.sources[0], "source_too": move.sources[-1],
         "claim_id": move.claim_id, "error": move.error, "summary": move.summary,
         "detail": json_text(move.detail) if move.detail else None, "told": _told(move.verb, move.target),
     }  # fmt: skip
     ends = move.target.final
     if ends:
-        params["target"] = move.target.value
-        params["cause"] = None if move.cause is None else move.cause.value
+        params["target"] = move.target
+        params["cause"] = move.cause
     else:
         params["not_before_at"] = move.not_before_at
         params["never_began"] = int(move.never_began)
@@ -187,10 +184,7 @@ def append_event(task_id: str, verb: str, at: float, data: dict[str, object]) ->
     [rows] = yield [("get_task", {"id": task_id})]
     if not rows:
         return None
-    _, made = yield [
-        _line(task_id, at, verb, None, None, json_text(data)),
-        ("last_event_of", {"task_id": task_id}),
-    ]
+    [made] = yield [_line(task_id, at, verb, None, None, json_text(data))]
     return Event(id=made[0][0], task_id=task_id, at=at, verb=verb, data=data)
 
 
@@ -224,8 +218,8 @@ def attach_session(task_id: str, session_id: str, now: float, claim_id: str | No
 
 def set_notify(task_id: str, policy: NotifyPolicy, now: float) -> Steps[Task | None]:
     """Change of what the requester hears."""
-    params = {"id": task_id, "policy": policy.value}
-    return _alter("set_notify", params, now, "notify", {"policy": policy.value})
+    params = {"id": task_id, "policy": policy}
+    return _alter("set_notify", params, now, "notify", {"policy": policy})
 
 
 def dismiss(task_id: str, now: float) -> Steps[Task | None]:
@@ -283,8 +277,7 @@ def _alter(name: str, params: dict[str, Any], at: float, verb: str, data: dict[s
 def _line(task_id: str, at: float, verb: str, status: Status | None, cause: Cause | None, data: str) -> Step:
     """Return the statement for a line of history."""
     return "append_event", {
-        "task_id": task_id, "at": at, "verb": str(verb), "data": data,
-        "status": None if status is None else status.value, "cause": None if cause is None else cause.value,
+        "task_id": task_id, "at": at, "verb": verb, "status": status, "cause": cause, "data": data,
     }  # fmt: skip
 
 
@@ -296,7 +289,7 @@ def _notice(task: Task, at: float, verb: Verb, cause: Cause | None) -> list[Step
     return [(
         "append_notice",
         {
-            "task_id": task.id, "at": at, "kind": notice.kind, "target": notice.target,
+            "task_id": task.id, "verb": verb, "at": at, "kind": notice.kind, "target": notice.target,
             "idempotency_key": notice.idempotency_key, "body": json_text(notice.body),
         },
     )]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast
 
 from outlast.core.lifecycle import Transition
@@ -19,8 +19,8 @@ class Face(ABC):
         self._callbacks: list[Callable[[Change], None]] = []
 
     @abstractmethod
-    async def _act(self, name: str, *args: Any) -> Any:  # noqa: ANN401
-        """Run an act of `outlast.store.acts` and return its result after the commit."""
+    def _act(self, name: str, *args: Any) -> Awaitable[Any]:  # noqa: ANN401
+        """Ask for an act of `outlast.store.acts`; its result comes after the commit."""
 
     @abstractmethod
     async def _ask(self, name: str, *args: Any, **params: Any) -> Any:  # noqa: ANN401

@@ -12,7 +12,9 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from outlast.store.acts import OUTBOX, Steps, change_of
 from outlast.store.base import Change
@@ -22,7 +24,7 @@ BATCH_MAX = 512
 """Acts in one commit: bounds how long the first of them waits for the last."""
 
 
-class Act(NamedTuple):
+class Act(msgspec.Struct, frozen=True):
     """An act that waits, and who waits for it."""
 
     future: asyncio.Future[Any]

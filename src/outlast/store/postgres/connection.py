@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import psycopg
@@ -10,7 +9,7 @@ from psycopg import conninfo, errors
 
 from outlast.core.errors import GatewayTrouble
 from outlast.store.migrate import migrations, pending, trouble
-from outlast.store.statements import load
+from outlast.store.statements import PARAMETER
 
 PACKAGE = "outlast.store.postgres"
 
@@ -25,7 +24,6 @@ CHANNEL = "outlast"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_NAMED = re.compile(r"(?<!:):([a-z_]+)")
 # A node that freezes inside a transaction must not hold up the others for longer than this.
 _OPTIONS = {
     "application_name": "outlast", "connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 3,
@@ -34,14 +32,9 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-def statements() -> dict[str, str]:
-    """Read the statements; ``:name`` becomes psycopg's spelling."""
-    return {name: spelled(text) for name, text in load(PACKAGE).items()}
-
-
 def spelled(sql: str) -> str:
     """Return a statement with psycopg's way to write parameters."""
-    return _NAMED.sub(r"%(\1)s", sql.replace("%", "%%"))
+    return PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
 def place_of(dsn: str) -> str:
@@ -78,6 +71,17 @@ def explain(error: BaseException, place: str) -> GatewayTrouble:
 def connect(dsn: str) -> Connection:
     """Open a connection in autocommit mode. Raises psycopg.Error."""
     return psycopg.connect(dsn, autocommit=True, prepare_threshold=3, **_OPTIONS)  # type: ignore[arg-type]
+
+
+def connect_writer(dsn: str) -> Connection:
+    """Open a connection for writing by keys: a plan made while a table was small must not walk it once it is not.
+
+    Raises psycopg.Error.
+    """
+    connection = connect(dsn)
+    for way in ("seqscan", "hashjoin", "mergejoin"):
+        connection.execute(f"SET enable_{way} = off")
+    return connection
 
 
 def migrate(connection: Connection, place: str) -> None:

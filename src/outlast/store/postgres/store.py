@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -17,16 +17,18 @@ from outlast.store.face import Face
 from outlast.store.migrate import trouble
 from outlast.store.postgres.connection import (
     CHANNEL,
+    PACKAGE,
     Connection,
     connect,
     explain,
     migrate,
     place_of,
-    statements,
+    spelled,
 )  # fmt: skip
 from outlast.store.postgres.reader import PostgresReader
 from outlast.store.postgres.writer import Writer
 from outlast.store.questions import QUESTIONS
+from outlast.store.statements import load
 
 _READERS = 2
 
@@ -38,7 +40,8 @@ class PostgresStore(Face):
         super().__init__()
         self.place = place_of(dsn)
         self._dsn = dsn
-        self._sql = statements()
+        self._texts = load(PACKAGE)
+        self._sql = {name: spelled(text) for name, text in self._texts.items()}
         self._writer: Writer | None = None
         self._local = threading.local()
         self._opened: list[Connection] = []
@@ -51,7 +54,7 @@ class PostgresStore(Face):
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="outlast-read")
         try:
             await self._in_reader(lambda reader: migrate(reader.connection, self.place))
-            self._writer = Writer(self._dsn, self.place, self._sql, asyncio.get_running_loop(), self._changed)
+            self._writer = Writer(self._dsn, self.place, self._texts, asyncio.get_running_loop(), self._changed)
             await self._listen()
         except BaseException:
             await self.close()
@@ -112,10 +115,10 @@ class PostgresStore(Face):
             self._listener.close()
             self._listener = None
 
-    async def _act(self, name: str, *args: Any) -> Any:  # noqa: ANN401
+    def _act(self, name: str, *args: Any) -> Awaitable[Any]:  # noqa: ANN401
         if self._writer is None:
             raise trouble(f"{self.place} is not open", "store_closed", "open it", retryable=True)
-        return await self._writer.submit(ACTS[name], *args)
+        return self._writer.submit(ACTS[name], *args)
 
     async def _ask(self, name: str, *args: Any, **params: Any) -> Any:  # noqa: ANN401
         return await self._in_reader(lambda reader: QUESTIONS[name](reader, *args, **params))

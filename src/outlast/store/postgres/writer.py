@@ -1,7 +1,7 @@
 """The one thread of a node that writes to the server.
 
 A batch is one transaction, and the statements of all its acts fly in one pipeline: each round sends the next step
-of every act and then reads all answers. Acts that count before they take run by themselves. The transaction
+of every act and then reads all answers. Claims count before they take, so each runs by itself. The transaction
 begins with the lock of writers; what follows is one order of writes over all nodes, as a file would have it: a
 reader that resumes after an event's id never misses one that was numbered earlier and committed later.
 """
@@ -9,19 +9,18 @@ reader that resumes after an event's id never misses one that was numbered earli
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 
-from outlast.core.task import StartClaim
 from outlast.store.acts import ACTS, BROUGHT, Rows, Step, Steps, taken
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
-from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect, explain
+from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect_writer, explain
+from outlast.store.postgres.flight import fly, statement
 
-_ANSWERS = re.compile(r"^(SELECT|WITH)\b|\bRETURNING\b", re.MULTILINE)
+_ALONE = frozenset((ACTS["claim_tasks"],))
 
 
 class Writer(Gatherer):
@@ -37,8 +36,7 @@ class Writer(Gatherer):
     ) -> None:
         super().__init__(place, loop, changed)
         self._dsn = dsn
-        self._sql = sql
-        self._answering = {name for name, text in sql.items() if _ANSWERS.search(text)}
+        self._statements = {name: statement(text) for name, text in sql.items()}
         self._connection: Connection | None = None
         self._committing = False
         self.start()
@@ -100,34 +98,32 @@ class Writer(Gatherer):
 
     def _round_trips(self, connection: Connection, acts: Sequence[Act]) -> list[Any]:
         results: list[Any] = [None] * len(acts)
-        waiting: list[tuple[int, Steps[Any], Sequence[Rows] | None]] = [
+        aboard: list[tuple[int, Steps[Any], Sequence[Rows] | None]] = [
             (place, act.do(*act.args), None) for place, act in enumerate(acts)
         ]
-        while waiting:
-            flights = []
-            for place, steps, answers in waiting:
+        while aboard:
+            wanted: list[Step] = []
+            flown = []
+            for place, steps, answers in aboard:
                 try:
-                    wanted = next(steps) if answers is None else steps.send(answers)
+                    more = next(steps) if answers is None else steps.send(answers)
                 except StopIteration as end:
                     results[place] = end.value
                 else:
-                    flights.append((place, steps, [self._send(connection, step) for step in wanted]))
-            waiting = [
-                (place, steps, [one.fetchall() if one is not None else () for one in cursors])
-                for place, steps, cursors in flights
-            ]
+                    flown.append((place, steps, len(wanted), len(wanted) + len(more)))
+                    wanted += more
+            found = self._fly(connection, wanted)
+            aboard = [(place, steps, found[begin:end]) for place, steps, begin, end in flown]
         return results
 
-    def _send(self, connection: Connection, step: Step) -> psycopg.Cursor[tuple[Any, ...]] | None:
-        """Send a statement; None when there is no answer to wait for."""
-        name, params = step
-        self.brought |= BROUGHT.get(name, 0)
-        cursor = connection.execute(self._sql[name], params)
-        return cursor if name in self._answering else None
+    def _fly(self, connection: Connection, wanted: list[Step]) -> list[Rows]:
+        for name, _ in wanted:
+            self.brought |= BROUGHT.get(name, 0)
+        return fly(connection, self._statements, wanted)
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn)
+            self._connection = connect_writer(self._dsn)
         return self._connection
 
     def _let_go(self, connection: Connection) -> None:
@@ -151,20 +147,8 @@ class Writer(Gatherer):
 def _groups(batch: list[Act]) -> list[list[Act]]:
     groups: list[list[Act]] = []
     for act in batch:
-        if groups and not _looks_first(act) and not _looks_first(groups[-1][0]):
+        if groups and act.do not in _ALONE and groups[-1][0].do not in _ALONE:
             groups[-1].append(act)
         else:
             groups.append([act])
     return groups
-
-
-def _looks_first(act: Act) -> bool:
-    """Return whether an act counts what others may change before it writes."""
-    if act.do is ACTS["create_task"]:
-        start: StartClaim | None = act.args[1]
-        return start is not None and not start.force
-    return act.do is ACTS["claim_tasks"]
-
-
-def _rows(cursor: psycopg.Cursor[tuple[Any, ...]] | None) -> Rows:
-    return () if cursor is None else cursor.fetchall()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -79,8 +79,8 @@ class SqliteStore(Face):
         self._changed(Change(foreign=True))
         return True
 
-    async def _act(self, name: str, *args: Any) -> Any:  # noqa: ANN401
-        return await self._submit(ACTS[name], *args)
+    def _act(self, name: str, *args: Any) -> Awaitable[Any]:  # noqa: ANN401
+        return self._submit(ACTS[name], *args)
 
     def _submit(self, do: Callable[..., Steps[Any]], *args: Any) -> asyncio.Future[Any]:  # noqa: ANN401
         if self._writer is None:

@@ -44,7 +44,7 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "tasks.set-queue": task_results.Queues,
     "explain": task_results.Explained,
     "backup": task_results.BackupResult,
-    "doctor.store": task_results.StoreCheck,
+    "store": task_results.StoreCheck,
     **dict.fromkeys(
         (
             "tasks.show",

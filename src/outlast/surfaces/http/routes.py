@@ -55,7 +55,7 @@ ROUTES = (
     Row("POST", "/v1/tasks/{id}/report", "tasks.report", "Report progress, or the end of outside work."),
     Row("GET", "/v1/explain/{id}", "explain", "On which rung of the ladder work stands."),
     Row("POST", "/v1/backup", "backup", "Copy the live store to a file."),
-    Row("GET", "/v1/store", "doctor.store", "Check the whole store."),
+    Row("GET", "/v1/store", "store", "Check the whole store."),
     Row("POST", "/v1/tool", "tool", "A tool call."),
     Row("POST", "/v1/gateway/stop", "stop", "Stop the gateway; sessions go on."),
     Row("GET", "/v1/openapi.json", "openapi", "This description."),

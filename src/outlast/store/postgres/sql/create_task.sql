@@ -2,8 +2,14 @@ INSERT INTO task (
     id, runtime, kind, source, requester, status, created_at, revision, ask, detail, conversation, parent_id, flow_id,
     node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
     not_before_at, session_id
-) VALUES (
-    :id, :runtime, :kind, :source, :requester, 'queued', :created_at, 1, :ask, '{}', :conversation, :parent_id,
-    :flow_id, :node, :label, :title, 0, :attempts_max, :retry, :notify, 'not_needed', :priority, :queue, :dedupe_key,
-    :deadline_at, :not_before_at, :session_id
+)
+SELECT
+    id, runtime, kind, source, requester, status, created_at, revision, ask, detail, conversation, parent_id, flow_id,
+    node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
+    not_before_at, session_id
+FROM json_to_recordset(:rows) AS new (
+    id text, runtime text, kind text, source text, requester text, status text, created_at double precision,
+    revision integer, ask text, detail text, conversation text, parent_id text, flow_id text, node text, label text,
+    title text, attempt integer, attempts_max integer, retry text, notify text, delivery text, priority integer,
+    queue text, dedupe_key text, deadline_at double precision, not_before_at double precision, session_id text
 );

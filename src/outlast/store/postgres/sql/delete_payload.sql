@@ -1,1 +1,2 @@
-DELETE FROM payload WHERE task_id = :task_id;
+DELETE FROM payload USING json_to_recordset(:rows) AS old (task_id text)
+WHERE payload.task_id = old.task_id;

@@ -1,4 +1,5 @@
 -- Work without a lease (it runs outside of any worker) gets none by being renewed.
-UPDATE task SET lease_until = CASE WHEN lease_until IS NULL THEN NULL ELSE CAST(:until AS double precision) END
-WHERE claim_id = :claim_id AND status = 'running'
-RETURNING claim_id;
+UPDATE task SET lease_until = CASE WHEN task.lease_until IS NULL THEN NULL ELSE new.until END
+FROM json_to_recordset(:rows) AS new (claim_id text, until double precision)
+WHERE task.claim_id = new.claim_id AND task.status = 'running'
+RETURNING task.claim_id;

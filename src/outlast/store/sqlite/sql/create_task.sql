@@ -3,7 +3,7 @@ INSERT INTO task (
     node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
     not_before_at, session_id
 ) VALUES (
-    :id, :runtime, :kind, :source, :requester, 'queued', :created_at, 1, :ask, '{}', :conversation, :parent_id,
-    :flow_id, :node, :label, :title, 0, :attempts_max, :retry, :notify, 'not_needed', :priority, :queue, :dedupe_key,
+    :id, :runtime, :kind, :source, :requester, :status, :created_at, :revision, :ask, :detail, :conversation, :parent_id,
+    :flow_id, :node, :label, :title, :attempt, :attempts_max, :retry, :notify, :delivery, :priority, :queue, :dedupe_key,
     :deadline_at, :not_before_at, :session_id
 );

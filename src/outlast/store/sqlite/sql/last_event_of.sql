@@ -1,1 +1,0 @@
-SELECT max(id) FROM event WHERE task_id = :task_id;
