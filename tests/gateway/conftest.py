@@ -23,3 +23,14 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     node = Node("" if request.param == "sqlite" else request.getfixturevalue("pg_database"))
     yield node
     node.close()
+
+
+@pytest.fixture
+def nodes(pg_database: str) -> Iterator[tuple[Node, Node]]:
+    """Two homes that share one database, with leases of a second."""
+    pair = Node(pg_database), Node(pg_database)
+    for node in pair:
+        node.settings["outlast.gateway.app.LEASE_SECONDS"] = 1.0
+    yield pair
+    for node in pair:
+        node.close()
