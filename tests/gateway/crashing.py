@@ -55,13 +55,13 @@ class Node(Gateway):
 
     # ---- life and death
 
-    def begin(self, point: str | None = None) -> bool:
+    def begin(self, point: str | None = None, **given: Any) -> bool:
         """Start a gateway that dies at a point; False when it does so before it is ready."""
         self._points += 1
         crash_at = None if point is None else (point, f"{self.home}/crashed-{self._points}")
         reader, writer = os.pipe()
         try:
-            self.process = bear(self.env, writer, crash_at=crash_at, settings=self.settings)  # type: ignore[assignment]
+            self.process = bear(self.env, writer, crash_at=crash_at, settings=self.settings, **given)  # type: ignore[assignment]
         finally:
             os.close(writer)
         with os.fdopen(reader, "rb") as ready:
@@ -141,11 +141,13 @@ class Node(Gateway):
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """The history of all tasks, as it happens. Raises ConnectionError when the gateway dies."""
+        end = time.monotonic() + PATIENCE
         connection = UnixConnection(self.paths.socket)
         try:
             connection.request("GET", f"/v1/events?tasks=true&after={after}")
             response = connection.getresponse()
             while line := response.readline():
+                assert time.monotonic() < end, self.log()
                 if line.startswith(b"data: "):
                     yield json.loads(line[6:])
         finally:
@@ -265,7 +267,7 @@ def check(
     assert task.attempt == attempt
     assert replay(books.events[task.id]) is status
     ends = [event for event in books.events[task.id] if event.verb in ENDS]
-    assert len(ends) == 1, ends
+    assert len(ends) == 1 and "late" not in books.verbs_of(task), books.events[task.id]
     told = books.notices_of(task)
     assert len(told) == notices, told
     for notice in told:

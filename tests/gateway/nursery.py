@@ -96,6 +96,7 @@ def _live(
     env: dict[str, str],
     crash_at: list[str] | None = None,
     settings: dict[str, Any] | None = None,
+    lose_answer: str | None = None,
 ) -> int:
     """Be a gateway. ``settings`` are constants of modules to be changed, by their full names."""
     import importlib
@@ -112,8 +113,33 @@ def _live(
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
         setattr(importlib.import_module(module), constant, value)
+    if lose_answer is not None:
+        _lose_answer(lose_answer)
     point = None if crash_at is None else (crash_at[0], crash_at[1])
     return app.run(load(env), face=HttpServer, ready_fd=ready_fd, crash_at=point)
+
+
+def _lose_answer(act: str) -> None:
+    """Have the connection to PostgreSQL break just after the first commit of such an act, before it is answered."""
+    import psycopg
+
+    from outlast.store.acts import ACTS
+    from outlast.store.postgres.writer import Writer
+
+    together, lost = Writer._together, False
+
+    def losing(self: Writer, batch: list[Any]) -> Any:
+        nonlocal lost
+        settled = together(self, batch)
+        if not lost and any(one.do is ACTS[act] for one in batch):
+            lost = True
+            self.brought = 0
+            self._connection.close()
+            self._connection = None
+            raise psycopg.OperationalError("the connection is lost")
+        return settled
+
+    Writer._together = losing
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Books:
         self.worker = Worker(ledger, runtimes, slots=slots)
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
+        self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )

@@ -97,7 +97,7 @@ class Rounds:
         except GatewayTrouble as trouble:
             log.warning("%s", trouble.message)
             self.spare()
-            return TROUBLE_SECONDS
+            return min(TROUBLE_SECONDS, (self._ledger.lease_seconds or NET_SECONDS) * RENEWED_AFTER)
         except Exception:
             log.exception("a round failed")
         return NET_SECONDS / 2

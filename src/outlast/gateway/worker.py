@@ -40,13 +40,17 @@ class Worker:
         self._runtimes = runtimes
         self._slots = slots
         self._held: dict[str, Task] = {}
+        self._coming: set[str] = set()
         self._calling_off: set[str] = set()
+        self._in_doubt = False
         self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self.on_requeued: Callable[[], None] = lambda: None
+        self.settle: Callable[[], Awaitable[object]] | None = None
+        """Takes up what is on record as ours and in nobody's hands; called when an answer of the store was lost."""
 
     # ---- life
 
@@ -71,8 +75,8 @@ class Worker:
         return list(self._held.values())
 
     def holds(self, task_id: str) -> bool:
-        """True while this worker has a task in its hands."""
-        return task_id in self._held
+        """True while this worker has a task in its hands, or is about to."""
+        return task_id in self._held or task_id in self._coming
 
     @property
     def _free(self) -> int:
@@ -85,11 +89,17 @@ class Worker:
         point("worker:before_record")
         start = self._open and self._free > 0
         self._reserved += start
+        self._coming.add(new.id)
         try:
             created = await self._ledger.create(new, start=start)
             point("worker:after_record")
+        except GatewayTrouble:
+            self._in_doubt = True  # it may be on record, and running there
+            self._wake.set()
+            raise
         finally:
             self._reserved -= start
+            self._coming.discard(new.id)
         if not created.existing and created.task.status is Status.RUNNING:
             self._begin(created.task, new.payload)
         return created
@@ -104,9 +114,11 @@ class Worker:
             await self._wake.wait()
             self._wake.clear()
             try:
+                await self._clear_doubt()
                 await self._claim_some()
                 pause = TRY_AGAIN_FIRST
             except GatewayTrouble as trouble:
+                self._in_doubt = True  # what was claimed, nobody has heard of
                 log.warning("no work can be claimed: %s", trouble.message)
                 await self._ledger.clock.sleep(pause)
                 pause = min(pause * 2, TRY_AGAIN_MAX)
@@ -115,6 +127,12 @@ class Worker:
                 log.exception("a claim failed")
                 await self._ledger.clock.sleep(TRY_AGAIN_MAX)
                 self._wake.set()
+
+    async def _clear_doubt(self) -> None:
+        """Find out what the store did although its answer was lost. No claim of ours is on its way meanwhile."""
+        if self._in_doubt and self.settle is not None:
+            self._in_doubt = False
+            await self.settle()
 
     async def _claim_some(self) -> None:
         while (wished := min(self._free, CLAIM_MAX)) > 0:

@@ -189,6 +189,8 @@ class Ledger:
             found = await self.recover(present, outcome)
             if found is not None:
                 return Recorded(found, "recovered")
+        if present.claim_id == task.claim_id and (present.status, present.cause) == (outcome.status, outcome.cause):
+            return Recorded(present, "ended")  # by this very report, whose answer was lost
         data: dict[str, object] = {"status": outcome.status.value, "cause": outcome.cause.value, **outcome.detail}
         if task.claim_id != present.claim_id:
             data["claimId"] = task.claim_id
