@@ -193,6 +193,7 @@ def start(
 def _prepare(context: Context, spec: dict[str, Any], line: str) -> tuple[RecordFile, Spool, Prepared]:
     folder = context.folder(spec["id"])
     os.mkdir(folder, 0o700)
+    point("supervisor:before_record")
     try:
         record = RecordFile.create(folder, line)
         os.close(os.open(f"{context.home}/open/{spec['id']}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
