@@ -8,7 +8,7 @@ from typing import Any
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.task import Task
-from outlast.ledger.tasks import Ledger
+from outlast.ledger.tasks import Ledger, has_begun
 from outlast.process.keeper.crash import point
 from outlast.runtimes.base import NotHeld
 
@@ -47,19 +47,11 @@ class WorkerHands:
         pause = TRY_AGAIN_FIRST
         while True:
             try:
-                return await self._look_for_start()
+                return await has_begun(self._ledger.store, self._task)
             except GatewayTrouble as trouble:
                 log.warning("task %s waits for its history: %s", self._task.id, trouble.message)
             await self._ledger.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
-
-    async def _look_for_start(self) -> bool:
-        after = 0
-        while events := await self._ledger.store.events_of(self._task.id, after):
-            if any(e.verb == "began" and e.data.get("attempt") == self._task.attempt for e in events):
-                return True
-            after = events[-1].id
-        return False
 
     def progress(self, percent: int | None, message: str | None) -> None:
         """Put progress on record when it has changed, a sign of life when it is time for one."""

@@ -1,7 +1,7 @@
 """Answers while no gateway runs: straight from the store, by the same questions, changing nothing.
 
-What a gateway would find out at its start is looked up here: a task that is on record as running, and whose session
-has ended meanwhile, is shown as it ended. So the answer is the same with a gateway and without.
+What a gateway would find out at its start is looked up here (`outlast.gateway.seen`), so the answer is the same with
+a gateway and without.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -20,17 +20,16 @@ from outlast.api.tasks import tasks_status
 from outlast.config import Config
 from outlast.core.errors import GatewayTrouble
 from outlast.core.ids import task_of_session
-from outlast.core.outcome import Outcome
-from outlast.core.session import Cause, Status
-from outlast.core.task import Delivery, NewTask, Task, TaskFilter
+from outlast.core.session import Cause
+from outlast.core.task import NewTask, Task
 from outlast.gateway.places import node_at
+from outlast.gateway.seen import Eyes, SeenStore
 from outlast.gateway.stores import FILE_NAME, make_store
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import SystemClock
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Session, Sessions
-from outlast.runtimes.evidence import seen_end
-from outlast.store.base import Created, Page, Store
+from outlast.store.base import Created, Store
 from outlast.store.sqlite import SqliteStore
 
 
@@ -94,9 +93,9 @@ class OfflineBooks:
         self.sessions = Sessions(config.paths.home, config.paths.run, self.clock, launcher)
         self._node = node_at(config.paths.node) if os.path.exists(config.paths.node) else ""
         self._empty: tempfile.TemporaryDirectory[str] | None = None
-        store = make_store(config, read_only=True)
-        self._store = store
-        self._ledger = Ledger(_Seen(store, self._true), self.clock, node=self._node, worker="offline")
+        self._eyes = Eyes(self.sessions, self.clock, self._node)
+        self._store = make_store(config, read_only=True)
+        self._ledger = Ledger(self._seen(), self.clock, node=self._node, worker="offline")
 
     async def open(self) -> None:
         """Open the store. One that was never made is an empty one."""
@@ -108,20 +107,16 @@ class OfflineBooks:
             self._empty = tempfile.TemporaryDirectory(prefix="outlast-empty-")
             self._store = SqliteStore(os.path.join(self._empty.name, FILE_NAME))
             await self._store.open()
-            self._ledger.store = _Seen(self._store, self._true)
+            self._ledger.store = self._seen()
+
+    def _seen(self) -> Store:
+        return cast(Store, SeenStore(self._store, self._eyes))
 
     async def close(self) -> None:
         """Let go of the store."""
         await self._store.close()
         if self._empty is not None:
             self._empty.cleanup()
-
-    def _true(self, task: Task) -> Task:
-        """Return a task as a gateway of this node would have it: an end that was seen replaces running and lost."""
-        if task.status not in (Status.RUNNING, Status.LOST) or task.node != self._node:
-            return task
-        outcome = seen_end(self.sessions, task, self.clock.now())
-        return task if outcome is None else ended_as(task, outcome)
 
     @property
     def ledger(self) -> Ledger:
@@ -161,47 +156,3 @@ class OfflineBooks:
 
     def look(self) -> None:
         """Do nothing."""
-
-
-def ended_as(task: Task, outcome: Outcome) -> Task:
-    """Return how a task will stand once its outcome is on record."""
-    told = task.delivery if task.notify == "silent" else Delivery.PENDING
-    return msgspec.structs.replace(
-        task,
-        status=outcome.status,
-        cause=outcome.cause,
-        detail=outcome.detail,
-        error=outcome.error,
-        summary=outcome.summary or task.summary,
-        ended_at=outcome.at or task.seen_at,
-        lease_until=None,
-        delivery=told,
-    )
-
-
-class _Seen:
-    """A store whose tasks are looked at before they are handed out."""
-
-    def __init__(self, store: Store, look: Any) -> None:  # noqa: ANN401
-        self._store = store
-        self._look = look
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._store, name)
-
-    async def get_task(self, task_id: str) -> Task | None:
-        """See `outlast.store.base`."""
-        task = await self._store.get_task(task_id)
-        return None if task is None else self._look(task)
-
-    async def find_tasks(self, lookup: str, limit: int = 10) -> list[Task]:
-        """See `outlast.store.base`."""
-        return [self._look(task) for task in await self._store.find_tasks(lookup, limit)]
-
-    async def list_tasks(self, narrow: TaskFilter, limit: int, cursor: str | None = None) -> Page:
-        """See `outlast.store.base`."""
-        page = await self._store.list_tasks(narrow, limit, cursor)
-        tasks = [self._look(task) for task in page.tasks]
-        if narrow.statuses:
-            tasks = [task for task in tasks if task.status in narrow.statuses]
-        return Page(tasks, page.next)

@@ -82,10 +82,7 @@ class CliRuntime:
                 raise NeverBegan
             session = self._find(task.session_id)
         if session is None:
-            return Outcome(
-                status=Status.LOST, cause=Cause.EVIDENCE_GONE,
-                error=f"session {task.session_id} was started, but neither its record nor a process is there any more",
-            )  # fmt: skip
+            return evidence_gone(task)
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
@@ -130,6 +127,15 @@ class CliRuntime:
             hands.progress(progress.latest(session.output.read(start, produced)), None)
             since = produced
             await self._clock.sleep(LOOK_SECONDS)
+
+
+def evidence_gone(task: Task) -> Outcome:
+    """Return the outcome of work that was started and left nothing to be seen."""
+    return Outcome(
+        status=Status.LOST,
+        cause=Cause.EVIDENCE_GONE,
+        error=f"session {task.session_id} was started, but neither its record nor a process is there any more",
+    )
 
 
 def summary_of(session: Session) -> str | None:
