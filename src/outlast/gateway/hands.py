@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.task import Task
-from outlast.ledger.tasks import Ledger
+from outlast.ledger.tasks import Ledger, has_begun
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
 from outlast.runtimes.base import NotHeld
@@ -62,16 +62,9 @@ class WorkerHands:
         self._spawn(self._told(self._ledger.note(self._task.id, "began", {"attempt": self._task.attempt, **data})))
 
     async def has_begun(self) -> bool:
-        """Look for the start in the history of this attempt."""
-        return await insist(self._begin_is_told, self._ledger.clock, f"task {self._task.id} waits to be settled")
-
-    async def _begin_is_told(self) -> bool:
-        after = 0
-        while events := await self._ledger.store.events_of(self._task.id, after):
-            if any(e.verb == "began" and e.data.get("attempt") == self._task.attempt for e in events):
-                return True
-            after = events[-1].id
-        return False
+        """Look for the start in the history of this attempt, for as long as it takes: nobody may guess instead."""
+        told = partial(has_begun, self._ledger.store, self._task)
+        return await insist(told, self._ledger.clock, f"task {self._task.id} waits to be settled")
 
     def progress(self, percent: int | None, message: str | None) -> None:
         """Put progress on record when it has changed, a sign of life when it is time for one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -79,7 +80,7 @@ class CliRuntime:
                 raise NeverBegan
             session = await self._sessions.take_up(task.session_id)
         if session is None:
-            return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=_gone(task.session_id, traces))
+            return evidence_gone(task, traces)
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
@@ -126,12 +127,13 @@ class CliRuntime:
             await self._clock.sleep(LOOK_SECONDS)
 
 
-def _gone(session_id: str, traces: list[int]) -> str:
-    """Return what was looked for when the record of a session is not there."""
+def evidence_gone(task: Task, traces: Sequence[int] = ()) -> Outcome:
+    """Return the outcome of work that was started and left no record; ``traces`` are processes with its mark."""
     found = "no process carries its mark"
     if traces:
         found = f"process {traces[0]} carries its mark and still runs, with nobody to see its end"
-    return f"the record of session {session_id} is gone, and {found}"
+    error = f"the record of session {task.session_id} is gone, and {found}"
+    return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=error)
 
 
 def summary_of(session: Session) -> str | None:
