@@ -16,8 +16,8 @@ from houses import House
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
 
-AT_ONCE = 6
-"""Callers that ask for work side by side."""
+AT_ONCE, AHEAD = 6, 24
+"""Callers that ask for work side by side, and how much of it they ask for before some has ended."""
 LONG = "sleep 1000"
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "succeeds": ("sleep {nap}; exit 0", {}),
@@ -49,6 +49,7 @@ class Load:
     def __init__(self, node: Node, count: int, luck: random.Random) -> None:
         self._node = node
         self._up = threading.Event()
+        self._room = threading.Semaphore(AHEAD)
         self._wanted: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._naps = luck
         kinds = [list(KINDS)[i % len(KINDS)] for i in range(count)]
@@ -79,10 +80,17 @@ class Load:
         else:
             self._up.clear()
 
+    def more(self, count: int) -> None:
+        """Let so much more be asked for."""
+        if count:
+            self._room.release(count)
+
     def _go(self) -> None:
         try:
             while True:
-                self._one(self._wanted.get_nowait())
+                kind = self._wanted.get_nowait()
+                assert self._room.acquire(timeout=60)
+                self._one(kind)
         except queue.Empty:
             pass
         except BaseException as error:
@@ -140,11 +148,13 @@ def endure(node: Node, *, tasks: int, kills: int, seed: int) -> None:
             line = next(lines)
             last = line["eventId"]
             ended += line["verb"] in ENDS
+            load.more(line["verb"] in ENDS)
         lines.close()
         load.gateway(False)
         node.kill()
         assert node.begin(), node.log()
         load.gateway(True)
+    load.more(tasks)
     load.join()
     unheard = [task for task in live(node) if load.asked[task["label"]] == "cancelled"]
     for task in unheard:
