@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import time
 
+import msgspec
 import pytest
 
-from houses import House, spec
+from houses import House, ended, spec
 from outlast.core.errors import GatewayTrouble
 from outlast.process import evidence, settle
+from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
+from outlast.process.keeper.wire import pack
 from outlast.process.sessions import Sessions
 
 
@@ -35,6 +40,28 @@ def test_a_start_that_happened_cannot_be_forestalled(house: House) -> None:
         session = await table.start(spec(table, "sleep 300", id="searly"))
         assert not await table.forestall("searly")
         assert await table.take_up("searly") is session
+
+    house.run(act)
+
+
+def test_a_start_whose_caller_died_meanwhile_does_not_happen(house: House) -> None:
+    """Nobody would know of it: the next gateway may have looked for sessions before there was a trace of this one."""
+
+    async def act(table: Sessions) -> None:
+        spares = proc.children(house.keeper_pid)
+        for pid in spares:
+            os.kill(pid, signal.SIGSTOP)
+        given = spec(table, f"touch {house.home}/ran", id="sorphan")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.connect(f"{house.home}/keeper.sock")
+            caller.sendall(pack({"op": "start", "spec": msgspec.to_builtins(given), "line": "{}"}))
+        for pid in spares:
+            os.kill(pid, signal.SIGCONT)
+        for _ in range(3 * len(spares)):
+            await ended(table, "true")
+        assert not os.path.exists(f"{house.home}/ran")
+        assert not os.path.exists(f"{house.home}/sessions/sorphan")
+        assert not os.path.exists(f"{house.home}/open/sorphan")
 
     house.run(act)
 

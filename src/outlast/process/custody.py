@@ -207,11 +207,15 @@ class Custody:
             settle.mark_settled(self._home, name)
             return "lost"
         session.drained = False
-        if name in self._held:
-            self.adoptees.append(session)
         link = None if "end" in record else await settle.connect(self._run, session)
         if link is None:
-            session.learn(records.read(folder) or record)  # it may have ended while we knocked
+            record = records.read(folder)  # it may have ended while we knocked
+            if record is None:  # its start was given up, because whoever had asked for it was gone
+                settle.mark_settled(self._home, name)
+                return "ended"
+            session.learn(record)
+        if name in self._held:
+            self.adoptees.append(session)
         on_record = session.end is not None
         if link is not None:
             await self._rejoin(session, link)
