@@ -5,7 +5,8 @@ from __future__ import annotations
 import calendar
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from outlast.core.errors import BadInput
 from outlast.scheduler.cron import ALIASES, CRON_MAX, check, next_instant, read
-from outlast.scheduler.zones import MOMENT_MAX
+from outlast.scheduler.zones import CHUNK, MOMENT_MAX, Zone, zone
 
 EPOCH = datetime(1970, 1, 1)
 NEVER = "never_comes"
@@ -282,6 +283,48 @@ def test_once_a_week_is_not_jumped_over_in_the_repeated_hour() -> None:
     """From 01:45 to 01:00 shown for the second time, and not to next Sunday."""
     after = moment("2027-10-31 01:45", "Europe/London")
     assert next_instant("*/30 1 * * 0", "Europe/London", after) == moment("2027-10-31 01:00", "Europe/London", fold=1)
+
+
+def test_nor_where_a_stretch_of_spans_ends_a_day_later() -> None:
+    """Spans are found 366 days at a time: here such a stretch ends between this Sunday and the next."""
+    after = moment("2095-04-03 02:45", "Australia/Sydney")
+    second = moment("2095-04-03 02:00", "Australia/Sydney", fold=1)
+    assert zone("Australia/Sydney").span(int(second) + 3 * 86_400).start > second
+    assert next_instant("*/30 2 * * 0", "Australia/Sydney", after) == second
+
+
+class OneChange(tzinfo):
+    """A zone whose clocks change once, by a number of minutes, at a minute of the epoch."""
+
+    def __init__(self, minute: int, shift: int) -> None:
+        self.minute, self.shift = minute, shift
+
+    def fromutc(self, when: datetime) -> datetime:
+        passed = (when.replace(tzinfo=None) - EPOCH) // timedelta(minutes=1)
+        self.now = timedelta(minutes=60 + (self.shift if passed >= self.minute else 0))
+        return when + self.now
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        return self.now
+
+
+@pytest.mark.parametrize("shift", [-60, 60, -30])
+@pytest.mark.parametrize("distance", [-2910, -1441, -90, -59, -30, -1, 0, 1, 30, 59, 1439, 2879])
+@pytest.mark.parametrize("text", ["*/20 * * * *", "10,40 0-23 * * *"])
+def test_a_change_near_the_end_of_a_stretch_of_spans(shift: int, distance: int, text: str) -> None:
+    """Walked minute by minute, as the almanac does, around the place where one stretch of spans ends."""
+    change = 50 * CHUNK // 60 + distance
+    local, cron = Zone("Test/One", OneChange(change, shift)), read(text)
+    assert cron.fixed == (text[0] != "*")
+    minutes, seen, expected = {0, 20, 40} if text[0] == "*" else {10, 40}, -1, []
+    for minute in range(change - 300, change + 300):
+        wall = minute + 60 + (shift if minute >= change else 0)
+        passed = range(seen + 1, wall + 1) if cron.fixed and seen >= 0 else range(wall, wall + 1)
+        expected += [minute * 60] if any(shown % 60 in minutes for shown in passed) else []
+        seen = max(seen, wall)
+    for after, then in pairwise(expected):
+        for moment in (after, (after + then) / 2, then - 0.5):
+            assert cron.next_after(local, moment) == then
 
 
 def test_half_an_hour_of_summer_time_loses_nothing() -> None:

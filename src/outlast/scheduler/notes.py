@@ -48,8 +48,7 @@ def clock_notes(cron: Cron, local: Zone, after: float, until: float) -> tuple[st
 
 def firing_note(cron: Cron, local: Zone, moment: int) -> str | None:
     """Return what is special about one instant of the expression, None for nothing."""
-    span = local.span(moment)
-    before, then = local.span(span.start - 1), local.span(span.end)
+    before, span, then = local.around(moment)
     if cron.fixed and moment == span.start and (note := _gap_note(cron, before, span)):
         return note
     wall = moment + span.offset
