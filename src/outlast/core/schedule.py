@@ -209,7 +209,8 @@ def plan(schedule: Schedule, now: float, after: Following) -> Plan:
     exact = True
     if len(due) == WALK_MAX:
         wanted = schedule.misfire_max if schedule.misfire is Misfire.ALL else 1
-        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 1)
+        # Jitter may make one of them on time after all, and one more is the last of those left out.
+        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 2)
         if start > due[-1][0]:
             exact, firings = False, _firings(schedule, after(start), after)
         rest, ahead = _take(firings, now, None)
