@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import Conflict
 from outlast.core.lifecycle import Verb
-from outlast.core.schedule import FAILURES_MAX, CommandPayload, EventPayload, Kind, Misfire, Overlap, Schedule, Unreadable
+from outlast.core.schedule import (
+    FAILURES_MAX,
+    CommandPayload,
+    EventPayload,
+    Kind,
+    Misfire,
+    Overlap,
+    Schedule,
+    Unreadable,
+)
 from outlast.core.session import Status
 from outlast.core.task import NotifyPolicy, StartClaim
 from outlast.store.base_told import NewFiring
