@@ -14,7 +14,9 @@ from typing import Literal
 from msgspec.structs import replace
 
 from outlast.core import schedule as rules
+from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import GatewayTrouble, OutlastError
+from outlast.core.notice_text import one_line
 from outlast.core.schedule import Plan, Schedule
 from outlast.delivery.loop import Loop
 from outlast.process.clock import Clock
@@ -31,6 +33,9 @@ DUE_MAX = 500
 AGAIN_FIRST, AGAIN_MAX = 0.05, 5.0
 """Until the next look at what is due and could not be fired: somebody else is just firing it, or the store is in
 trouble. Doubled from look to look."""
+
+WHY_MAX = 300
+"""Characters of a reason that are told."""
 
 Compose = Callable[[Schedule, float, Literal["fired", "manual"]], NewFiring]
 """What an instant of a rule brings. Raises BadInput when the rule can make no work (any more)."""
@@ -93,10 +98,13 @@ class Scheduler:
 
     async def _switched_off(self, schedule: Schedule, why: str, now: float) -> bool:
         try:
-            return await self._store.disable_schedule(schedule.id, why, now)
+            off = await self._store.disable_schedule(schedule.id, why, now)
+            if off:
+                await self._store.add_system_event(_told_off(schedule, why, now))
         except GatewayTrouble as trouble:
             log.warning("schedule %s cannot be switched off: %s", schedule.name, trouble.message)
             return False
+        return off
 
     async def _fire(self, schedule: Schedule, now: float) -> bool:
         if schedule.next_at is None or not schedule.active:
@@ -122,3 +130,15 @@ class Scheduler:
             note += f"{rules.format_moment(missed.last_at)}"
             firings.insert(0, NewFiring(instant=missed.last_at, how="missed", note=note))
         return firings
+
+
+def _told_off(schedule: Schedule, why: str, now: float) -> NewSystemEvent:
+    """Return what whoever added a rule hears of its being switched off."""
+    title = f"schedule {schedule.name} is switched off: {one_line(why, WHY_MAX)}"
+    text = f"{title}.\nTo see it: outlast cron show {schedule.name}\n"
+    text += f"Once it is mended: outlast cron resume {schedule.name}"
+    return NewSystemEvent(
+        conversation=schedule.conversation or schedule.requester, at=now, kind="disabled", text=text,
+        data={"title": title, "text": text, "scheduleId": schedule.id},
+        source_key=f"{schedule.id}:disable:{schedule.revision}",
+    )  # fmt: skip
