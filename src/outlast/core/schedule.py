@@ -120,6 +120,13 @@ class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 Payload = CommandPayload | EventPayload | FlowPayload | AgentPayload
 
 
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Stands for the payload of a row that cannot be read: why, and its columns as they are, lest anything be lost."""
+
+    why: str
+    columns: dict[str, str]
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule and how far it has come.
 
@@ -136,7 +143,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     kind: Kind
     expr: str
-    payload: Payload
+    payload: Payload | Unreadable
     revision: int = 1
     conversation: str | None = None
     tz: str = "UTC"
