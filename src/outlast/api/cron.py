@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from outlast.api.told_results import FiredResult, ScheduleResult, describe_sched
 from outlast.core import schedule as rules
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.durations import parse_duration
+from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.ids import timed_id
 from outlast.core.redact import redact
@@ -31,6 +33,7 @@ from outlast.core.schedule import (
     Overlap,
     Payload,
     Schedule,
+    Unreadable,
 )
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.delivery.channels.targets import parse_target
@@ -94,11 +97,19 @@ async def add(api: Api, caller: Caller, request: CronAddRequest) -> ScheduleResu
         delete_after_run=bool(request.delete_after_run),
         comment=request.comment,
     )
-    schedule = _with_policies(schedule, request)
-    schedule = _begun(api, caller, schedule, now)
-    await api.store.add_schedule(schedule)
-    await _one_at_a_time(api, schedule)
+    schedule = _begun(api, _with_policies(schedule, request), now)
+    await put(api, schedule)
     return _shown(schedule, now)
+
+
+async def put(api: Api, schedule: Schedule) -> None:
+    """Put a new rule on record. Raises Conflict, and then leaves nothing behind."""
+    await _one_at_a_time(api, schedule)
+    try:
+        await api.store.add_schedule(schedule)
+    except Conflict:
+        await _one_at_a_time(api, replace(schedule, overlap=Overlap.SKIP), schedule)
+        raise
 
 
 def queue_of(schedule: Schedule) -> str:
@@ -106,9 +117,12 @@ def queue_of(schedule: Schedule) -> str:
     return f"cron:{schedule.id}" if schedule.overlap is Overlap.QUEUE else "default"
 
 
-async def _one_at_a_time(api: Api, schedule: Schedule) -> None:
+async def _one_at_a_time(api: Api, schedule: Schedule, before: Schedule | None = None) -> None:
+    """Limit the queue of a rule before anything can come into it; lift the limit of a rule that wants it no more."""
     if schedule.overlap is Overlap.QUEUE:
         await api.store.set_queue_limit(queue_of(schedule), 1)
+    elif before is not None and before.overlap is Overlap.QUEUE:
+        await api.store.set_queue_limit(queue_of(before), None)
 
 
 async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) -> ScheduleResult:
@@ -117,21 +131,24 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
     before = await find(api, caller, name)
     if request.revision is not None and request.revision != before.revision:
         raise _changed(before)
+    return await _written(api, before, lambda found: _edited(api, caller, found, request, now), now)
+
+
+def _edited(api: Api, caller: Caller, before: Schedule, request: CronEditRequest, now: float) -> Schedule:
     after = replace(before, updated_at=now)
     if any(getattr(request, field) is not None for field in _RULES) or request.tz is not None:
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
         after = replace(after, kind=kind, expr=expr, tz=tz, anchor_at=now if kind is Kind.EVERY else None)
     if any(getattr(request, field) is not None for field in _PAYLOADS):
-        after = replace(after, payload=_payload(api, caller, request))
-    elif isinstance(after.payload, CommandPayload) and (request.env is not None or request.workdir is not None):
-        after = replace(after, payload=_dressed(after.payload, request))
+        after = replace(after, payload=_payload(api, caller, _payload_of(before, request)))
+    else:
+        after = replace(after, payload=_dressed(after.payload, caller, request))
     changes = {"conversation": request.conversation, "comment": request.comment, "name": request.rename}
     after = replace(after, **{field: value for field, value in changes.items() if value is not None})
     rules.check_name(after.name)
     if request.delete_after_run is not None:
         after = replace(after, delete_after_run=request.delete_after_run)
-    after = _begun(api, caller, _with_policies(after, request), now)
-    return await _written(api, before, after, now)
+    return _begun(api, _with_policies(after, request), now, before)
 
 
 def _rule_of(before: Schedule, request: CronEditRequest) -> ScheduleFields:
@@ -150,23 +167,47 @@ def _changed(schedule: Schedule) -> Conflict:
     )  # fmt: skip
 
 
-async def _written(api: Api, before: Schedule, after: Schedule, now: float) -> ScheduleResult:
-    written = await api.store.edit_schedule(after)
-    if written is None:
-        raise _changed(await api.store.get_schedule(before.id) or before)
-    await _one_at_a_time(api, written)
+async def _written(api: Api, before: Schedule, change: Callable[[Schedule], Schedule], now: float) -> ScheduleResult:
+    """Change a rule at the revision it was read at, once more when only an instant of it was settled meanwhile."""
+    revision = before.revision
+    while True:
+        after = change(before)
+        await _one_at_a_time(api, after)
+        if (written := await api.store.edit_schedule(after)) is not None:
+            break
+        found = await api.store.get_schedule(before.id)
+        if found is None:
+            raise NotFound(f"schedule {before.name} was removed meanwhile", hint="outlast cron list shows them")
+        if found.revision != revision:
+            await _one_at_a_time(api, found, after)
+            raise _changed(found)
+        before = found
+    await _one_at_a_time(api, written, before)
     return _shown(written, now)
 
 
 def _shown(schedule: Schedule, now: float) -> ScheduleResult:
-    return describe_schedule(schedule, understood=understood(preview(schedule, now, PREVIEWED)))
+    try:
+        ahead = understood(preview(schedule, now, PREVIEWED))
+    except BadInput:  # its words say what is wrong with it
+        return describe_schedule(schedule)
+    return describe_schedule(schedule, understood=ahead)
 
 
-def _begun(api: Api, caller: Caller, schedule: Schedule, now: float) -> Schedule:
-    """Return the rule with its cursor set, after everything about it was checked as a firing would."""
+_TIMING = ("kind", "expr", "tz", "anchor_at", "jitter_seconds")
+
+
+def _begun(api: Api, schedule: Schedule, now: float, before: Schedule | None = None) -> Schedule:
+    """Return the rule with its cursor set, after everything about it was checked as a firing would.
+
+    Where a change leaves alone when it fires, the cursor stays: what is due already is due still.
+    """
     rules.check_spans(schedule)
     compose(api, schedule, now, "fired")
-    started = rules.begin(schedule, now, following(schedule))
+    after = following(schedule)
+    if before is not None and all(getattr(schedule, name) == getattr(before, name) for name in _TIMING):
+        return schedule
+    started = rules.begin(schedule, now, after)
     if started.active and started.next_at is None:
         raise BadInput(f"schedule {schedule.name} would never fire: its time has passed", code="in_the_past")
     return started
@@ -199,18 +240,50 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
         case "event":
             if not request.to and not request.conversation:
                 raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
-            return EventPayload(conversation=request.to or request.conversation or "", text=request.event or "")
+            to = request.to or request.conversation or ""
+            _may_tell(caller, to)
+            return EventPayload(conversation=to, text=request.event or "")
         case "flow" | "agent":
             raise BadInput(f"{given[0]}: cannot be scheduled in this version", code="not_available")
     argv = None if request.argv is None else tuple(request.argv)
+    check_overrides(request.env or {}, caller.remote)
     return CommandPayload(
         command=request.command, argv=argv, workdir=request.workdir or api.environ.get("HOME"), env=request.env or {}
     )
 
 
-def _dressed(payload: CommandPayload, request: ScheduleFields) -> CommandPayload:
-    changes: dict[str, Any] = {"env": request.env, "workdir": request.workdir}
-    return replace(payload, **{name: value for name, value in changes.items() if value is not None})
+def _may_tell(caller: Caller, to: str | None) -> None:
+    if to not in (None, caller.requester):
+        caller.needs_operator("speak to other conversations")
+
+
+def _payload_of(before: Schedule, request: ScheduleFields) -> ScheduleFields:
+    """Return the request with what stays of the payload before, where another of its kind takes its place."""
+    kept: dict[str, Any] = {}
+    if isinstance(before.payload, CommandPayload) and request.event is None:
+        kept = {"workdir": before.payload.workdir, "env": before.payload.env}
+    elif isinstance(before.payload, EventPayload) and request.event is not None:
+        kept = {"to": before.payload.conversation}
+    return replace(request, **{name: value for name, value in kept.items() if getattr(request, name) is None})
+
+
+def _dressed(payload: Payload | Unreadable, caller: Caller, request: ScheduleFields) -> Payload | Unreadable:
+    """Return a payload whose command or text stays, with another place, environment or conversation."""
+    check_overrides(request.env or {}, caller.remote)
+    _may_tell(caller, request.to)
+    fields: dict[str, str] = {}
+    if isinstance(payload, CommandPayload):
+        fields = {"env": "env", "workdir": "workdir"}
+    elif isinstance(payload, EventPayload):
+        fields = {"to": "conversation"}
+    changes: dict[str, Any] = {}
+    for name in ("env", "workdir", "to"):
+        if (value := getattr(request, name)) is None:
+            continue
+        if name not in fields:
+            raise BadInput(f"{name}: does not go with what this schedule does")
+        changes[fields[name]] = value
+    return replace(payload, **changes)
 
 
 def _with_policies(schedule: Schedule, request: ScheduleFields) -> Schedule:
@@ -239,7 +312,8 @@ async def pause(api: Api, caller: Caller, name: str, request: PlainRequest) -> S
     before = await find(api, caller, name)
     if before.paused_at is not None:
         return _shown(before, now)
-    return await _written(api, before, replace(before, paused_at=now, next_at=None, next_fire_at=None), now)
+    off = {"paused_at": now, "updated_at": now, "next_at": None, "next_fire_at": None}
+    return await _written(api, before, lambda found: replace(found, **off), now)
 
 
 async def resume(api: Api, caller: Caller, name: str, request: PlainRequest) -> ScheduleResult:
@@ -248,8 +322,10 @@ async def resume(api: Api, caller: Caller, name: str, request: PlainRequest) -> 
     before = await find(api, caller, name)
     if before.active:
         return _shown(before, now)
-    on = replace(before, paused_at=None, disabled_at=None, disabled_why=None, failures=0, updated_at=now)
-    return await _written(api, before, rules.begin(on, now, following(on)), now)
+    on = {"paused_at": None, "disabled_at": None, "disabled_why": None, "failures": 0, "updated_at": now}
+    return await _written(
+        api, before, lambda found: rules.begin(replace(found, **on), now, following(found)), now
+    )  # fmt: skip
 
 
 async def remove(api: Api, caller: Caller, name: str, request: PlainRequest) -> Removed:
@@ -284,6 +360,10 @@ def compose(api: Api, schedule: Schedule, instant: float, how: Literal["fired", 
             source_key=f"{schedule.id}:{instant!r}",
         )  # fmt: skip
         return NewFiring(instant=instant, how=how, event=event)
+    if isinstance(payload, Unreadable):
+        raise BadInput(
+            payload.why, code="unreadable", hint=f"outlast cron remove {schedule.name}, or give it a new one"
+        )
     if not isinstance(payload, CommandPayload):
         raise BadInput(f"schedule {schedule.name} wants what this version cannot do", code="not_available")
     return NewFiring(instant=instant, how=how, task=_task(api, schedule, payload))

@@ -23,10 +23,11 @@ from outlast.api.told_results import (
     understood,
 )
 from outlast.core import schedule as rules
-from outlast.core.errors import BadInput, Conflict
+from outlast.core.environment import check_overrides
+from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.ids import timed_id
 from outlast.core.redact import redact
-from outlast.core.schedule import Kind, Schedule
+from outlast.core.schedule import CommandPayload, Kind, Schedule
 from outlast.scheduler.crontab import Entry, parse_crontab, settings_of
 from outlast.scheduler.crontab_export import entry_of, format_crontab
 from outlast.scheduler.instants import following, preview
@@ -49,7 +50,11 @@ async def list_schedules(api: Api, caller: Caller, request: CronListRequest) -> 
 async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> ScheduleResult:
     """Return how a rule stands, and when it fires next."""
     schedule = await cron.find(api, caller, name)
-    return describe_schedule(schedule, understood=_ahead(schedule, api.clock.now(), cron.PREVIEWED))
+    try:
+        ahead = _ahead(schedule, api.clock.now(), cron.PREVIEWED)
+    except BadInput:  # its words say what is wrong with it
+        return describe_schedule(schedule)
+    return describe_schedule(schedule, understood=ahead)
 
 
 async def next_firings(api: Api, caller: Caller, name: str, request: CronNextRequest) -> UnderstoodResult:
@@ -88,10 +93,10 @@ async def import_crontab(api: Api, caller: Caller, request: CronImportRequest) -
         try:
             schedule = _from_entry(api, caller, entry, name)
             if request.apply:
-                await api.store.add_schedule(schedule)
+                await cron.put(api, schedule)
             elif await api.store.find_schedule(name) is not None:
                 raise Conflict(f"there is a schedule {name!r} already", code="name_taken")
-        except (BadInput, Conflict) as wrong:
+        except (BadInput, Conflict, Refused) as wrong:
             lines.append(_line(entry, name, refused=wrong.message))
             continue
         added.append(name)
@@ -102,8 +107,9 @@ async def import_crontab(api: Api, caller: Caller, request: CronImportRequest) -
 
 def _line(entry: Entry, name: str, *, refused: str | None = None, note: str | None = None) -> ImportedLine:
     return ImportedLine(
-        line=entry.line, name=name, text=redact(f"{entry.expr} {entry.command}"), refused=refused, note=note
-    )
+        line=entry.line, name=name, text=redact(f"{entry.expr} {entry.command}"), refused=refused, note=note,
+        tz=entry.tz, comment=redact(entry.comment) or None,
+    )  # fmt: skip
 
 
 def _from_entry(api: Api, caller: Caller, entry: Entry, name: str) -> Schedule:
@@ -117,6 +123,7 @@ def _from_entry(api: Api, caller: Caller, entry: Entry, name: str) -> Schedule:
         **fields,
     )  # fmt: skip
     rules.check_spans(schedule)
+    check_overrides(fields["payload"].env, caller.remote)
     cron.compose(api, schedule, now, "fired")
     return rules.begin(schedule, now, following(schedule))
 
@@ -134,8 +141,16 @@ async def export_crontab(api: Api, caller: Caller, request: PlainRequest) -> Exp
                 unsaid[schedule.name] = f"it is a schedule of kind {schedule.kind}"
                 continue
             try:
-                entries.append(entry_of(schedule))
+                entries.append(entry_of(_at_home(api, schedule)))
             except BadInput as wrong:
                 unsaid[schedule.name] = wrong.message
         after = page[-1].name
     return ExportResult(text=format_crontab(entries, unsaid=unsaid))
+
+
+def _at_home(api: Api, schedule: Schedule) -> Schedule:
+    """Return a rule as a crontab has it: there every command begins in the home directory, and none says so."""
+    payload = schedule.payload
+    if isinstance(payload, CommandPayload) and payload.workdir == api.environ.get("HOME"):
+        return replace(schedule, payload=replace(payload, workdir=None))
+    return schedule

@@ -9,8 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from outlast.api.results import Record, iso
 from outlast.core.conversation import Conversation, SystemEvent, Wake
+from outlast.core.errors import BadInput
 from outlast.core.redact import redact, redact_argv
-from outlast.core.schedule import AgentPayload, CommandPayload, EventPayload, FlowPayload, Misfire, Schedule
+from outlast.core.schedule import AgentPayload, CommandPayload, EventPayload, FlowPayload, Misfire, Schedule, Unreadable
 from outlast.scheduler.instants import Preview, words
 from outlast.store.base_told import FiringRow, NoticeRow
 
@@ -112,6 +113,8 @@ class ImportedLine(Record, frozen=True, kw_only=True):
     line: int
     name: str | None
     text: str
+    tz: str | None = None
+    comment: str | None = None
     refused: str | None
     note: str | None
 
@@ -249,7 +252,7 @@ def describe_schedule(schedule: Schedule, **more: Any) -> ScheduleResult:  # noq
         kind=schedule.kind.value,
         expr=schedule.expr,
         tz=schedule.tz,
-        words=words(schedule),
+        words=_words(schedule),
         payload=_kind_of(payload),
         command=command_shown(payload),
         workdir=payload.workdir if isinstance(payload, CommandPayload) else None,
@@ -275,6 +278,16 @@ def describe_schedule(schedule: Schedule, **more: Any) -> ScheduleResult:  # noq
         revision=schedule.revision,
         **more,
     )
+
+
+def _words(schedule: Schedule) -> str:
+    """Return a rule in words, or why it has none: what is broken has to be seen, and not to hide the others."""
+    if isinstance(schedule.payload, Unreadable):
+        return schedule.payload.why
+    try:
+        return words(schedule)
+    except BadInput as wrong:
+        return wrong.message
 
 
 def _status(schedule: Schedule) -> str:
@@ -307,7 +320,6 @@ def command_shown(payload: object) -> str | None:
 
 def channel_shown(channel: str) -> str:
     """Return a channel as it may be shown. One that cannot be read any more shows as its kind."""
-    from outlast.core.errors import BadInput
     from outlast.delivery.channels.targets import parse_target
 
     try:

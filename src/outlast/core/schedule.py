@@ -120,6 +120,13 @@ class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 Payload = CommandPayload | EventPayload | FlowPayload | AgentPayload
 
 
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Stands for the payload of a row that cannot be read: why, and its columns as they are, lest anything be lost."""
+
+    why: str
+    columns: dict[str, str]
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule and how far it has come.
 
@@ -136,7 +143,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     kind: Kind
     expr: str
-    payload: Payload
+    payload: Payload | Unreadable
     revision: int = 1
     conversation: str | None = None
     tz: str = "UTC"
@@ -209,7 +216,8 @@ def plan(schedule: Schedule, now: float, after: Following) -> Plan:
     exact = True
     if len(due) == WALK_MAX:
         wanted = schedule.misfire_max if schedule.misfire is Misfire.ALL else 1
-        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 1)
+        # Jitter may make one of them on time after all, and one more is the last of those left out.
+        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 2)
         if start > due[-1][0]:
             exact, firings = False, _firings(schedule, after(start), after)
         rest, ahead = _take(firings, now, None)

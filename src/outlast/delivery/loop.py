@@ -17,6 +17,23 @@ NET_SECONDS = 600.0
 TROUBLE_SECONDS = 5.0
 GAP_SECONDS = 0.001
 """The least time between two rounds: news that comes together is seen to together."""
+INSIST_FIRST, INSIST_MAX = 0.5, 30.0
+
+
+async def insist(write: Callable[[], Awaitable[object]], clock: Clock) -> None:
+    """Write down what became of a sending, however long the store is in trouble.
+
+    Giving up would be to send it again, and again at every turn for as long as a disk is full.
+    """
+    pause = INSIST_FIRST
+    while True:
+        try:
+            await write()
+            return
+        except GatewayTrouble as trouble:
+            log.warning("what became of a sending waits to be recorded: %s", trouble.message)
+        await clock.sleep(pause)
+        pause = min(pause * 2, INSIST_MAX)
 
 
 class Loop:
@@ -29,6 +46,7 @@ class Loop:
         self._turn = asyncio.Event()
         self._job: asyncio.Task[None] | None = None
         self._jobs: set[asyncio.Task[None]] = set()
+        self._over = False
 
     def start(self) -> None:
         """Begin with a first round."""
@@ -37,6 +55,7 @@ class Loop:
 
     async def stop(self) -> None:
         """End, and cancel what was begun beside."""
+        self._over = True
         jobs = [*self._jobs, *([self._job] if self._job else [])]
         for job in jobs:
             job.cancel()
@@ -47,16 +66,20 @@ class Loop:
         self._turn.set()
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that may take long without holding up the rounds; one ends in a nudge."""
+        """Do something that may take long without holding up the rounds; its end is a nudge, but not at once if bad."""
         job = asyncio.create_task(work)
         self._jobs.add(job)
         job.add_done_callback(self._done)
 
     def _done(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
-        if not job.cancelled() and job.exception() is not None:
+        if job.cancelled() or self._over:
+            return
+        if job.exception() is None:
+            self._turn.set()
+        else:
             log.error("%s: %r", self._name, job.exception())
-        self._turn.set()
+            self.beside(self._clock.sleep(TROUBLE_SECONDS))
 
     async def _go(self) -> None:
         while True:

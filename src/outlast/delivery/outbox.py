@@ -12,12 +12,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.notice_text import notice_text
 from outlast.delivery.backoff import gives_up, pause
 from outlast.delivery.channels.base import Channel, Message, SendFailed
-from outlast.delivery.loop import Loop
+from outlast.delivery.loop import Loop, insist
 from outlast.process.clock import Clock
 from outlast.store.base import Change, Store
 from outlast.store.base_told import NoticeRow
@@ -29,6 +30,8 @@ AT_ONCE = 16
 """Channels that are sent to at the same time."""
 BATCH = 200
 """Notices moved into a conversation in one commit."""
+REST_SECONDS = 60.0
+"""How long a target is left alone where a fault of ours, which trying again would not mend, came between."""
 
 OpenChannel = Callable[[str], Channel | None]
 """The channel a target names, None when it is the key of a conversation. Raises BadInput for one that is no use."""
@@ -42,6 +45,7 @@ class Outbox:
         self._clock = clock
         self._open = open_channel
         self._busy: set[str] = set()
+        self._resting: dict[str, float] = {}
         self._held: Counter[tuple[str, str]] = Counter()
         self._loop = Loop("outbox", self._round, clock)
 
@@ -77,24 +81,48 @@ class Outbox:
             self._loop.nudge()
 
     async def _round(self) -> float | None:
-        for head in await self._store.due_heads(self._clock.now(), HEADS_MAX):
-            if head.target in self._busy or (head.task_id, head.target) in self._held:
-                continue
-            channel = self._channel(head.target)
-            if isinstance(channel, str):
-                await self._store.settle_notice(head.id, "parked", self._clock.now(), channel)
-            elif channel is None:
-                while await self._store.deliver_to_conversation(head.target, self._clock.now(), BATCH) == BATCH:
-                    pass
-            elif len(self._busy) < AT_ONCE:
-                self._busy.add(head.target)
-                self._loop.beside(self._drain(head.target, channel))
-        return None if self._busy else await self._next_due()
+        now = self._clock.now()
+        self._resting = {target: until for target, until in self._resting.items() if until > now}
+        for head in await self._store.due_heads(now, HEADS_MAX):
+            held = (head.task_id, head.target) in self._held
+            if not held and head.target not in self._busy and head.target not in self._resting:
+                await self._guarded(head)
+        # What is due by now is being sent, is held back or rests: it must not hide what is due next.
+        due = await self._store.next_notice_due(now)
+        return min((*self._resting.values(), *(() if due is None else (due,))), default=None)
 
-    async def _next_due(self) -> float | None:
-        """The next moment; one that has passed belongs to what is held back, whose release nudges."""
-        due = await self._store.next_notice_due()
-        return due if due is not None and due > self._clock.now() else None
+    async def _guarded(self, head: NoticeRow) -> None:
+        """See to a target; one that cannot be seen to stops no other."""
+        try:
+            await self._begin(head)
+        except GatewayTrouble:
+            raise
+        except Exception:
+            self._rest(head.target)
+
+    async def _begin(self, head: NoticeRow) -> None:
+        channel = self._channel(head.target)
+        if isinstance(channel, str):
+            await self._store.settle_notice(head.id, "parked", self._clock.now(), channel)
+            self._loop.nudge()
+        elif channel is None:
+            await self._move(head.target)
+        elif len(self._busy) < AT_ONCE:
+            self._busy.add(head.target)
+            self._loop.beside(self._drain(head.target, channel))
+
+    async def _move(self, target: str) -> None:
+        """Move what waits into a conversation's queue, up to what somebody is about to see for himself."""
+        limit = moved = BATCH
+        while moved == BATCH:
+            if any(key[1] == target for key in self._held):
+                waiting = await self._store.pending_of(target, BATCH)
+                limit = len(list(takewhile(lambda one: (one.task_id, target) not in self._held, waiting)))
+            moved = await self._store.deliver_to_conversation(target, self._clock.now(), limit) if limit else 0
+
+    def _rest(self, target: str) -> None:
+        log.exception("what waits for %s cannot be told", target.partition(":")[0])
+        self._resting[target] = self._clock.now() + REST_SECONDS
 
     def _channel(self, target: str) -> Channel | str | None:
         try:
@@ -108,6 +136,10 @@ class Outbox:
             while notices := await self._store.pending_of(target, 1):
                 if notices[0].next_at > self._clock.now() or not await self._send(notices[0], channel):
                     return
+        except GatewayTrouble:
+            raise
+        except Exception:
+            self._rest(target)
         finally:
             self._busy.discard(target)
 
@@ -117,17 +149,22 @@ class Outbox:
             await channel.send(message_of(notice))
         except SendFailed as failed:
             return await self._failed(notice, failed)
-        await self._store.settle_notice(notice.id, "delivered", self._clock.now())
+        except Exception as fault:
+            log.exception("notice %d cannot be sent", notice.id)
+            return await self._failed(notice, SendFailed(f"{type(fault).__name__}: {fault}", retryable=True))
+        now = self._clock.now()
+        await insist(lambda: self._store.settle_notice(notice.id, "delivered", now), self._clock)
         return True
 
     async def _failed(self, notice: NoticeRow, failed: SendFailed) -> bool:
         now, attempts = self._clock.now(), notice.attempts + 1
         if gives_up(attempts, retryable=failed.retryable):
             log.warning("notice %d is parked: %s", notice.id, failed.reason)
-            await self._store.settle_notice(notice.id, "parked", now, failed.reason)
+            await insist(lambda: self._store.settle_notice(notice.id, "parked", now, failed.reason), self._clock)
             return True
         luck = random.random()  # noqa: S311 — spreads retries, guards nothing
-        await self._store.retry_notice(notice.id, now + pause(attempts, luck, failed.retry_after), failed.reason)
+        again_at = now + pause(attempts, luck, failed.retry_after)
+        await insist(lambda: self._store.retry_notice(notice.id, again_at, failed.reason), self._clock)
         return False
 
 

@@ -13,11 +13,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from outlast.core.conversation import SystemEvent, Wake
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.notice_text import NoticeText, together
 from outlast.delivery.backoff import gives_up, pause
 from outlast.delivery.channels.base import Channel, Message, SendFailed
-from outlast.delivery.loop import Loop
+from outlast.delivery.loop import Loop, insist
 from outlast.process.clock import Clock
 from outlast.store.base import Change, Store
 
@@ -67,8 +67,7 @@ class Wakes:
                 continue
             self._busy.add(wake.id)
             self._loop.beside(self._send(wake))
-        due = await self._store.next_wake_due()
-        return due if due is not None and due > self._clock.now() else None
+        return await self._store.next_wake_due(now)  # what is due by now is on its way
 
     def _allowed_at(self, wake_id: str, now: float) -> float:
         """Return when a wake may go out, for all those before it."""
@@ -82,28 +81,38 @@ class Wakes:
     async def _send(self, wake: Wake) -> None:
         try:
             events = await self._store.system_events(wake.conversation, 0, TOLD_MAX)
-            if not events:  # somebody has read them meanwhile
-                await self._store.settle_wake(wake, wake.sent_event_id, wake.sent_at or self._clock.now())
-                return
-            self._sent[wake.id].append(self._clock.now())
-            await self._open(wake).send(message_of(wake, events))
+            upto = events[-1].id if events else wake.sent_event_id
+            if events:  # else somebody has read them meanwhile
+                self._sent[wake.id].append(self._clock.now())
+                await self._open(wake).send(message_of(wake, events))
+        except GatewayTrouble:
+            raise
         except BadInput as wrong:
-            await self._store.park_wake(wake.id, self._clock.now(), wrong.message)
+            await self._park(wake, wrong.message)
         except SendFailed as failed:
             await self._failed(wake, failed)
+        except Exception as fault:
+            log.exception("wake %s cannot be sent", wake.id)
+            await self._failed(wake, SendFailed(f"{type(fault).__name__}: {fault}", retryable=True))
         else:
-            await self._store.settle_wake(wake, events[-1].id, self._clock.now())
+            now = self._clock.now() if events else wake.sent_at or self._clock.now()
+            await insist(lambda: self._store.settle_wake(wake, upto, now), self._clock)
         finally:
             self._busy.discard(wake.id)
 
     async def _failed(self, wake: Wake, failed: SendFailed) -> None:
         now, attempts = self._clock.now(), wake.attempts + 1
         if gives_up(attempts, retryable=failed.retryable):
-            log.warning("wake %s of %s is parked: %s", wake.id, wake.conversation, failed.reason)
-            await self._store.park_wake(wake.id, now, failed.reason)
+            await self._park(wake, failed.reason)
             return
         luck = random.random()  # noqa: S311 — spreads retries, guards nothing
-        await self._store.retry_wake(wake.id, now + pause(attempts, luck, failed.retry_after), failed.reason)
+        again_at = now + pause(attempts, luck, failed.retry_after)
+        await insist(lambda: self._store.retry_wake(wake.id, again_at, failed.reason), self._clock)
+
+    async def _park(self, wake: Wake, reason: str) -> None:
+        log.warning("wake %s of %s is parked: %s", wake.id, wake.conversation, reason)
+        now = self._clock.now()
+        await insist(lambda: self._store.park_wake(wake.id, now, reason), self._clock)
 
 
 def message_of(wake: Wake, events: list[SystemEvent]) -> Message:

@@ -14,6 +14,7 @@ from outlast.core.schedule import (
     Following,
     Kind,
     Schedule,
+    Unreadable,
     at_after,
     every_after,
     format_moment,
@@ -55,6 +56,10 @@ def following(schedule: Schedule) -> Following:
     Raises `BadInput` when the rule cannot be read, and `GatewayTrouble` when the system has no zone data. A row that
     was fine when it was written can come to this by an upgrade: disable it and say so, and go on with the next.
     """
+    if isinstance(schedule.payload, Unreadable):
+        raise BadInput(
+            schedule.payload.why, code="unreadable", hint="outlast cron edit gives it new ones, or remove it"
+        )
     match schedule.kind:
         case Kind.AT:
             at = parse_moment(schedule.expr)

@@ -15,6 +15,8 @@ from outlast.core.schedule import Schedule
 from outlast.core.task import NewTask, StartClaim, Task
 
 How = Literal["fired", "skipped", "missed", "manual"]
+EVER = -1.0
+"""Before every moment."""
 WAKE_WINDOW_SECONDS = 0.25
 """What comes within so much of a wake is told together, at its end."""
 
@@ -121,7 +123,10 @@ class ScheduleActs(Protocol):
         """Put a rule on record. Raises Conflict (``name_taken``)."""
 
     async def edit_schedule(self, schedule: Schedule) -> Schedule | None:
-        """Write a changed rule over the revision it was read at; None when that is not the present one any more."""
+        """Write a changed rule over the revision it was read at.
+
+        None when that is not the present one any more, or when an instant of it was settled meanwhile.
+        """
 
     async def remove_schedule(self, schedule_id: str) -> bool:
         """Forget a rule and its firings; the tasks it made stay."""
@@ -154,8 +159,8 @@ class ToldQuestions(Protocol):
     async def due_heads(self, now: float, limit: int) -> list[NoticeRow]:
         """Return the oldest pending notice of each target, where it is due."""
 
-    async def next_notice_due(self) -> float | None:
-        """Return when the next of those is due; it may have passed."""
+    async def next_notice_due(self, after: float = EVER) -> float | None:
+        """Return when the next of those is due that is not due by ``after``; without it, it may have passed."""
 
     async def pending_of(self, target: str, limit: int) -> list[NoticeRow]:
         """Return what is pending for a target, oldest first."""
@@ -194,8 +199,8 @@ class ToldQuestions(Protocol):
     async def parked_wakes(self, limit: int) -> list[Wake]:
         """Return wakes that were given up."""
 
-    async def next_wake_due(self) -> float | None:
-        """Return when the next wake is due; it may have passed."""
+    async def next_wake_due(self, after: float = EVER) -> float | None:
+        """Return when the next wake is due that is not due by ``after``; without it, it may have passed."""
 
     async def get_schedule(self, schedule_id: str) -> Schedule | None:
         """Return one rule."""
@@ -209,8 +214,8 @@ class ToldQuestions(Protocol):
     async def due_schedules(self, now: float, limit: int) -> list[Schedule]:
         """Return rules with an instant that is due, longest ago first."""
 
-    async def next_schedule_due(self) -> float | None:
-        """Return when the next rule fires; it may have passed."""
+    async def next_schedule_due(self, after: float = EVER) -> float | None:
+        """Return when the next rule fires that is not due by ``after``; without it, it may have passed."""
 
     async def firings_of(self, schedule_id: str, limit: int, before: float | None = None) -> list[FiringRow]:
         """Return settled instants of a rule, newest first."""
@@ -223,6 +228,7 @@ class ToldQuestions(Protocol):
 
 
 __all__ = [
+    "EVER",
     "WAKE_WINDOW_SECONDS",
     "Fired",
     "FiringRow",

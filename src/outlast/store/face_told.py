@@ -9,7 +9,7 @@ from typing import Any, cast
 from outlast.core.conversation import Conversation, NewSystemEvent, SystemEvent, Wake
 from outlast.core.schedule import Schedule
 from outlast.core.task import StartClaim
-from outlast.store.base_told import Fired, FiringRow, NewFiring, NoticeRow
+from outlast.store.base_told import EVER, Fired, FiringRow, NewFiring, NoticeRow
 
 
 class ToldFace(ABC):
@@ -98,8 +98,8 @@ class ToldFace(ABC):
     async def due_heads(self, now: float, limit: int) -> list[NoticeRow]:
         return cast(list[NoticeRow], await self._ask("due_heads", limit, now=now))
 
-    async def next_notice_due(self) -> float | None:
-        return cast(float | None, await self._ask("next_notice_due"))
+    async def next_notice_due(self, after: float = EVER) -> float | None:
+        return cast(float | None, await self._ask("next_notice_due", after=after))
 
     async def pending_of(self, target: str, limit: int) -> list[NoticeRow]:
         return cast(list[NoticeRow], await self._ask("pending_of", limit, target=target))
@@ -138,8 +138,8 @@ class ToldFace(ABC):
     async def parked_wakes(self, limit: int) -> list[Wake]:
         return cast(list[Wake], await self._ask("parked_wakes", limit))
 
-    async def next_wake_due(self) -> float | None:
-        return cast(float | None, await self._ask("next_wake_due"))
+    async def next_wake_due(self, after: float = EVER) -> float | None:
+        return cast(float | None, await self._ask("next_wake_due", after=after))
 
     async def get_schedule(self, schedule_id: str) -> Schedule | None:
         return cast(Schedule | None, await self._ask("get_schedule", id=schedule_id))
@@ -153,8 +153,8 @@ class ToldFace(ABC):
     async def due_schedules(self, now: float, limit: int) -> list[Schedule]:
         return cast(list[Schedule], await self._ask("due_schedules", limit, now=now))
 
-    async def next_schedule_due(self) -> float | None:
-        return cast(float | None, await self._ask("next_schedule_due"))
+    async def next_schedule_due(self, after: float = EVER) -> float | None:
+        return cast(float | None, await self._ask("next_schedule_due", after=after))
 
     async def firings_of(self, schedule_id: str, limit: int, before: float | None = None) -> list[FiringRow]:
         return cast(list[FiringRow], await self._ask("firings_of", schedule_id, limit, before))

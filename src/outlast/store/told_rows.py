@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from outlast.core.conversation import Mode, SystemEvent, Wake
-from outlast.core.schedule import Deliver, Kind, Misfire, Overlap, Payload, Schedule
+from outlast.core.schedule import Deliver, Kind, Misfire, Overlap, Payload, Schedule, Unreadable
 from outlast.store.base_told import FiringRow
 from outlast.store.rows import Row, json_value
 
@@ -43,21 +44,38 @@ def firing_of(row: Row) -> FiringRow:
     return FiringRow(**dict(zip(FIRING_COLUMNS, row, strict=True)))
 
 
+_READERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "kind": (Kind, Kind.AT),
+    "payload": (_read_payload, None),
+    "misfire": (Misfire, Misfire.ONCE),
+    "overlap": (Overlap, Overlap.SKIP),
+    "deliver": (Deliver, Deliver.NONE),
+}
+"""How a column is read, and what stands in its place in a row that cannot be."""
+
+
 def schedule_of(row: Row) -> Schedule:
-    """Make a schedule of a row in the order of `SCHEDULE_COLUMNS`."""
+    """Make a schedule of a row in the order of `SCHEDULE_COLUMNS`.
+
+    One that cannot be read becomes one that says so: it is not to hide the others of an answer.
+    """
     fields: dict[str, Any] = dict(zip(SCHEDULE_COLUMNS, row, strict=True))
-    fields["kind"] = Kind(fields["kind"])
-    fields["payload"] = _read_payload(fields["payload"])
-    fields["misfire"] = Misfire(fields["misfire"])
-    fields["overlap"] = Overlap(fields["overlap"])
-    fields["deliver"] = Deliver(fields["deliver"])
     fields["delete_after_run"] = bool(fields["delete_after_run"])
+    as_it_is = {name: fields[name] for name in _READERS}
+    try:
+        for name, (read, _) in _READERS.items():
+            fields[name] = read(fields[name])
+    except (ValueError, msgspec.MsgspecError) as wrong:
+        fields |= {name: stand_in for name, (_, stand_in) in _READERS.items()}
+        fields["payload"] = Unreadable(why=f"its {name} cannot be read: {wrong}"[:300], columns=as_it_is)
     return Schedule(**fields)
 
 
 def schedule_columns(schedule: Schedule) -> dict[str, Any]:
     """Return a schedule as the parameters that write it."""
     columns = msgspec.structs.asdict(schedule)
-    columns["payload"] = _write(schedule.payload).decode()
     columns["delete_after_run"] = int(schedule.delete_after_run)
+    if isinstance(schedule.payload, Unreadable):
+        return columns | schedule.payload.columns
+    columns["payload"] = _write(schedule.payload).decode()
     return columns

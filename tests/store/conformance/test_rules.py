@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import Conflict
 from outlast.core.lifecycle import Verb
-from outlast.core.schedule import FAILURES_MAX, CommandPayload, EventPayload, Kind, Misfire, Overlap, Schedule
+from outlast.core.schedule import (
+    FAILURES_MAX,
+    CommandPayload,
+    EventPayload,
+    Kind,
+    Misfire,
+    Overlap,
+    Schedule,
+    Unreadable,
+)
 from outlast.core.session import Status
 from outlast.core.task import NotifyPolicy, StartClaim
 from outlast.store.base_told import NewFiring
@@ -224,3 +233,39 @@ async def test_a_rule_can_be_switched_off_by_hand_once(store):
     assert await store.disable_schedule(schedule.id, "its zone is gone", 500.0)
     assert not await store.disable_schedule(schedule.id, "again", 501.0)
     assert await store.due_schedules(1000.0, 10) == []
+
+
+async def test_an_edit_that_did_not_see_a_firing_does_not_put_the_cursor_back(store):
+    schedule = await added(store)
+    await store.fire(schedule, moved(schedule, 160.0), [firing(schedule, 100.0)], 101.0)
+    assert await store.edit_schedule(replace(schedule, comment="read before the firing")) is None
+    now = await store.get_schedule(schedule.id)
+    assert (now.next_at, now.last_at, now.revision, now.comment) == (160.0, 100.0, 1, None)
+    assert (await store.edit_schedule(replace(now, comment="read after it"))).revision == 2
+
+
+async def test_what_is_due_already_does_not_hide_what_comes_next(store):
+    await added(store, "overdue", next_at=50.0, next_fire_at=50.0)
+    await added(store, "next")
+    assert await store.next_schedule_due() == 50.0
+    assert await store.next_schedule_due(50.0) == 100.0
+    assert await store.next_schedule_due(100.0) is None
+
+
+@pytest.mark.parametrize(("column", "text"), [
+    ("payload", "{"), ("payload", '{"kind":"nothing known"}'), ("kind", "sometimes"), ("misfire", "?"), ("overlap", ""),
+])  # fmt: skip
+async def test_a_damaged_row_says_so_and_hides_no_other(store, column, text):
+    schedule = await added(store, "damaged")
+    await added(store, "whole")
+    await store.edit_schedule(replace(schedule, payload=Unreadable(why="", columns={
+        "kind": "every", "payload": "{}", "misfire": "once", "overlap": "skip", "deliver": "none", column: text,
+    })))  # fmt: skip
+    damaged, whole = await store.due_schedules(100.0, 10)
+    assert isinstance(damaged.payload, Unreadable)
+    assert isinstance(whole.payload, CommandPayload)
+    assert damaged.payload.columns[column] == text
+    assert [one.name for one in await store.list_schedules(10)] == ["damaged", "whole"]
+    assert await store.disable_schedule(damaged.id, damaged.payload.why, 101.0)
+    [off] = await store.disabled_schedules(10)
+    assert off.payload.columns[column] == text

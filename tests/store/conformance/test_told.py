@@ -45,6 +45,7 @@ async def test_the_oldest_notice_of_each_target_goes_first_and_no_younger_one_ov
     assert await store.next_notice_due() == 0.0
     assert await store.settle_notice(heads[1].id, "delivered", 7001.0)
     assert await store.next_notice_due() == 8000.0
+    assert await store.next_notice_due(8000.0) is None
     [late] = await store.due_heads(8000.0, 10)
     assert (late.task_id, late.attempts, late.error) == (first.id, 1, "refused")
     assert [row.task_id for row in await store.pending_of(A, 10)] == [first.id, second.id]
@@ -169,6 +170,7 @@ async def test_the_first_of_a_burst_wakes_at_once_and_the_rest_go_together(store
     for moment in (1000.05, 1000.1, 1000.2):
         await store.add_system_event(event(at=moment))
     assert await store.next_wake_due() == 1000.25
+    assert await store.next_wake_due(1000.25) is None
     assert await store.due_wakes(1000.24, 10) == []
     assert len(await store.due_wakes(1000.25, 10)) == 1
 

@@ -10,6 +10,7 @@ from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     Result = dict[str, Any]
@@ -51,22 +52,33 @@ def _follow(call: Call) -> int:
         log.show(_read(call, task["taskId"]))
         say_how(task)
         return 0
+    first = True
+    for now, session in tries(call, task):
+        task = now
+        if session is not None:
+            if not first:
+                note(f"try {now.get('attempt')}: session {session}")
+            first = False
+            code = log.follow(call, session)
+            if code:
+                return code
+    if not call.json:
+        say_how(task)
+    return 0
+
+
+def tries(call: Call, task: Result) -> Iterator[tuple[Result, str | None]]:
+    """Yield the task with each new session it has, waiting for the next; at last as it ended, with None."""
     followed: str | None = None
     while True:
         session = _next_session(call, task, followed)
         if session is not None:
-            if followed is not None:
-                note(f"try {task.get('attempt')}: session {session}")
-            code = log.follow(call, session)
-            if code:
-                return code
+            yield task, session
             followed = session
         elif not is_open(task):
-            break
+            yield task, None
+            return
         task = _news(call, task["taskId"], followed)
-    if not call.json:
-        say_how(task)
-    return 0
 
 
 def _next_session(call: Call, task: Result, followed: str | None) -> str | None:
