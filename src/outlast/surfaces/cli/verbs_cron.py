@@ -94,7 +94,7 @@ ACTING = (
         "Add a schedule, and say what was understood.",
         arguments=(COMMAND,),
         options=(
-            Option("--name", text("NAME"), "Its name: letters, digits, '.', '_' and '-'."),
+            Option("--name", text("NAME"), "Its name: letters, digits, '.', '_' and '-'. Default: after its command."),
             *RULE,
             *POLICIES,
             Option("--delete-after-run", None, "Forget it after its last run."),
@@ -124,7 +124,10 @@ ACTING = (
             *PAYLOAD,
             *ASKED,
         ),
-        details="Put -- before a new COMMAND. Without --revision the one that was just read is meant.",
+        details=(
+            "Put -- before a new COMMAND; it keeps directory and variables unless others are named. With --revision, "
+            "which `cron show` names, a change that somebody else made meanwhile is a conflict."
+        ),
     ),
     Verb(
         "cron pause",

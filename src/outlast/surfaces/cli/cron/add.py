@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, Conflict
 from outlast.surfaces.cli import exec
 from outlast.surfaces.cli.context import Call, given
 from outlast.surfaces.cli.cron.words import print_understood, schedule_path
@@ -19,22 +19,38 @@ if TYPE_CHECKING:
 RULES = ("cron", "every", "at", "in")
 PAYLOADS = ("command", "event", "flow", "agent")
 DELIVERIES = ("announce", "webhook", "no_deliver")
+TURNS_MAX = 20
 EXAMPLE = 'outlast cron add --name backup --cron "30 2 * * *" -- ./backup.sh'
 
 
 def add(call: Call) -> None:
     """Add a schedule and print what was understood."""
-    if not call["name"]:
-        raise BadInput("--name: a schedule needs one", code="usage", hint=EXAMPLE)
     _one_of(call, RULES, "when? one of --cron, --every, --at and --in says it")
     _one_of(call, PAYLOADS, "what? a COMMAND after --, or --event, --flow or --agent says it")
-    body = {"name": call["name"], **_fields(call)}
+    body = _fields(call)
     if call.gateway is None:
         body |= given(tz=call["tz"] or _zone_here())
         if call["command"]:
             body["workdir"] = exec.workdir(call["workdir"])
     exec.check_text(_words(body))
-    call.answer(call.client.post("/v1/cron", body), _print_added)
+    call.answer(_put(call, body), _print_added)
+
+
+def _put(call: Call, body: dict[str, object]) -> Result:
+    """Add it under its name; without one under that of its command, with a number where that is taken."""
+    if call["name"] is not None:
+        return call.client.post("/v1/cron", {"name": call["name"], **body})
+    words = (call["command"] or ["event"])[0].split() or [""]
+    base = "".join(letter for letter in words[0].rpartition("/")[2] if letter.isascii() and letter.isalnum())[:40]
+    base = base or "schedule"
+    turn = 1
+    while True:
+        try:
+            return call.client.post("/v1/cron", {"name": base if turn == 1 else f"{base}-{turn}", **body})
+        except Conflict as conflict:
+            if conflict.code != "name_taken" or turn >= TURNS_MAX:
+                raise
+        turn += 1
 
 
 def _print_added(schedule: Result) -> None:
