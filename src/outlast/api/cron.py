@@ -18,7 +18,7 @@ from outlast.api.results import Removed
 from outlast.api.told_requests import CronAddRequest, CronEditRequest, ScheduleFields
 from outlast.api.told_results import FiredResult, ScheduleResult, describe_schedule, understood
 from outlast.core import schedule as rules
-from outlast.core.conversation import NewSystemEvent
+from outlast.core.conversation import NewSystemEvent, check_key
 from outlast.core.durations import parse_duration
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, NotFound
@@ -253,6 +253,7 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
 
 
 def _may_tell(caller: Caller, to: str | None) -> None:
+    check_key("to", to)
     if to not in (None, caller.requester):
         caller.needs_operator("speak to other conversations")
 
@@ -382,7 +383,7 @@ def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
         allow_duplicate=True,
     )
     caller = Caller(schedule.requester, operator=schedule.requester == Caller().requester)
-    spec = make_plan(api, caller, request, timers=False).spec
+    spec = make_plan(api, caller, request, scheduled=True).spec
     retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
     return NewTask(
         id=api.ledger.new_id(),

@@ -6,12 +6,34 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.errors import BadInput
+
 EVENTS_MAX = 500
 """Unacknowledged events a conversation holds; beyond that the oldest half is folded into one that says so."""
 EVENTS_TEXT_MAX = 1_000_000
 """Characters of their texts in all, likewise."""
 FOLDED = "folded"
 """The kind of the event that stands for others."""
+
+
+CHANNELS = ("webhook", "command", "desktop", "smtp", "apprise")
+"""The kinds of channels; a notice's target begins with one of them, a conversation's key never does."""
+
+
+def names_channel(text: str) -> bool:
+    """True when a text names a channel, as in ``webhook:URL``; anything else is the key of a conversation."""
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind in CHANNELS
+
+
+def check_key(field: str, key: str | None) -> None:
+    """Raise BadInput (``bad_key``) for a conversation's key that would be taken for a channel.
+
+    Who may be told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
+    """
+    if key is not None and names_channel(key):
+        kind = key.partition(":")[0]
+        raise BadInput(f"{field}: a key must not begin with {kind}:", code="bad_key", hint="as in agent:coder:main")
 
 
 class Mode(StrEnum):

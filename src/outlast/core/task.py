@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.conversation import check_key
 from outlast.core.session import Cause, Status
 
 
@@ -66,6 +67,11 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     schedule_id: str | None = None
     channel: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadInput where the end would be told to a channel nobody chose."""
+        check_key("requester", self.requester)
+        check_key("conversation", self.conversation)
 
 
 class StartClaim(msgspec.Struct, frozen=True, kw_only=True):

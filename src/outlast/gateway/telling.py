@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest, StdinText
 from outlast.config import Config
 from outlast.core.conversation import Wake
+from outlast.core.errors import NotFound
+from outlast.core.ids import derived_id
 from outlast.core.outcome import outcome_of
 from outlast.core.session import Cause
 from outlast.delivery.channels.addresses import parse_allowed
-from outlast.delivery.channels.base import Channel
+from outlast.delivery.channels.base import Channel, Message, safe_id
 from outlast.delivery.channels.command import Run, RunEnd
 from outlast.delivery.channels.opening import Tools, open_channel
 from outlast.delivery.channels.signature import new_secret
 from outlast.delivery.channels.smtp import SmtpSettings
 from outlast.delivery.channels.targets import is_target, parse_target
 from outlast.process.clock import Clock
+from outlast.process.sessions import Session
 
 LABEL = "wake"
 
@@ -29,6 +36,7 @@ class Telling:
 
     def __init__(self, config: Config, clock: Clock, environ: Mapping[str, str]) -> None:
         self._secret_path = config.paths.webhook_secret
+        self._home = config.paths.home
         self._tools = Tools(
             clock=clock,
             start=self._start,
@@ -46,12 +54,26 @@ class Telling:
         """Return the channel of a notice's target; None for the key of a conversation. Raises BadInput."""
         if not is_target(target):
             return None
-        return open_channel(parse_target(target), self._tools, secrets=[self.secret()])
+        read = parse_target(target)
+        return open_channel(read, self._tools, secrets=[self.secret()] if read.kind == "webhook" else [])
 
     def open_wake(self, wake: Wake) -> Channel:
         """Return the channel of a wake. Raises BadInput."""
-        secrets = [self.secret() if wake.secret is None else wake.secret]
-        return open_channel(parse_target(wake.channel), self._tools, secrets=secrets)
+        read = parse_target(wake.channel)
+        given = wake.secret if wake.secret is not None or read.kind != "webhook" else self.secret()
+        return open_channel(read, self._tools, secrets=[] if given is None else [given])
+
+    def begun(self, message: Message) -> bool:
+        """True when a command lives that was started for just this sending of a message, by a gateway before ours."""
+        return self._living(_session_of(safe_id(message), message.at, message.attempt)) is not None
+
+    def _living(self, session_id: str) -> Session | None:
+        assert self._api is not None
+        try:
+            session = self._api.sessions.get(session_id)
+        except NotFound:
+            return None
+        return session if session.end is None else None
 
     def secret(self) -> str:
         """Return what signs the webhooks of this home; made at the first need, readable by its user alone."""
@@ -60,13 +82,16 @@ class Telling:
                 return file.read().strip()
         except FileNotFoundError:
             pass
-        secret = new_secret()
-        fd = os.open(self._secret_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        own = f"{self._secret_path}.{os.getpid()}-{threading.get_ident()}"
+        fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(fd, secret.encode() + b"\n")
+            os.write(fd, new_secret().encode() + b"\n")
         finally:
             os.close(fd)
-        return secret
+        with suppress(FileExistsError):  # whoever was first has made it: there is one, and it is whole
+            os.link(own, self._secret_path)
+        os.unlink(own)
+        return self.secret()
 
     async def _start(self, run: Run) -> RunEnd:
         """Run a command of a wake and wait for its end."""
@@ -83,8 +108,14 @@ class Telling:
             allow_duplicate=True,
             leftovers="kill",
         )
-        plan = exec_.make_plan(api, Caller(), request, timers=False)
-        session = await api.sessions.start(plan.spec, umask=api.umask)
+        session_id = _session_of(run.message_id, run.at, run.attempt)
+        # Started by a gateway that has gone since, it may live on: a second is not started beside it.
+        session = self._living(session_id)
+        if session is None:
+            spec = exec_.make_plan(api, Caller(), request, scheduled=True).spec
+            if not os.path.exists(f"{self._home}/sessions/{session_id}"):  # else it was told before, and is told again
+                spec = replace(spec, id=session_id, env=spec.env | {"OUTLAST_SESSION_ID": session_id})
+            session = await api.sessions.start(spec, umask=api.umask)
         api.books.outlived(session)
         await api.sessions.until_end(session)
         assert session.end is not None
@@ -93,6 +124,11 @@ class Telling:
             return RunEnd(code=None, how=session.end.note or "it could not be started", began=False)
         how = end.error or f"{end.status}, {end.cause}"
         return RunEnd(code=session.end.code, how=f"{how} (outlast process log {session.id})")
+
+
+def _session_of(message_id: str, at: float, attempt: int) -> str:
+    """Return the id of the session of one sending: made twice, it is the same."""
+    return derived_id("s", at, f"{message_id} {attempt}", 3)
 
 
 def _smtp(config: Config) -> SmtpSettings | None:
