@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from outlast.api.followed import Followed
 from outlast.api.readers import Readers
 from outlast.config import Config
-from outlast.core.conversation import Wake, check_key
+from outlast.core.conversation import Wake, no_channel
 from outlast.core.errors import BadInput, NotFound, Refused
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, Task
@@ -41,7 +41,7 @@ class Caller(NamedTuple):
             return self
         if not requester.isprintable() or not requester.strip() or len(requester) > 200:
             raise BadInput("requester: must be 1 to 200 printable characters")
-        check_key("requester", requester)
+        no_channel(requester, "requester")
         if self.remote and requester == LOCAL:
             raise Refused(f"requester: {LOCAL!r} is the operator's own name", hint="choose another")
         return Caller(requester, operator=False, remote=self.remote)

@@ -120,7 +120,7 @@ async def ack(api: Api, caller: Caller, key: str, request: AckRequest) -> Acked:
 
 async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
     """Queue an event for a conversation: heard now, through its wakes, or with its next turn."""
-    check_key("to", request.to)
+    check_key(request.to, "to")
     if not caller.operator and request.to != caller.requester:
         caller.needs_operator("speak to other conversations")
     now = api.clock.now()
@@ -145,7 +145,7 @@ async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
 async def add_wake(api: Api, caller: Caller, request: WakeAddRequest) -> WakeResult:
     """Register how a conversation is woken. A webhook's secret is made here unless it is given, and shown this once."""
     caller.needs_operator("register wakes")
-    check_key("conversation", request.conversation)
+    check_key(request.conversation, "conversation")
     given = [name for name in _CHANNELS if getattr(request, name) not in (None, False)]
     if len(given) != 1:
         raise BadInput(

@@ -253,7 +253,8 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
 
 
 def _may_tell(caller: Caller, to: str | None) -> None:
-    check_key("to", to)
+    if to is not None:
+        check_key(to, "to")
     if to not in (None, caller.requester):
         caller.needs_operator("speak to other conversations")
 

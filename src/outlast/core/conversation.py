@@ -26,14 +26,29 @@ def names_channel(text: str) -> bool:
     return bool(colon) and kind in CHANNELS
 
 
-def check_key(field: str, key: str | None) -> None:
-    """Raise BadInput (``bad_key``) for a conversation's key that would be taken for a channel.
+KEY_MAX = 200
+"""Characters of the key of a conversation."""
 
-    Who may be told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
+
+def check_key(key: str, field: str) -> str:
+    """Return the key of a conversation, or raise `BadInput` about the field: it is shown, and handed to commands."""
+    if key.isprintable() and key.strip() and len(key) <= KEY_MAX:
+        return no_channel(key, field)
+    raise BadInput(f"{field}: must be 1 to {KEY_MAX} printable characters", code="bad_key")
+
+
+def no_channel(key: str, field: str) -> str:
+    """Return a key that cannot be taken for a channel, or raise `BadInput`.
+
+    Who is told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
     """
-    if key is not None and names_channel(key):
-        kind = key.partition(":")[0]
-        raise BadInput(f"{field}: a key must not begin with {kind}:", code="bad_key", hint="as in agent:coder:main")
+    if names_channel(key):
+        raise BadInput(
+            f"{field}: a key must not begin with {key.partition(':')[0]}:",
+            code="bad_key",
+            hint="as in agent:coder:main",
+        )
+    return key
 
 
 class Mode(StrEnum):

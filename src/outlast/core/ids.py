@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _EPOCH_MS = 1_704_067_200_000
@@ -17,12 +15,6 @@ def timed_id(letter: str, now: float, luck: int, pairs: int) -> str:
     value = max(0, int(now * 1000) - _EPOCH_MS)
     stamp = _PAIRS[value >> 30 & 1023] + _PAIRS[value >> 20 & 1023] + _PAIRS[value >> 10 & 1023] + _PAIRS[value & 1023]
     return letter + stamp + "".join([_PAIRS[luck >> 10 * place & 1023] for place in range(pairs)])
-
-
-def derived_id(letter: str, at: float, source: str, pairs: int) -> str:
-    """Return the name that belongs to ``source`` of the moment ``at``: made twice, it is the same."""
-    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
-    return timed_id(letter, at, int.from_bytes(digest[:8], "big"), pairs)
 
 
 def task_of_session(session_id: str) -> str:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from outlast.core.conversation import check_key
+from outlast.core.conversation import no_channel
 from outlast.core.session import Cause, Status
 
 
@@ -70,8 +70,9 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise BadInput where the end would be told to a channel nobody chose."""
-        check_key("requester", self.requester)
-        check_key("conversation", self.conversation)
+        no_channel(self.requester, "requester")
+        if self.conversation is not None:
+            no_channel(self.conversation, "conversation")
 
 
 class StartClaim(msgspec.Struct, frozen=True, kw_only=True):

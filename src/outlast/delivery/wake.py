@@ -35,14 +35,10 @@ OpenWake = Callable[[Wake], Channel]
 class Wakes:
     """Sends wakes that are due."""
 
-    def __init__(
-        self, store: Store, clock: Clock, open_wake: OpenWake, begun: Callable[[Message], bool] = lambda message: False
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, open_wake: OpenWake) -> None:
         self._store = store
         self._clock = clock
         self._open = open_wake
-        self._begun = begun
-        self._known: set[str] = set()
         self._busy: set[str] = set()
         self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
         self._loop = Loop("wakes", self._round, clock)
@@ -85,7 +81,6 @@ class Wakes:
     async def _send(self, wake: Wake) -> None:
         try:
             events = await self._store.system_events(wake.conversation, wake.sent_event_id, TOLD_MAX)
-            events = self._as_begun(wake, events)
             upto = events[-1].id if events else wake.sent_event_id
             if events:  # else somebody has read them meanwhile
                 self._sent[wake.id].append(self._clock.now())
@@ -104,19 +99,6 @@ class Wakes:
             await insist(lambda: self._store.settle_wake(wake, upto, now), self._clock)
         finally:
             self._busy.discard(wake.id)
-
-    def _as_begun(self, wake: Wake, events: list[SystemEvent]) -> list[SystemEvent]:
-        """Return what a gateway before ours had begun to tell by this wake, so that the same is told again; else all.
-
-        Its command may live on: with the same message it is found, with another a second would run beside it.
-        """
-        if wake.id in self._known:
-            return events
-        self._known.add(wake.id)
-        for count in range(1, len(events)):
-            if self._begun(message_of(wake, events[:count])):
-                return events[:count]
-        return events
 
     async def _failed(self, wake: Wake, failed: SendFailed) -> None:
         now, attempts = self._clock.now(), wake.attempts + 1
@@ -143,7 +125,6 @@ def message_of(wake: Wake, events: list[SystemEvent]) -> Message:
         title=said.title,
         text=said.text,
         conversation=wake.conversation,
-        attempt=wake.attempts,
         data={"eventIds": [event.id for event in events], "events": [event.data for event in events[-20:]]},
     )
 

@@ -15,7 +15,7 @@ class Tellers:
     def __init__(self, ledger: Ledger, telling: Telling, compose: Compose) -> None:
         self.telling = telling
         self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target)
-        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, telling.begun)
+        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake)
         self._scheduler = Scheduler(ledger.store, ledger.clock, compose)
 
     def start(self) -> None:

@@ -7,26 +7,21 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-from msgspec.structs import replace
-
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest, StdinText
 from outlast.config import Config
 from outlast.core.conversation import Wake
-from outlast.core.errors import NotFound
-from outlast.core.ids import derived_id
 from outlast.core.outcome import outcome_of
 from outlast.core.session import Cause
 from outlast.delivery.channels.addresses import parse_allowed
-from outlast.delivery.channels.base import Channel, Message, safe_id
+from outlast.delivery.channels.base import Channel
 from outlast.delivery.channels.command import Run, RunEnd
 from outlast.delivery.channels.opening import Tools, open_channel
 from outlast.delivery.channels.signature import new_secret
 from outlast.delivery.channels.smtp import SmtpSettings
 from outlast.delivery.channels.targets import is_target, parse_target
 from outlast.process.clock import Clock
-from outlast.process.sessions import Session
 
 LABEL = "wake"
 
@@ -63,18 +58,6 @@ class Telling:
         given = wake.secret if wake.secret is not None or read.kind != "webhook" else self.secret()
         return open_channel(read, self._tools, secrets=[] if given is None else [given])
 
-    def begun(self, message: Message) -> bool:
-        """True when a command lives that was started for just this sending of a message, by a gateway before ours."""
-        return self._living(_session_of(safe_id(message), message.at, message.attempt)) is not None
-
-    def _living(self, session_id: str) -> Session | None:
-        assert self._api is not None
-        try:
-            session = self._api.sessions.get(session_id)
-        except NotFound:
-            return None
-        return session if session.end is None else None
-
     def secret(self) -> str:
         """Return what signs the webhooks of this home; made at the first need, readable by its user alone."""
         try:
@@ -108,14 +91,8 @@ class Telling:
             allow_duplicate=True,
             leftovers="kill",
         )
-        session_id = _session_of(run.message_id, run.at, run.attempt)
-        # Started by a gateway that has gone since, it may live on: a second is not started beside it.
-        session = self._living(session_id)
-        if session is None:
-            spec = exec_.make_plan(api, Caller(), request, scheduled=True).spec
-            if not os.path.exists(f"{self._home}/sessions/{session_id}"):  # else it was told before, and is told again
-                spec = replace(spec, id=session_id, env=spec.env | {"OUTLAST_SESSION_ID": session_id})
-            session = await api.sessions.start(spec, umask=api.umask)
+        plan = exec_.make_plan(api, Caller(), request, scheduled=True)
+        session = await api.sessions.start(plan.spec, umask=api.umask)
         api.books.outlived(session)
         await api.sessions.until_end(session)
         assert session.end is not None
@@ -124,11 +101,6 @@ class Telling:
             return RunEnd(code=None, how=session.end.note or "it could not be started", began=False)
         how = end.error or f"{end.status}, {end.cause}"
         return RunEnd(code=session.end.code, how=f"{how} (outlast process log {session.id})")
-
-
-def _session_of(message_id: str, at: float, attempt: int) -> str:
-    """Return the id of the session of one sending: made twice, it is the same."""
-    return derived_id("s", at, f"{message_id} {attempt}", 3)
 
 
 def _smtp(config: Config) -> SmtpSettings | None:

@@ -27,8 +27,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id`` is the idempotency key: a second sending of the same message carries the same one. ``at`` is when the thing
     told of happened, in seconds since the epoch. ``kind`` is what happened, one word or several joined by dots.
-    ``conversation`` is who is told, where it is one. ``data`` is JSON for machines. ``attempt`` is how often it was
-    tried before; receivers are not told.
+    ``conversation`` is who is told, where it is one. ``data`` is JSON for machines.
     """
 
     id: str
@@ -38,7 +37,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     conversation: str | None = None
     data: dict[str, object] = {}
-    attempt: int = 0
 
 
 class SendFailed(Exception):

@@ -32,8 +32,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     conversation: str | None
     title: str
-    at: float = 0.0
-    attempt: int = 0
 
 
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +96,6 @@ def run_of(template: Template, message: Message, timeout_seconds: float) -> Run:
         message_id=safe_id(message),
         conversation=shown.conversation,
         title=shown.title,
-        at=message.at,
-        attempt=message.attempt,
     )
 
 
