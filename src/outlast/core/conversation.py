@@ -6,12 +6,25 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.errors import BadInput
+
 EVENTS_MAX = 500
 """Unacknowledged events a conversation holds; beyond that the oldest half is folded into one that says so."""
 EVENTS_TEXT_MAX = 1_000_000
 """Characters of their texts in all, likewise."""
 FOLDED = "folded"
 """The kind of the event that stands for others."""
+
+
+KEY_MAX = 200
+"""Characters of the key of a conversation."""
+
+
+def check_key(key: str, field: str) -> str:
+    """Return the key of a conversation, or raise `BadInput` about the field: it is shown, and handed to commands."""
+    if key.isprintable() and key.strip() and len(key) <= KEY_MAX:
+        return key
+    raise BadInput(f"{field}: must be 1 to {KEY_MAX} printable characters", code="bad_key")
 
 
 class Mode(StrEnum):
