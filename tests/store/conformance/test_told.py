@@ -251,3 +251,13 @@ async def test_of_several_who_want_to_send_one_gets_it(store):
     assert await store.next_wake_due() == 2030.125
     await store.settle_wake(due, 99, 2001.0)
     assert not await store.claim_wake(due.id, 2030.125, 2060.0)
+
+
+async def test_a_clock_that_was_set_back_delays_no_wake(store):
+    await store.add_wake(wake())
+    await store.add_system_event(event(at=9000.0))
+    [due] = await store.due_wakes(9000.0, 10)
+    [first] = await waiting(store)
+    await store.settle_wake(due, first.id, 9000.0)
+    await store.add_system_event(event(at=5400.0))
+    assert await store.next_wake_due() == 5400.0
