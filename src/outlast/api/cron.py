@@ -143,8 +143,8 @@ def _edited(api: Api, caller: Caller, before: Schedule, request: CronEditRequest
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
         after = replace(after, kind=kind, expr=expr, tz=tz, anchor_at=now if kind is Kind.EVERY else None)
     if any(getattr(request, field) is not None for field in _PAYLOADS):
-        after = replace(after, payload=_payload(api, caller, request))
-    elif isinstance(after.payload, CommandPayload) and (request.env is not None or request.workdir is not None):
+        after = replace(after, payload=_payload(api, caller, _payload_of(before, request)))
+    else:
         after = replace(after, payload=_dressed(after.payload, caller, request))
     if request.conversation is not None:
         check_key(request.conversation, "conversation")
@@ -246,9 +246,8 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
             if not request.to and not request.conversation:
                 raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
             to = request.to or request.conversation or ""
-            if to != caller.requester:
-                caller.needs_operator("speak to other conversations")
-            return EventPayload(conversation=check_key(to, "to"), text=sound(request.event))
+            _may_tell(caller, to)
+            return EventPayload(conversation=to, text=sound(request.event))
         case "flow" | "agent":
             raise BadInput(f"{given[0]}: cannot be scheduled in this version", code="not_available")
     argv = None if request.argv is None else tuple(request.argv)
@@ -258,10 +257,40 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
     )
 
 
-def _dressed(payload: CommandPayload, caller: Caller, request: ScheduleFields) -> CommandPayload:
+def _may_tell(caller: Caller, to: str | None) -> None:
+    if to is not None:
+        check_key(to, "to")
+    if to not in (None, caller.requester):
+        caller.needs_operator("speak to other conversations")
+
+
+def _payload_of(before: Schedule, request: ScheduleFields) -> ScheduleFields:
+    """Return the request with what stays of the payload before, where another of its kind takes its place."""
+    kept: dict[str, Any] = {}
+    if isinstance(before.payload, CommandPayload) and request.event is None:
+        kept = {"workdir": before.payload.workdir, "env": before.payload.env}
+    elif isinstance(before.payload, EventPayload) and request.event is not None:
+        kept = {"to": before.payload.conversation}
+    return replace(request, **{name: value for name, value in kept.items() if getattr(request, name) is None})
+
+
+def _dressed(payload: Payload | Unreadable, caller: Caller, request: ScheduleFields) -> Payload | Unreadable:
+    """Return a payload whose command or text stays, with another place, environment or conversation."""
     check_overrides(request.env or {}, caller.remote)
-    changes: dict[str, Any] = {"env": request.env, "workdir": request.workdir}
-    return replace(payload, **{name: value for name, value in changes.items() if value is not None})
+    _may_tell(caller, request.to)
+    fields: dict[str, str] = {}
+    if isinstance(payload, CommandPayload):
+        fields = {"env": "env", "workdir": "workdir"}
+    elif isinstance(payload, EventPayload):
+        fields = {"to": "conversation"}
+    changes: dict[str, Any] = {}
+    for name in ("env", "workdir", "to"):
+        if (value := getattr(request, name)) is None:
+            continue
+        if name not in fields:
+            raise BadInput(f"{name}: does not go with what this schedule does")
+        changes[fields[name]] = value
+    return replace(payload, **changes)
 
 
 def _with_policies(schedule: Schedule, request: ScheduleFields) -> Schedule:

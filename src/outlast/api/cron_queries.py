@@ -107,8 +107,9 @@ async def import_crontab(api: Api, caller: Caller, request: CronImportRequest) -
 
 def _line(entry: Entry, name: str, *, refused: str | None = None, note: str | None = None) -> ImportedLine:
     return ImportedLine(
-        line=entry.line, name=name, text=redact(f"{entry.expr} {entry.command}"), refused=refused, note=note
-    )
+        line=entry.line, name=name, text=redact(f"{entry.expr} {entry.command}"), refused=refused, note=note,
+        tz=entry.tz, comment=redact(entry.comment) or None,
+    )  # fmt: skip
 
 
 def _from_entry(api: Api, caller: Caller, entry: Entry, name: str) -> Schedule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from outlast.api.context import Api, Caller
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
@@ -29,7 +31,11 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
         try:
             session = await api.find(caller, name)
         except NotFound:
-            raise missing from None
+            if isinstance(missing, GatewayTrouble):
+                raise missing from None
+            raise NotFound(
+                f"no task and no session {name!r}", hint="outlast tasks list and outlast process list show them"
+            ) from None
         return _of_session(session, api.clock.now(), followed=api.followed.has(session))
 
 
@@ -54,7 +60,7 @@ def _of_task(task: Task, now: float) -> Explained:
             f"rung {rung} of 4, {LAYERS[rung]}: {_RUNG[2.5 if merely_outlived else rung]}",
             _survival(task),
             f"told: {told}",
-            f"up a rung: {up}" if up else "up a rung: nothing to do, it has ended" if not runs else _TOP,
+            f"up a rung: {up or (_TOP if runs else 'nothing to do, it has ended')}",
         ],
         survives=Survives(terminal=True, gateway_restart=True, reboot=queued or external or not runs),
         told=told,
@@ -62,7 +68,7 @@ def _of_task(task: Task, now: float) -> Explained:
     )
 
 
-_TOP = "nothing to do: a single piece of work needs no flow"
+_TOP = "not needed, a single piece of work needs no flow"
 _RUNG = {
     1: "somebody stays with the call; when he leaves it goes on, and goes on record",
     2: "a live session that can be watched and steered; it is on no record",
@@ -82,7 +88,7 @@ def _state(task: Task, now: float) -> str:
         parts.append(f"{'for' if task.status is Status.RUNNING else 'after'} {format_duration(max(0.0, spent))}")
     if task.attempts_max > 1:
         parts.append(f"attempt {task.attempt} of {task.attempts_max}")
-    if task.progress is not None:
+    if task.progress is not None and task.status is not Status.SUCCEEDED:
         parts.append(f"{task.progress} % done")
     return ", ".join(parts)
 
@@ -112,7 +118,7 @@ def _of_session(session: Session, now: float, *, followed: bool) -> Explained:
     runs = session.end is None
     rung = 1 if followed and runs else 2
     spent = (session.end.at if session.end and session.end.at else now) - (session.started_at or now)
-    up = f"outlast run -- {session.info.command}" if runs else None
+    up = f"outlast run -- {_pasted(session)}" if runs else None
     return Explained(
         id=session.id,
         kind="session",
@@ -134,6 +140,12 @@ def _of_session(session: Session, now: float, *, followed: bool) -> Explained:
         told="nobody",
         next=up,
     )
+
+
+def _pasted(session: Session) -> str:
+    """Return a command as it is given to another one: a line for the shell as one word, else the words it has."""
+    info = session.info
+    return shlex.quote(info.command) if info.argv[-2:] == ("-c", info.command) else info.command
 
 
 def _short(command: str) -> str:

@@ -102,11 +102,12 @@ async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResul
             adopted=AdoptedStatus(live=adopted.live, ended=adopted.ended, lost=adopted.lost, ms=adopted.ms),
         ),
         tasks=await tasks_status(api, caller),
-        told=await _told(api),
+        told=await told_status(api),
     )
 
 
-async def _told(api: Api) -> ToldStatus | None:
+async def told_status(api: Api) -> ToldStatus | None:
+    """Return what is to come and what is on its way; None while the store cannot be used."""
     try:
         counts = await api.store.outbox_counts()
         due = await api.store.next_schedule_due()

@@ -113,6 +113,8 @@ class ImportedLine(Record, frozen=True, kw_only=True):
     line: int
     name: str | None
     text: str
+    tz: str | None = None
+    comment: str | None = None
     refused: str | None
     note: str | None
 

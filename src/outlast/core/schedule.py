@@ -120,7 +120,7 @@ class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 Payload = CommandPayload | EventPayload | FlowPayload | AgentPayload
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="unreadable"):
     """Stands for the payload of a row that cannot be read: why, and its columns as they are, lest anything be lost."""
 
     why: str
@@ -216,7 +216,8 @@ def plan(schedule: Schedule, now: float, after: Following) -> Plan:
     exact = True
     if len(due) == WALK_MAX:
         wanted = schedule.misfire_max if schedule.misfire is Misfire.ALL else 1
-        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 1)
+        # Jitter may make one of them on time after all, and one more is the last of those left out.
+        start = _lookback(after, due[-1][0], now - LATE_SECONDS, wanted + 2)
         if start > due[-1][0]:
             exact, firings = False, _firings(schedule, after(start), after)
         rest, ahead = _take(firings, now, None)

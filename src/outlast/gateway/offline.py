@@ -1,7 +1,7 @@
 """Answers while no gateway runs: straight from the store, by the same questions, changing nothing.
 
-What a gateway would find out at its start is looked up here: a task that is on record as running, and whose session
-has ended meanwhile, is shown as it ended. So the answer is the same with a gateway and without.
+What a gateway would find out at its start is looked up here (`outlast.gateway.seen`), so the answer is the same with
+a gateway and without.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
-from outlast.api.tasks import tasks_status
+from outlast.api.results import iso
+from outlast.api.status import told_status
+from outlast.api.task_results import AuditResult
+from outlast.api.tasks import describe_finding, tasks_status
 from outlast.config import Config
 from outlast.core.conversation import Wake
 from outlast.core.errors import GatewayTrouble
-from outlast.core.outcome import Outcome
-from outlast.core.session import Cause, Status
-from outlast.core.task import Delivery, NewTask, Task, TaskFilter
+from outlast.core.findings import Code, Finding
+from outlast.core.ids import task_of_session
+from outlast.core.session import Cause
+from outlast.core.task import NewTask, Task
 from outlast.delivery.channels.base import Channel
 from outlast.gateway.places import node_at
+from outlast.gateway.seen import Eyes, SeenStore
 from outlast.gateway.stores import FILE_NAME, make_store
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import SystemClock
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Session, Sessions
-from outlast.runtimes.evidence import seen_end
-from outlast.store.base import Created, Page, Store
+from outlast.store.base import Created, Store
 from outlast.store.sqlite import SqliteStore
 
 
@@ -52,14 +56,21 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
     if not row.offline:
         raise GatewayTrouble(f"{act} needs a gateway", code="not_running", hint="outlast gateway start")
     books = OfflineBooks(config)
-    await books.open()
+    try:
+        await books.open()
+    except GatewayTrouble as trouble:
+        if act != "tasks.audit" or trouble.code != "store_damaged":
+            raise
+        return _damaged(trouble, books.clock.now())
     try:
         api = Api(
             sessions=books.sessions, config=config, clock=books.clock, environ={}, gateway=_NoGateway(), books=books
         )
         if act == "status":
             caller = Caller().acting_for(query.get("requester"))
-            return {"gateway": None, "keeper": None, "sessions": None, "tasks": _plain(await tasks_status(api, caller))}
+            nobody = {"gateway": None, "keeper": None, "sessions": None}
+            tasks, told = await tasks_status(api, caller), await told_status(api)
+            return {**nobody, "tasks": _plain(tasks), "told": _plain(told)}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(
@@ -69,6 +80,17 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
         return result
     finally:
         await books.close()
+
+
+def _damaged(trouble: GatewayTrouble, now: float) -> dict[str, Any]:
+    """Return the audit of a store that cannot be read: what a gateway would answer."""
+    finding = describe_finding(Finding(Code.STORE_DAMAGED, "store", trouble.message), now)
+    result = AuditResult(
+        findings=[finding], counts={"error": 1, "warn": 0, "info": 0}, codes={finding.code: 1}, more=False,
+        checked_at=iso(now),
+    )  # fmt: skip
+    fields: dict[str, Any] = _plain(result)
+    return fields
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401
@@ -93,13 +115,15 @@ class OfflineBooks:
 
     def __init__(self, config: Config) -> None:
         self.clock = SystemClock()
+        self._file = os.path.join(config.paths.home, FILE_NAME)
         launcher = Launcher(config.paths.home, config.paths.run, "offline")
         self.sessions = Sessions(config.paths.home, config.paths.run, self.clock, launcher)
         self._node = node_at(config.paths.node) if os.path.exists(config.paths.node) else ""
         self._empty: tempfile.TemporaryDirectory[str] | None = None
-        store = make_store(config, read_only=True)
-        self._store = store
-        self._ledger = Ledger(_Seen(store, self._true), self.clock, node=self._node, worker="offline")
+        self._place: str | None = None
+        self._eyes = Eyes(self.sessions, self.clock, self._node)
+        self._store = make_store(config, read_only=True)
+        self._ledger = Ledger(self._seen(), self.clock, node=self._node, worker="offline")
 
     async def open(self) -> None:
         """Open the store. One that was never made is an empty one."""
@@ -111,20 +135,17 @@ class OfflineBooks:
             self._empty = tempfile.TemporaryDirectory(prefix="outlast-empty-")
             self._store = SqliteStore(os.path.join(self._empty.name, FILE_NAME))
             await self._store.open()
-            self._ledger.store = _Seen(self._store, self._true)
+            self._place = self._file
+            self._ledger.store = self._seen()
+
+    def _seen(self) -> Store:
+        return cast(Store, SeenStore(self._store, self._eyes, self._place))
 
     async def close(self) -> None:
         """Let go of the store."""
         await self._store.close()
         if self._empty is not None:
             self._empty.cleanup()
-
-    def _true(self, task: Task) -> Task:
-        """Return a task as a gateway of this node would have it: an end that was seen replaces running and lost."""
-        if task.status not in (Status.RUNNING, Status.LOST) or task.node != self._node:
-            return task
-        outcome = seen_end(self.sessions, task, self.clock.now())
-        return task if outcome is None else ended_as(task, outcome)
 
     @property
     def ledger(self) -> Ledger:
@@ -147,6 +168,10 @@ class OfflineBooks:
 
     def outlived(self, session: Session) -> None:
         """Do nothing: nothing is started here."""
+
+    async def record_of(self, session: Session) -> Task | None:
+        """Return the record of a session."""
+        return await self.store.get_task(session.info.task_id or task_of_session(session.id))
 
     def holds(self, task_id: str) -> bool:
         """Hold nothing."""
@@ -173,47 +198,3 @@ class OfflineBooks:
     def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:
         """Do nothing: nothing is sent here."""
         yield
-
-
-def ended_as(task: Task, outcome: Outcome) -> Task:
-    """Return how a task will stand once its outcome is on record."""
-    told = task.delivery if task.notify == "silent" else Delivery.PENDING
-    return msgspec.structs.replace(
-        task,
-        status=outcome.status,
-        cause=outcome.cause,
-        detail=outcome.detail,
-        error=outcome.error,
-        summary=outcome.summary or task.summary,
-        ended_at=outcome.at or task.seen_at,
-        lease_until=None,
-        delivery=told,
-    )
-
-
-class _Seen:
-    """A store whose tasks are looked at before they are handed out."""
-
-    def __init__(self, store: Store, look: Any) -> None:  # noqa: ANN401
-        self._store = store
-        self._look = look
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._store, name)
-
-    async def get_task(self, task_id: str) -> Task | None:
-        """See `outlast.store.base`."""
-        task = await self._store.get_task(task_id)
-        return None if task is None else self._look(task)
-
-    async def find_tasks(self, lookup: str, limit: int = 10) -> list[Task]:
-        """See `outlast.store.base`."""
-        return [self._look(task) for task in await self._store.find_tasks(lookup, limit)]
-
-    async def list_tasks(self, narrow: TaskFilter, limit: int, cursor: str | None = None) -> Page:
-        """See `outlast.store.base`."""
-        page = await self._store.list_tasks(narrow, limit, cursor)
-        tasks = [self._look(task) for task in page.tasks]
-        if narrow.statuses:
-            tasks = [task for task in tasks if task.status in narrow.statuses]
-        return Page(tasks, page.next)

@@ -26,7 +26,7 @@ from outlast.core.task import NewTask, Runtime, StartClaim, Task
 from outlast.core.text import sound
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
-from outlast.store.base import Claim, Claimed, Created, Store
+from outlast.store.base import Claim, Claimed, Created, Questions, Store
 
 LEASE_SECONDS = 60.0
 """How long a claim holds without being renewed where several nodes share a store."""
@@ -159,21 +159,19 @@ class Ledger:
                 task.id, Verb.REQUEUE, now, claim_id=task.claim_id, cause=outcome.cause, detail=outcome.detail,
                 error=outcome.error, summary=outcome.summary, not_before_at=again,
             )  # fmt: skip
-            how: Literal["ended", "requeued"] = "requeued"
         else:
             at = now if outcome.at is None or outcome.status is Status.LOST else min(now, outcome.at)
             move = transition(
                 task.id, verb_for(outcome.status), at, claim_id=task.claim_id, cause=outcome.cause,
                 detail=outcome.detail, error=outcome.error, summary=outcome.summary,
             )  # fmt: skip
-            how = "ended"
         moved = await self.store.apply(move)
         if moved is None:
             return await self._too_late(task, outcome)
         if moved.status is Status.QUEUED and moved.cancel_asked_at is not None:
             return Recorded(await self._heed_wish(moved), "ended")
         self.news.moved(moved)
-        return Recorded(moved, how)
+        return Recorded(moved, "ended" if moved.status.final else "requeued")
 
     async def _heed_wish(self, task: Task) -> Task:
         """Call off what has just gone back to its queue although somebody had asked for its end meanwhile."""
@@ -184,9 +182,8 @@ class Ledger:
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
             return None
-        policy = None if task.retry is None else msgspec.convert(task.retry, RetryPolicy)
         return again_at(
-            policy, attempt=task.attempt, attempts_max=task.attempts_max, now=now,
+            retry_policy(task), attempt=task.attempt, attempts_max=task.attempts_max, now=now,
             luck=random.random(),  # noqa: S311 — spreads retries, guards nothing
             deadline_at=task.deadline_at,
         )  # fmt: skip
@@ -200,6 +197,8 @@ class Ledger:
             found = await self.recover(present, outcome)
             if found is not None:
                 return Recorded(found, "recovered")
+        if present.claim_id == task.claim_id and (present.status, present.cause) == (outcome.status, outcome.cause):
+            return Recorded(present, "ended")  # by this very report, whose answer was lost
         data: dict[str, object] = {"status": outcome.status.value, "cause": outcome.cause.value, **outcome.detail}
         if task.claim_id != present.claim_id:
             data["claimId"] = task.claim_id
@@ -285,3 +284,18 @@ def _writable(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(
         outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
     )
+
+
+def retry_policy(task: Task) -> RetryPolicy | None:
+    """Return the rule by which a task is tried again; None for the usual one."""
+    return None if task.retry is None else msgspec.convert(task.retry, RetryPolicy)
+
+
+async def has_begun(store: Questions, task: Task) -> bool:
+    """True when the history of a task says that its present attempt was started."""
+    after = 0
+    while events := await store.events_of(task.id, after):
+        if any(event.verb == "began" and event.data.get("attempt") == task.attempt for event in events):
+            return True
+        after = events[-1].id
+    return False

@@ -138,7 +138,7 @@ class Cron:
         """What the clocks have shown so far counts as done, also while they show it again."""
         span = local.span(after)
         before = local.span(span.start - 1)
-        wall = self.wall_after(max(after + span.offset, before.end + before.offset - 1))
+        wall = self.wall_after(max(after + span.offset, min(before.end, span.start) + before.offset - 1))
         return None if wall is None else local.first_reach(wall)
 
     def _wild_after(self, local: Zone, after: int) -> int | None:
@@ -151,9 +151,9 @@ class Cron:
             if moment < span.end or moment > MOMENT_MAX:
                 return moment
             # A change near the start may show what was shown before; any later one is only met on the way.
-            near = span.end <= after + 2 * DAY
-            span = local.span(span.end if near else max(span.end, moment - 2 * DAY))
-            opens = span.start + span.offset
+            start = span.end if span.end <= after + 2 * DAY else max(span.end, moment - 2 * DAY)
+            span = local.span(start)
+            opens = start + span.offset
             if wall < opens or opens <= shown:
                 shown = opens - 1
                 wall = self.wall_after(shown)

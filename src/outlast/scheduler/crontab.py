@@ -108,6 +108,7 @@ class _Reader:
         self.refused: list[RefusedLine] = []
         self.notes: list[str] = []
         self.names: set[str] = set()
+        self.turns: dict[str, int] = {}
         self.env: dict[str, str] = {}
         self.own: dict[str, str | None] = dict.fromkeys(OWN)
         self.broken: dict[str, int] = {}
@@ -143,7 +144,7 @@ class _Reader:
         text = UNSAFE.sub("\ufffd", stripped[1:LINE_MAX].removeprefix(" "))
         if options := _OPTIONS.fullmatch(text):
             self.options = dict(word.split("=", 1) for word in options[1].split())
-        else:
+        elif stripped or (self.comment and self.comment[-1]):
             self.comment.append(text)
 
     def _refuse(self, number: int, text: str, reason: str) -> None:
@@ -226,9 +227,10 @@ class _Reader:
         except BadInput:
             name = _suggested(command)
             self.notes.append(f"line {number}: the name cannot be used, so the entry is called {name}")
-        base, turn = name[:56], 2
+        base = name[:56]
         while name in self.names:
-            name, turn = f"{base}-{turn}", turn + 1
+            self.turns[base] = self.turns.get(base, 1) + 1
+            name = f"{base}-{self.turns[base]}"
         self.names.add(name)
         return name
 

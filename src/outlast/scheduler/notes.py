@@ -48,8 +48,7 @@ def clock_notes(cron: Cron, local: Zone, after: float, until: float) -> tuple[st
 
 def firing_note(cron: Cron, local: Zone, moment: int) -> str | None:
     """Return what is special about one instant of the expression, None for nothing."""
-    span = local.span(moment)
-    before, then = local.span(span.start - 1), local.span(span.end)
+    before, span, then = local.around(moment)
     if cron.fixed and moment == span.start and (note := _gap_note(cron, before, span)):
         return note
     wall = moment + span.offset
@@ -91,8 +90,11 @@ def _overlap_note(cron: Cron, before: Span, then: Span) -> str | None:
     walls = _walls(cron, then.start + then.offset, before.end + before.offset)
     if not walls:
         return None
-    what = f"{_times(walls)} {'happens' if len(walls) == 1 else 'happen'} twice on {_date(walls[0])}"
-    return f"{what}: runs once, the first time" if cron.fixed else f"{what}: runs both times, {_why(cron)}"
+    one = len(walls) == 1
+    what = (
+        f"{_times(walls)} {'happens' if one else 'happen'} twice on {_date(walls[0])}: {'runs' if one else 'each runs'}"
+    )
+    return f"{what} once, the first time" if cron.fixed else f"{what} both times, {_why(cron)}"
 
 
 def _why(cron: Cron) -> str:

@@ -137,8 +137,7 @@ def _relative(day: str, now: float, local: Zone) -> date:
 def _moment(wall: int, local: Zone, text: str) -> tuple[int, tuple[str, ...]]:
     """Return the first moment at which the clocks of a zone show ``wall``, with a note when there is a second."""
     moment = local.first_reach(wall)
-    span = local.span(moment)
-    before, then = local.span(span.start - 1), local.span(span.end)
+    before, span, then = local.around(moment)
     if moment + span.offset != wall:
         left, comes = before.end + before.offset, moment + span.offset
         raise BadInput(

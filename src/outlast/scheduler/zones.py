@@ -11,6 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -19,6 +20,9 @@ from outlast.core.errors import BadInput, GatewayTrouble, OutlastError
 DAY = 86_400
 CHUNK = 366 * DAY
 """Spans are found in stretches of this many seconds."""
+
+BORDER = 2 * DAY
+"""No span is cut this near to a change of its offset, in seconds: what a change repeats is shorter than a day."""
 
 MOMENT_MAX = 7_258_118_400
 """The year 2200: no instant is looked for beyond it."""
@@ -32,7 +36,8 @@ _NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory", "SystemV/
 class Span(NamedTuple):
     """A stretch of constant offset: moments from ``start`` up to but not including ``end``, in seconds since the epoch.
 
-    ``offset`` is local time minus UTC in seconds. A span may end where the offset does not change.
+    ``offset`` is local time minus UTC in seconds. A span may be cut: begin or end where the offset does not change, but
+    not within `BORDER` of where it does. Two that were cut may overlap.
     """
 
     start: int
@@ -61,6 +66,12 @@ class Zone:
                 return span
         raise AssertionError("spans fill their chunk")
 
+    def around(self, moment: int) -> tuple[Span, Span, Span]:
+        """Return the span in which a moment lies between what joins on to it before and after."""
+        span = self.span(moment)
+        before = self.span(span.start - 1)._replace(end=span.start)
+        return before, span, self.span(span.end)._replace(start=span.end)
+
     def first_reach(self, wall: int) -> int:
         """Return the first moment at which the clocks show ``wall`` or more.
 
@@ -88,19 +99,29 @@ class Zone:
         return offset.days * DAY + offset.seconds if offset is not None else 0
 
     def _spans_of(self, start: int) -> list[Span]:
-        """Find the spans of a chunk: look at every day, and halve the days in which the offset changes."""
-        spans, opened, offset = [], start, self._offset(start)
-        for day in range(start + DAY, start + CHUNK + 1, DAY):
-            if (then := self._offset(day)) != offset:
-                low, high = day - DAY, day
-                while high - low > 1:
-                    middle = (low + high) // 2
-                    low, high = (middle, high) if self._offset(middle) == offset else (low, middle)
-                if high < start + CHUNK:
-                    spans.append(Span(opened, high, offset))
-                    opened, offset = high, then
-        spans.append(Span(opened, start + CHUNK, offset))
+        """Find the spans of a chunk, each whole where it begins or ends less than `BORDER` outside of it."""
+        low, high = start - BORDER, start + CHUNK + BORDER
+        changes = [low, *self._changes(low, high), high]
+        spans = [Span(opens, ends, self._offset(opens)) for opens, ends in pairwise(changes) if ends > start]
+        spans = [span for span in spans if span.start < start + CHUNK]
+        if spans[0].start == low:
+            spans[0] = spans[0]._replace(start=start)
+        if spans[-1].end == high:
+            spans[-1] = spans[-1]._replace(end=start + CHUNK)
         return spans
+
+    def _changes(self, low: int, high: int) -> list[int]:
+        """Look at every day, and halve the days in which the offset changes."""
+        found, offset = [], self._offset(low)
+        for day in range(low + DAY, high + 1, DAY):
+            if (then := self._offset(day)) != offset:
+                early, late = day - DAY, day
+                while late - early > 1:
+                    middle = (early + late) // 2
+                    early, late = (middle, late) if self._offset(middle) == offset else (early, middle)
+                found.append(late)
+                offset = then
+        return found
 
 
 def format_offset(seconds: int) -> str:
