@@ -212,6 +212,7 @@ TOLD_ACTS: dict[str, Callable[..., Steps[Any]]] = {
         retry_notice, revive_notice, dismiss_notice, settle_seen, deliver_to_conversation, add_system_event, ack_events,
         prune_system_events, add_wake, settle_wake, _one("remove_wake", "id"),
         _one("retry_wake", "id", "due_at", "error"), _one("delay_wake", "id", "due_at"),
+        _one("claim_notice", "id", "expected", "until"), _one("claim_wake", "id", "expected", "until"),
         park_wake, prune_firings, _one("revive_wake", "id", "now"),
     )
 }  # fmt: skip
