@@ -264,6 +264,26 @@ async def test_a_session_that_is_there_is_stayed_with(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_progress_said_before_anybody_watched_is_passed_on(tmp_path: Path) -> None:
+    """By a command that outlived its call, or while no gateway ran. It is no sign of life: nobody knows when it was."""
+    bench = Bench(tmp_path)
+    task = bench.task(session_id="s0000001")
+    begun = bench.begin(task)
+    await settle()
+    begun.cancel()
+    bench.session.prints(b"\x1b]9;4;1;60\x07")
+    bench.hands.said.clear()
+    for known, said in ((None, [("progress", 60)]), (60, []), (50, [("progress", 60)])):
+        again = asyncio.ensure_future(
+            bench.runtime.resume(bench.task(session_id="s0000001", progress=known), bench.hands)
+        )
+        await settle()
+        assert bench.hands.said == said
+        bench.hands.said.clear()
+        again.cancel()
+
+
+@asynchronous
 async def test_a_claim_without_a_session_never_began(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with pytest.raises(NeverBegan):

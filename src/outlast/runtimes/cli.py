@@ -83,6 +83,9 @@ class CliRuntime:
             session = self._find(task.session_id)
         if session is None:
             return evidence_gone(task)
+        percent = _progress_in(session, 0)  # said before anybody watched
+        if percent is not None and percent != task.progress:
+            hands.progress(percent, None)
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
@@ -123,10 +126,16 @@ class CliRuntime:
             if session.end is not None:
                 return
             produced = session.produced
-            start = max(since - progress.SEQUENCE_MAX, produced - LOOK_BYTES, 0)
-            hands.progress(progress.latest(session.output.read(start, produced)), None)
+            hands.progress(_progress_in(session, since), None)
             since = produced
             await self._clock.sleep(LOOK_SECONDS)
+
+
+def _progress_in(session: Session, since: int) -> int | None:
+    """Return what the output after an offset says last of progress, None where it says nothing."""
+    produced = session.produced
+    start = max(since - progress.SEQUENCE_MAX, produced - LOOK_BYTES, 0)
+    return progress.latest(session.output.read(start, produced)) if produced else None
 
 
 def evidence_gone(task: Task) -> Outcome:
