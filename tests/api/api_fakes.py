@@ -255,6 +255,12 @@ class FakeSessions:
         if session.id in self.held:
             self.held.remove(session.id)
 
+    async def take_up(self, session_id: str) -> FakeSession | None:
+        return self.all.get(session_id)
+
+    def traces(self, session_id: str) -> list[int]:
+        return []
+
     async def forestall(self, session_id: str) -> bool:
         self.forestalled.add(session_id)
         return session_id not in self.all

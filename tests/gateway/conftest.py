@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from crashing import Node
 from running import Gateway
 
 
@@ -14,3 +15,22 @@ def gateway() -> Iterator[Gateway]:
     gateway = Gateway()
     yield gateway
     gateway.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """A home whose gateways may be killed, over each kind of store."""
+    node = Node("" if request.param == "sqlite" else request.getfixturevalue("pg_database"))
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def nodes(pg_database: str) -> Iterator[tuple[Node, Node]]:
+    """Two homes that share one database, with leases of a second."""
+    pair = Node(pg_database), Node(pg_database)
+    for node in pair:
+        node.settings["outlast.gateway.app.LEASE_SECONDS"] = 1.0
+    yield pair
+    for node in pair:
+        node.close()

@@ -180,7 +180,7 @@ async def test_a_gateway_starts_without_its_store_and_opens_it_later(tmp_path: P
         with pytest.raises(GatewayTrouble):
             await at.books.submit(at.new("t1"))
         await at.clock.advance(3600)
-        assert 100 <= at.store.calls[where] <= 10 + 3600 / 30
+        assert 100 <= at.store.calls[where] <= 10 + 3600 / TRY_AGAIN_MAX
         assert at.store.calls["open"] == (1 if where == "running_tasks" else at.store.calls[where])
         at.store.failing.clear()
         await at.clock.advance(30)

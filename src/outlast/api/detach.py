@@ -25,7 +25,7 @@ ONLY_DETACHED = (
 ANYWHERE = "any"
 _REPEATED = (
     "workdir", "pty", "cols", "rows", "timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers",
-    "streams",
+    "streams", "deadline_seconds",
 )  # fmt: skip
 """Fields of a request that are put on record as they are, so that the work can be asked for again."""
 
@@ -88,11 +88,11 @@ def _builtins(spec: ExecSpec) -> dict[str, Any]:
 
 
 def _retry(request: ExecRequest) -> dict[str, object]:
+    """Return how long to wait between attempts. A pause longer than the usual bound is one that was asked for."""
+    delay = DELAY_DEFAULT if request.retry_delay_seconds is None else request.retry_delay_seconds
+    longest = request.retry_delay_max_seconds
     policy = RetryPolicy(
-        delay_seconds=DELAY_DEFAULT if request.retry_delay_seconds is None else request.retry_delay_seconds,
-        delay_max_seconds=DELAY_MAX_DEFAULT
-        if request.retry_delay_max_seconds is None
-        else request.retry_delay_max_seconds,
+        delay_seconds=delay, delay_max_seconds=max(DELAY_MAX_DEFAULT, delay) if longest is None else longest
     )
     fields: dict[str, object] = msgspec.to_builtins(policy)
     return fields

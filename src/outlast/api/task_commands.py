@@ -247,5 +247,8 @@ async def backup(api: Api, caller: Caller, request: BackupRequest) -> BackupResu
     """Copy the live store to a new file; what was committed before the call is in it."""
     caller.needs_operator("copy the store")
     path = detached.absolute(request.path, "path")
-    await api.store.backup(path)
+    try:
+        await api.store.backup(path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}", code="bad_path", hint="name a file you can write") from error
     return BackupResult(path=path, bytes=os.stat(path).st_size)

@@ -25,7 +25,7 @@ async def find_task(api: Api, caller: Caller, lookup: str) -> Task:
     if not own:
         raise NotFound(
             f"no task {lookup!r}: not an id, the beginning of one, a session, a run or a conversation",
-            hint="outlast tasks lists them",
+            hint=await _hint(api, caller, lookup),
         )
     if len(own) == 1:
         return own[0]
@@ -38,6 +38,17 @@ async def _of_conversation(api: Api, caller: Caller, lookup: str) -> list[Task]:
     """Return the caller's own newest task in a conversation whose newest is somebody else's."""
     narrow = TaskFilter(requester=caller.requester, conversation=lookup)
     return (await api.store.list_tasks(narrow, 1)).tasks
+
+
+async def _hint(api: Api, caller: Caller, lookup: str) -> str:
+    """Point to the list; a label is no name, as many tasks may have it."""
+    narrow = TaskFilter(label=lookup, requester=None if caller.operator else caller.requester)
+    labelled = (await api.store.list_tasks(narrow, 1)).tasks
+    return (
+        f"there are tasks with that label: outlast tasks list --label {lookup}"
+        if labelled
+        else "outlast tasks lists them"
+    )
 
 
 def may_see(caller: Caller, task: Task) -> bool:

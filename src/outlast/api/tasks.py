@@ -167,7 +167,11 @@ async def audit_tasks(api: Api, caller: Caller, request: AuditRequest) -> AuditR
     ]  # fmt: skip
     now = api.clock.now()
     return AuditResult(
-        findings=[_described(one, now) for one in chosen], counts=counts, codes=codes, more=more, checked_at=iso(now)
+        findings=[describe_finding(one, now) for one in chosen],
+        counts=counts,
+        codes=codes,
+        more=more,
+        checked_at=iso(now),
     )
 
 
@@ -208,7 +212,8 @@ def _disk(api: Api) -> list[Finding]:
     ]
 
 
-def _described(finding: Finding, now: float) -> FindingResult:
+def describe_finding(finding: Finding, now: float) -> FindingResult:
+    """Return a finding as it is answered."""
     age = None if finding.since is None else max(0.0, now - finding.since)
     return FindingResult(
         code=finding.code.value,

@@ -37,6 +37,7 @@ from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import CliRuntime
+from outlast.store.gather import on_points
 
 log = logging.getLogger("outlast.gateway")
 
@@ -78,10 +79,12 @@ def run(
 
     ``listen`` is ``HOST:PORT`` for TCP beside the Unix socket (default: the config's). ``ready_fd`` gets
     ``ready`` and is closed once connections are served; with it the log goes to the log file unless
-    ``foreground``. ``crash_at`` is for tests: a named point at which to die, and a file that lets it happen once.
+    ``foreground``. ``crash_at`` is for tests: a named point at which to die, here or in the keeper this gateway starts,
+    and a file that lets it happen once.
     """
     if crash_at is not None:
         crash.arm(*crash_at)
+        on_points(crash.point)
     foreground = ready_fd is None if foreground is None else foreground
     umask = os.umask(0o077)
     lock = places.Lock(config.paths.lock)
@@ -91,7 +94,7 @@ def run(
         ensure_dirs(config.paths)
         lock.take()
         open_log(config.paths.log, foreground=foreground)
-        gateway = GatewayProcess(config, lock, address=address, umask=umask)
+        gateway = GatewayProcess(config, lock, address=address, umask=umask, crash_at=crash_at)
         asyncio.run(gateway.serve(face, ready_fd=ready_fd))
     except OutlastError as error:
         print(f"outlast: {error.message}", file=sys.stderr)
@@ -109,8 +112,17 @@ def run(
 class GatewayProcess:
     """One gateway, from its lock to its end."""
 
-    def __init__(self, config: Config, lock: places.Lock, *, address: tuple[str, int] | None, umask: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        lock: places.Lock,
+        *,
+        address: tuple[str, int] | None,
+        umask: int,
+        crash_at: tuple[str, str] | None = None,
+    ) -> None:
         self._config = config
+        self._crash_at = crash_at
         self._lock = lock
         self._address = address
         self._listen: str | None = None
@@ -144,7 +156,7 @@ class GatewayProcess:
             loop.add_signal_handler(number, self.request_stop)
         raise_file_limit()
         paths = self._config.paths
-        launcher = Launcher(paths.home, paths.run, __version__)
+        launcher = Launcher(paths.home, paths.run, __version__, self._crash_at)
         sessions = Sessions(paths.home, paths.run, self._clock, launcher)
         await sessions.open(hold=True)
         try:

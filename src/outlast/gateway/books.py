@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from outlast.core.errors import Conflict, GatewayTrouble
@@ -17,16 +18,17 @@ from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
 from outlast.core.text import is_sound, sound
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
+from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
 from outlast.store.base import Created, Store
 
 log = logging.getLogger("outlast.books")
 
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.5, 30.0
 OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
 
@@ -42,6 +44,7 @@ class Books:
         self.worker = Worker(ledger, runtimes, slots=slots)
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
+        self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
@@ -66,6 +69,7 @@ class Books:
         except GatewayTrouble as trouble:
             log.error("the ledger cannot be opened: %s", trouble.message)  # noqa: TRY400 — the trouble is the message
             self._trouble = trouble
+            self.rounds.spare()
             return False
         except Exception as error:  # a fault of ours costs the tasks, not the sessions
             log.exception("the ledger cannot be opened")
@@ -159,43 +163,41 @@ class Books:
         return await self.store.get_task(session.info.task_id or task_of_session(session.id))
 
     async def _record(self, session: Session) -> None:
-        pause = TRY_AGAIN_FIRST
-        while True:
-            try:
-                task = await self._recorded(session)
-                break
-            except GatewayTrouble as trouble:
-                log.warning("session %s waits to be recorded: %s", session.id, trouble.message)
-            await self._ledger.clock.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN_MAX)
+        waits = f"session {session.id} waits to be recorded"
+        task = await insist(partial(self._recorded, session), self._ledger.clock, waits)
         self._unrecorded.pop(session.id, None)
         self._sessions.release(session)
         if task is not None and task.status is Status.RUNNING and not self.worker.holds(task.id):
             self.worker.resume(task)
 
     async def _recorded(self, session: Session) -> Task | None:
+        point("books:before_record")
         try:
-            return (await self._ledger.record_running(task_for(session))).task
+            task = (await self._ledger.record_running(task_for(session))).task
+            point("books:after_record")
+            return task
         except Conflict:  # an earlier gateway came as far as this
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, and find what it had no time to record."""
+        """Settle what the last gateway held, then see to what it had no time to record. May be done again."""
         count = await settle(self._ledger, self.worker)
-        found = self._sessions.adoptees
-        while found:
-            if found[0].info.task_id is None:
-                self.outlived(found[0])
+        adoptees = self._sessions.adoptees
+        while adoptees:
+            session = adoptees[0]
+            if session.info.task_id is None:
+                self.outlived(session)
             else:
-                await self._rejoin(found[0], found[0].info.task_id)
-            del found[0]
+                await self._rejoin(session, session.info.task_id)
+            adoptees.pop(0)
         if count:
             log.info("took up %d tasks", count)
 
     async def _rejoin(self, session: Session, task_id: str) -> None:
-        """A session of a task that was given up meanwhile: its true end will replace *lost*."""
+        """A session that goes on though its task was given up: its true end will replace *lost*."""
         task = await self._ledger.store.get_task(task_id)
-        if task is not None and task.status is Status.LOST and not self.worker.holds(task.id):
+        lost = task is not None and task.status is Status.LOST and session.status is not Status.LOST
+        if task is not None and lost and not self.worker.holds(task.id):
             self.worker.resume(task)
         self._sessions.release(session)
 

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.task import Task
 from outlast.ledger.tasks import Ledger, has_begun
+from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
 from outlast.runtimes.base import NotHeld
 
 log = logging.getLogger("outlast.worker")
 
-TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 30.0
-"""Seconds between two tries while the store is in trouble."""
+TRY_AGAIN_FIRST, TRY_AGAIN_MAX, TRY_AGAIN_HOPELESS = 0.2, 5.0, 60.0
+"""Seconds between two tries while the store is in trouble: growing, and when that will not pass by itself."""
 SEEN_SECONDS = 60.0
 """Between two signs of life on record of work that says nothing else; an audit asks after half an hour."""
+
+
+T = TypeVar("T")
+
+
+async def insist(act: Callable[[], Awaitable[T]], clock: Clock, what: str) -> T:
+    """Do what must be done, and try again for as long as the store is in trouble. ``what`` waits is logged."""
+    pause = TRY_AGAIN_FIRST
+    while True:
+        try:
+            return await act()
+        except GatewayTrouble as trouble:
+            log.warning("%s: %s", what, trouble.message)
+            pause = pause if trouble.retryable else TRY_AGAIN_HOPELESS
+        await clock.sleep(pause)
+        pause = min(pause * 2, TRY_AGAIN_MAX)
 
 
 class WorkerHands:
@@ -32,8 +50,9 @@ class WorkerHands:
         self._seen_at = 0.0
 
     async def attach(self, session_id: str) -> None:
-        """Put the session on record. Raises NotHeld, GatewayTrouble."""
-        if await self._ledger.attach(self._task, session_id) is None:
+        """Put the session on record. Raises NotHeld."""
+        attach = partial(self._ledger.attach, self._task, session_id)
+        if await insist(attach, self._ledger.clock, f"task {self._task.id} waits to be started") is None:
             raise NotHeld
         point("worker:before_spawn")
 
@@ -44,14 +63,8 @@ class WorkerHands:
 
     async def has_begun(self) -> bool:
         """Look for the start in the history of this attempt, for as long as it takes: nobody may guess instead."""
-        pause = TRY_AGAIN_FIRST
-        while True:
-            try:
-                return await has_begun(self._ledger.store, self._task)
-            except GatewayTrouble as trouble:
-                log.warning("task %s waits for its history: %s", self._task.id, trouble.message)
-            await self._ledger.clock.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN_MAX)
+        told = partial(has_begun, self._ledger.store, self._task)
+        return await insist(told, self._ledger.clock, f"task {self._task.id} waits to be settled")
 
     def progress(self, percent: int | None, message: str | None) -> None:
         """Put progress on record when it has changed, a sign of life when it is time for one."""

@@ -16,9 +16,12 @@ import msgspec
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
-from outlast.api.tasks import tasks_status
+from outlast.api.results import iso
+from outlast.api.task_results import AuditResult
+from outlast.api.tasks import describe_finding, tasks_status
 from outlast.config import Config
 from outlast.core.errors import GatewayTrouble
+from outlast.core.findings import Code, Finding
 from outlast.core.ids import task_of_session
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, Task
@@ -48,7 +51,12 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
     if not row.offline:
         raise GatewayTrouble(f"{act} needs a gateway", code="not_running", hint="outlast gateway start")
     books = OfflineBooks(config)
-    await books.open()
+    try:
+        await books.open()
+    except GatewayTrouble as trouble:
+        if act != "tasks.audit" or trouble.code != "store_damaged":
+            raise
+        return _damaged(trouble, books.clock.now())
     try:
         api = Api(
             sessions=books.sessions, config=config, clock=books.clock, environ={}, gateway=_NoGateway(), books=books
@@ -65,6 +73,17 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
         return result
     finally:
         await books.close()
+
+
+def _damaged(trouble: GatewayTrouble, now: float) -> dict[str, Any]:
+    """Return the audit of a store that cannot be read: what a gateway would answer."""
+    finding = describe_finding(Finding(Code.STORE_DAMAGED, "store", trouble.message), now)
+    result = AuditResult(
+        findings=[finding], counts={"error": 1, "warn": 0, "info": 0}, codes={finding.code: 1}, more=False,
+        checked_at=iso(now),
+    )  # fmt: skip
+    fields: dict[str, Any] = _plain(result)
+    return fields
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401
@@ -89,10 +108,12 @@ class OfflineBooks:
 
     def __init__(self, config: Config) -> None:
         self.clock = SystemClock()
+        self._file = os.path.join(config.paths.home, FILE_NAME)
         launcher = Launcher(config.paths.home, config.paths.run, "offline")
         self.sessions = Sessions(config.paths.home, config.paths.run, self.clock, launcher)
         self._node = node_at(config.paths.node) if os.path.exists(config.paths.node) else ""
         self._empty: tempfile.TemporaryDirectory[str] | None = None
+        self._place: str | None = None
         self._eyes = Eyes(self.sessions, self.clock, self._node)
         self._store = make_store(config, read_only=True)
         self._ledger = Ledger(self._seen(), self.clock, node=self._node, worker="offline")
@@ -107,10 +128,11 @@ class OfflineBooks:
             self._empty = tempfile.TemporaryDirectory(prefix="outlast-empty-")
             self._store = SqliteStore(os.path.join(self._empty.name, FILE_NAME))
             await self._store.open()
+            self._place = self._file
             self._ledger.store = self._seen()
 
     def _seen(self) -> Store:
-        return cast(Store, SeenStore(self._store, self._eyes))
+        return cast(Store, SeenStore(self._store, self._eyes, self._place))
 
     async def close(self) -> None:
         """Let go of the store."""

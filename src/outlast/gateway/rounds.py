@@ -25,22 +25,22 @@ GAP_SECONDS = 0.05
 """The least time between two rounds, however much others do."""
 RENEWED_AFTER = 1 / 3
 """The part of a lease after which it is renewed."""
+TROUBLE_SECONDS = 2.0
+"""Between two tries of a round while the store is in trouble: leases run on meanwhile."""
 
 
 async def settle(ledger: Ledger, worker: Worker) -> int:
     """Take up every task this node held when its last gateway ended; return how many there were.
 
-    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it. So does
-    what others gave up because that gateway was out of their reach: the truth about it is here.
+    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it.
     """
     after, count = "", 0
     while tasks := await ledger.store.running_tasks(ledger.node, LIST_MAX, after):
-        for task in tasks:
-            count += await take_up(ledger, worker, task)
+        count += sum(await asyncio.gather(*(take_up(ledger, worker, task) for task in tasks)))
         after = tasks[-1].id
     after = ""
     while tasks := await ledger.store.lost_on(ledger.node, LIST_MAX, after):
-        for task in tasks:
+        for task in tasks:  # given up by another node while ours was away: the true end, if we see it, replaces *lost*
             if not worker.holds(task.id):
                 worker.resume(task)
         after = tasks[-1].id
@@ -63,7 +63,7 @@ class Rounds:
     def __init__(self, ledger: Ledger, worker: Worker) -> None:
         self._ledger = ledger
         self._worker = worker
-        self._ending: set[str] = set()
+        self._judge_from = 0.0
         self._late_pause = LATE_FIRST
         self._renew_at = 0.0
         self._turn = asyncio.Event()
@@ -80,6 +80,11 @@ class Rounds:
         if self._job is not None:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
+
+    def spare(self) -> None:
+        """Give other nodes a whole lease to come back: the store was out of reach, maybe not for us alone."""
+        if self._ledger.lease_seconds is not None:
+            self._judge_from = self._ledger.clock.now() + self._ledger.lease_seconds
 
     def look(self) -> None:
         """Go round soon: what is due next may have changed."""
@@ -107,6 +112,8 @@ class Rounds:
             return await self.round()
         except GatewayTrouble as trouble:
             log.warning("%s", trouble.message)
+            self.spare()
+            return min(TROUBLE_SECONDS, (self._ledger.lease_seconds or NET_SECONDS) * RENEWED_AFTER)
         except Exception:
             log.exception("a round failed")
         return NET_SECONDS / 2
@@ -118,10 +125,10 @@ class Rounds:
         self._turn.clear()  # whatever that brought is seen to now
         await self._renew(now)
         for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
-            self._call_off(task, Cause.OPERATOR)
+            self._worker.call_off_soon(task, Cause.OPERATOR)
         for task in await ledger.store.past_deadline(now, LIST_MAX):
             await self._overdue(task, now)
-        for task in await ledger.store.expired_leases(now, LIST_MAX):
+        for task in await ledger.store.expired_leases(now, LIST_MAX) if now >= self._judge_from else ():
             await self._expired(task, now)
         due = await ledger.store.next_due()
         if due is not None and due <= now:
@@ -136,6 +143,8 @@ class Rounds:
         """
         lease = self._ledger.lease_seconds
         pause = OWN_NET_SECONDS if lease is None else min(NET_SECONDS, max(0.0, self._renew_at - now))
+        if self._judge_from > now:
+            pause = min(pause, self._judge_from - now)
         if due is None or due > now:
             self._late_pause = LATE_FIRST
             return pause if due is None else min(pause, due - now)
@@ -150,10 +159,17 @@ class Rounds:
         lease = self._ledger.lease_seconds
         if lease is None or now < self._renew_at:
             return
-        claims = [task.claim_id for task in self._worker.held if task.claim_id is not None]
-        if claims:
-            await self._ledger.renew(claims)
+        held = {task.claim_id: task for task in self._worker.held if task.claim_id is not None}
+        if held:
+            for claim_id in held.keys() - await self._ledger.renew(list(held)):
+                await self._given_up(held[claim_id])
         self._renew_at = now + lease * RENEWED_AFTER
+
+    async def _given_up(self, task: Task) -> None:
+        """A claim no longer holds. Its work goes on to its true end, unless somebody wished for another one before."""
+        present = await self._ledger.store.get_task(task.id)
+        if present is not None and present.status is Status.LOST and present.cancel_asked_at is not None:
+            self._worker.call_off_soon(task, Cause.OPERATOR)
 
     async def _overdue(self, task: Task, now: float) -> None:
         """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
@@ -162,21 +178,7 @@ class Rounds:
         elif task.runtime is Runtime.EXTERNAL:
             await self._ledger.time_out(task)
         else:
-            self._call_off(task, Cause.DEADLINE)
-
-    def _call_off(self, task: Task, cause: Cause) -> None:
-        """Have work ended, once. That may take its grace period, and the leases of all other work are renewed here."""
-        if self._worker.holds(task.id) and task.id not in self._ending:
-            self._ending.add(task.id)
-            self._worker.spawn(self._end(task, cause))
-
-    async def _end(self, task: Task, cause: Cause) -> None:
-        try:
-            await self._worker.call_off(task, cause)
-        except GatewayTrouble as trouble:
-            log.warning("task %s cannot be ended: %s", task.id, trouble.message)
-        finally:
-            self._ending.discard(task.id)
+            self._worker.call_off_soon(task, Cause.DEADLINE)
 
     async def _expired(self, task: Task, now: float) -> None:
         """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""

@@ -22,7 +22,7 @@ from outlast.process.clock import Clock
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import evidence_gone
 from outlast.runtimes.evidence import seen_end, session_of
-from outlast.store.base import LIST_MAX, Page, QueueState, Store
+from outlast.store.base import LIST_MAX, Page, QueueState, Store, StoreInfo
 from outlast.store.rows import cursor_of
 
 Change = tuple[Task, Task]
@@ -95,17 +95,26 @@ def _again(task: Task, now: float) -> float | None:
 
 
 class SeenStore:
-    """A store whose tasks are looked at before they are handed out or counted. Only questions work."""
+    """A store whose tasks are looked at before they are handed out or counted. Only questions work.
 
-    def __init__(self, store: Store, eyes: Eyes) -> None:
+    ``place`` is where a store that was never made will be.
+    """
+
+    def __init__(self, store: Store, eyes: Eyes, place: str | None = None) -> None:
         self._store = store
         self._eyes = eyes
+        self._place = place
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._store, name)
 
     async def _look(self, tasks: list[Task]) -> list[Task]:
         return [await self._eyes.look(self._store, task) for task in tasks]
+
+    async def info(self) -> StoreInfo:
+        """See `outlast.store.base`."""
+        info = await self._store.info()
+        return info if self._place is None else msgspec.structs.replace(info, place=self._place)
 
     async def get_task(self, task_id: str) -> Task | None:
         """See `outlast.store.base`."""

@@ -17,7 +17,7 @@ from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, Task, takes_slot
-from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands
+from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands, insist
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.runtimes import base
@@ -42,12 +42,17 @@ class Worker:
         self._runtimes = runtimes
         self._slots = slots
         self._held: dict[str, Task] = {}
+        self._coming: set[str] = set()
+        self._calling_off: set[str] = set()
+        self._in_doubt = False
         self._busy = self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self.on_requeued: Callable[[], None] = lambda: None
+        self.settle: Callable[[], Awaitable[object]] | None = None
+        """Takes up what is on record as ours and in nobody's hands; called when an answer of the store was lost."""
 
     # ---- life
 
@@ -72,8 +77,8 @@ class Worker:
         return list(self._held.values())
 
     def holds(self, task_id: str) -> bool:
-        """True while this worker has a task in its hands."""
-        return task_id in self._held
+        """True while this worker has a task in its hands, or is about to."""
+        return task_id in self._held or task_id in self._coming
 
     @property
     def _free(self) -> int:
@@ -86,11 +91,17 @@ class Worker:
         point("worker:before_record")
         start = self._open and self._free > 0
         self._reserved += start
+        self._coming.add(new.id)
         try:
             created = await self._ledger.create(new, start=start)
             point("worker:after_record")
+        except GatewayTrouble:
+            self._in_doubt = True  # it may be on record, and running there
+            self._wake.set()
+            raise
         finally:
             self._reserved -= start
+            self._coming.discard(new.id)
         if not created.existing and created.task.status is Status.RUNNING and self._open:
             self._begin(created.task, new.payload)  # else the next worker finds it and sees that it never began
         return created
@@ -105,9 +116,11 @@ class Worker:
             await self._wake.wait()
             self._wake.clear()
             try:
+                await self._clear_doubt()
                 await self._claim_some()
                 pause = TRY_AGAIN_FIRST
             except GatewayTrouble as trouble:
+                self._in_doubt = True  # what was claimed, nobody has heard of
                 log.warning("no work can be claimed: %s", trouble.message)
                 await self._ledger.clock.sleep(pause)
                 pause = min(pause * 2, TRY_AGAIN_MAX)
@@ -116,6 +129,12 @@ class Worker:
                 log.exception("a claim failed")
                 await self._ledger.clock.sleep(TRY_AGAIN_MAX)
                 self._wake.set()
+
+    async def _clear_doubt(self) -> None:
+        """Find out what the store did although its answer was lost. No claim of ours is on its way meanwhile."""
+        if self._in_doubt and self.settle is not None:
+            self._in_doubt = False
+            await self.settle()
 
     async def _claim_some(self) -> None:
         while (wished := min(self._free, CLAIM_MAX)) > 0:
@@ -201,27 +220,36 @@ class Worker:
             self.on_requeued()
 
     async def _persist(self, record: Recording | None) -> None:
-        """Record, and try again for as long as the store is in trouble: what is known must not get lost."""
-        pause = TRY_AGAIN_FIRST
-        while record is not None:
-            try:
-                await record()
-                return
-            except GatewayTrouble as trouble:
-                log.warning("an outcome waits to be recorded: %s", trouble.message)
-            except NotFound:
-                return  # somebody has pruned the task
-            except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
-                log.exception("an outcome cannot be recorded")
-                return
-            await self._ledger.clock.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN_MAX)
+        """Record what is known: it must not get lost."""
+        if record is None:
+            return
+        try:
+            await insist(record, self._ledger.clock, "an outcome waits to be recorded")
+        except NotFound:
+            pass  # somebody has pruned the task
+        except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
+            log.exception("an outcome cannot be recorded")
 
     async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this worker holds."""
+        point("worker:before_call_off")
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
             await runtime.cancel(task, cause, grace_seconds)
+
+    def call_off_soon(self, task: Task, cause: Cause) -> None:
+        """End the work of a task without waiting for that: a command may take its time to die."""
+        if self.holds(task.id) and task.id not in self._calling_off:
+            self._calling_off.add(task.id)
+            self.spawn(self._call_off_once(task, cause))
+
+    async def _call_off_once(self, task: Task, cause: Cause) -> None:
+        try:
+            await self.call_off(task, cause)
+        except GatewayTrouble as trouble:
+            log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
+        finally:
+            self._calling_off.discard(task.id)
 
 
 async def _impossible(missing: str) -> Outcome:

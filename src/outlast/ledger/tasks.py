@@ -159,21 +159,19 @@ class Ledger:
                 task.id, Verb.REQUEUE, now, claim_id=task.claim_id, cause=outcome.cause, detail=outcome.detail,
                 error=outcome.error, summary=outcome.summary, not_before_at=again,
             )  # fmt: skip
-            how: Literal["ended", "requeued"] = "requeued"
         else:
             at = now if outcome.at is None or outcome.status is Status.LOST else min(now, outcome.at)
             move = transition(
                 task.id, verb_for(outcome.status), at, claim_id=task.claim_id, cause=outcome.cause,
                 detail=outcome.detail, error=outcome.error, summary=outcome.summary,
             )  # fmt: skip
-            how = "ended"
         moved = await self.store.apply(move)
         if moved is None:
             return await self._too_late(task, outcome)
         if moved.status is Status.QUEUED and moved.cancel_asked_at is not None:
             return Recorded(await self._heed_wish(moved), "ended")
         self.news.moved(moved)
-        return Recorded(moved, how)
+        return Recorded(moved, "ended" if moved.status.final else "requeued")
 
     async def _heed_wish(self, task: Task) -> Task:
         """Call off what has just gone back to its queue although somebody had asked for its end meanwhile."""
@@ -199,6 +197,8 @@ class Ledger:
             found = await self.recover(present, outcome)
             if found is not None:
                 return Recorded(found, "recovered")
+        if present.claim_id == task.claim_id and (present.status, present.cause) == (outcome.status, outcome.cause):
+            return Recorded(present, "ended")  # by this very report, whose answer was lost
         data: dict[str, object] = {"status": outcome.status.value, "cause": outcome.cause.value, **outcome.detail}
         if task.claim_id != present.claim_id:
             data["claimId"] = task.claim_id

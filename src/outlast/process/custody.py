@@ -65,9 +65,10 @@ class Custody:
     # ---- life
 
     async def open(self, *, hold: bool = False) -> None:
-        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled: ``adoptees``.
+        """Make sure a keeper runs, and adopt every session that an earlier gateway left unsettled.
 
-        With ``hold`` whoever keeps books of them says by `release` when each may be settled.
+        With ``hold`` those whose end was not told yet are ``adoptees``: whoever keeps books of them says by `release`
+        when each may be settled.
         A keeper that cannot be started now (a full disk) keeps nobody from what is there: the next start tries again.
         """
         for folder in ("sessions", "open"):
@@ -198,16 +199,23 @@ class Custody:
             settle.mark_settled(self._home, name)
             return "ended"
         told = settle.was_told(self._home, name)
+        if told:
+            self._held.discard(name)  # whoever keeps books has heard of it
         try:
             session = Session.from_record(name, folder, record)
         except DamagedRecord:
             settle.mark_settled(self._home, name)
             return "lost"
         session.drained = False
-        self.adoptees.append(session)
         link = None if "end" in record else await settle.connect(self._run, session)
         if link is None:
-            session.learn(records.read(folder) or record)  # it may have ended while we knocked
+            record = records.read(folder)  # it may have ended while we knocked
+            if record is None:  # its start was given up, because whoever had asked for it was gone
+                settle.mark_settled(self._home, name)
+                return "ended"
+            session.learn(record)
+        if name in self._held:
+            self.adoptees.append(session)
         on_record = session.end is not None
         if link is not None:
             await self._rejoin(session, link)

@@ -105,6 +105,22 @@ def lost(record: Record, started: Started | None, now: float) -> Record:
     return {"cause": cause.value, "at": None, "noticedAt": now, "note": why, "produced": 0}
 
 
+def forestall(folder: str) -> bool:
+    """Take the place of a record, which only one can have, so that no supervisor can make it any more.
+
+    False when one has made it. A name that leads nowhere takes no room, and nobody can read half of it.
+    """
+    path = f"{folder}/record"
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        os.symlink("forestalled", path)
+    except FileExistsError:
+        return os.path.islink(path)
+    except FileNotFoundError:  # a supervisor that failed has just removed the folder
+        return False
+    return True
+
+
 def write_line(folder: str, kind: str, line: Record) -> None:
     """Append what a gateway found out to a record whose supervisor is gone. A full disk is no reason to fail."""
     try:

@@ -22,6 +22,7 @@ from outlast.core.redact import redact, redact_argv
 from outlast.core.session import Cause, ExecSpec
 from outlast.process import evidence, settle
 from outlast.process.custody import NAME, AdoptReport, Custody
+from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
 from outlast.process.keeper.wire import PROTOCOL, Message
 from outlast.process.link import Link, LinkLost, json_line
@@ -114,20 +115,34 @@ class Sessions(Custody):
     async def forestall(self, session_id: str) -> bool:
         """Make sure that a session which is not there never will be: a start of that id that is still on its way fails.
 
-        False when it is there after all; then it has been adopted. The directory decides, which only one can make.
+        False when it is there after all; then it has been adopted, if its supervisor came as far as to say what it is.
         """
+        folder = f"{self._home}/sessions/{session_id}"
         for _ in range(settle.KNOCKS):
-            try:
-                os.mkdir(f"{self._home}/sessions/{session_id}", 0o700)
-            except FileExistsError:
-                if records.read(f"{self._home}/sessions/{session_id}") is not None:
-                    if session_id not in self._live:
-                        await self._adopt(session_id)
-                    return False
-                await self._clock.sleep(settle.KNOCK_SECONDS)  # its supervisor is just making the record
-            else:
+            if evidence.forestall(folder):
                 return True
-        return True  # an empty directory, as this very act leaves it behind: nobody has used it since
+            if records.read(folder) is not None:
+                if session_id not in self._live:
+                    await self._adopt(session_id)
+                return False
+            await self._clock.sleep(settle.KNOCK_SECONDS)  # its supervisor is just writing the first line
+        return False
+
+    async def take_up(self, session_id: str) -> Session | None:
+        """Return the session of that very id, adopted by now however it was left; None without a record of it."""
+        if not os.path.exists(f"{self._home}/sessions/{session_id}/record"):
+            return None
+        try:
+            session = self.get(session_id)
+            if session.end is None and session_id not in self._live:
+                await self._adopt(session_id)
+            return self.get(session_id)
+        except NotFound:
+            return None
+
+    def traces(self, session_id: str) -> list[int]:
+        """Return the processes that carry the mark of a session, whatever became of its record."""
+        return proc.marked(session_id, 0)
 
     # ---- finding
 

@@ -175,9 +175,11 @@ def prune(
 
 
 def _drop_forestalled(path: str, now: float) -> None:
-    """Remove the empty directory that kept a start from happening, once no such start can be on its way any more."""
+    """Remove the directory that kept a start from happening, once no such start can be on its way any more."""
     try:
         if now - os.stat(path).st_mtime > FORESTALLED_SECONDS:
+            if os.path.islink(f"{path}/record"):
+                os.unlink(f"{path}/record")
             os.rmdir(path)
     except OSError:
         pass

@@ -13,8 +13,10 @@ from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
+import msgspec
+
 from outlast.core.errors import Conflict
-from outlast.core.lifecycle import IllegalMove, Transition, Verb
+from outlast.core.lifecycle import IllegalMove, Transition, Verb, transition
 from outlast.core.notification import notice_of, told
 from outlast.core.session import Cause, Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
@@ -155,7 +157,16 @@ def apply(move: Transition) -> Steps[Task | None]:
     if ends:
         steps.append(("delete_payload", {"task_id": task.id}))
     yield steps
+    if not ends and task.cancel_asked_at is not None:
+        # In the same commit: a moment later it might be claimed, and start what somebody has called off.
+        return (yield from apply(_heeded(task, move.at))) or task
     return task
+
+
+def _heeded(task: Task, at: float) -> Transition:
+    """Return the move that ends work which went back to its queue with a wish to cancel on it."""
+    move = transition(task.id, Verb.CANCEL, at, cause=Cause.OPERATOR, error=task.error)
+    return msgspec.structs.replace(move, sources=(Status.QUEUED,))
 
 
 def reclaim(task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Steps[Task | None]:

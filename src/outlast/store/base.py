@@ -126,7 +126,10 @@ class Acts(Protocol):
         """Move queued tasks that are ready to running, within the limits of their queues."""
 
     async def apply(self, transition: Transition) -> Task | None:
-        """Write one move if it is still allowed; an end deletes the payload. Claims go by `claim_tasks`."""
+        """Write one move if it is still allowed; an end deletes the payload. Claims go by `claim_tasks`.
+
+        Work that goes back to its queue after somebody asked for its end is cancelled in the same commit.
+        """
 
     async def reclaim(self, task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Task | None:
         """Put a new claim in the place of an old one; None when that one does not hold a running task any more."""

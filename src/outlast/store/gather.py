@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.store.acts import Steps, change_of
+from outlast.store.acts import OUTBOX, Steps, change_of
 from outlast.store.base import Change
 from outlast.store.migrate import trouble
 
@@ -38,6 +38,14 @@ class Act(msgspec.Struct, frozen=True):
 
 
 Settled = list[tuple[asyncio.Future[Any], Any, BaseException | None]]
+
+_reached: Callable[[str], None] | None = None
+
+
+def on_points(callback: Callable[[str], None]) -> None:
+    """Be told when a commit that brings notices is about to be made, and when it was: for tests that crash there."""
+    global _reached
+    _reached = callback
 
 
 class Gatherer(ABC):
@@ -61,6 +69,11 @@ class Gatherer(ABC):
     @abstractmethod
     def let_go(self) -> None:
         """Give up the database: the thread has ended."""
+
+    def near(self, point: str) -> None:
+        """Pass a named point; only batches that bring notices have any."""
+        if _reached is not None and self.brought & OUTBOX:
+            _reached(point)
 
     def start(self) -> None:
         """Start the thread."""
@@ -111,7 +124,9 @@ class Gatherer(ABC):
             else:
                 more = False
             if batch:
-                self._settle(self.write(batch))
+                settled = self.write(batch)
+                self.near("store:after_commit")
+                self._settle(settled)
 
     def _settle(self, settled: Settled) -> None:
         self._settled.append((settled, self.brought))

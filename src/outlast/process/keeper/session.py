@@ -153,7 +153,7 @@ def start(
     nothing was started.
     """
     spec: dict[str, Any] = request["spec"]
-    record, spool, prepared = _prepare(context, spec, request["line"])
+    record, spool, prepared = _prepare(context, spec, request["line"], conn)
     escrow.tell(zygote, f"taken {spec['id']} {prepared.ours.layout()}", prepared.ours.all())
     libc.set_name("outlast-session")
     supervisor = Supervisor(spec, context.run, record, spool, prepared.ours, zygote, wake, context.version, poll)
@@ -190,16 +190,35 @@ def start(
     return supervisor
 
 
-def _prepare(context: Context, spec: dict[str, Any], line: str) -> tuple[RecordFile, Spool, Prepared]:
+def _prepare(
+    context: Context, spec: dict[str, Any], line: str, conn: socket.socket
+) -> tuple[RecordFile, Spool, Prepared]:
     folder = context.folder(spec["id"])
     os.mkdir(folder, 0o700)
+    point("supervisor:before_record")
     try:
         record = RecordFile.create(folder, line)
         os.close(os.open(f"{context.home}/open/{spec['id']}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        _require_caller(conn)
         return record, Spool(folder, spec.get("output_cap") or 1 << 28), Prepared(spec)
     except (OSError, *_NONSENSE):
         _forget(context, spec["id"])
         raise
+
+
+def _require_caller(conn: socket.socket) -> None:
+    """Raise ConnectionResetError when whoever asked is gone: nobody would know of this session.
+
+    Asked once the mark in ``open`` is there: a gateway that started too late to ask finds the mark, and one that
+    looked before it was made started after the caller had died.
+    """
+    conn.setblocking(False)
+    try:
+        gone = not conn.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        gone = False
+    if gone:
+        raise ConnectionResetError("whoever asked for this session is gone")
 
 
 def _forget(context: Context, session_id: str) -> None:

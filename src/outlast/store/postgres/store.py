@@ -106,6 +106,7 @@ class PostgresStore(Face):
                     brought |= int(notice.extra)
         except psycopg.Error:
             self._stop_listening()
+            self._changed(Change(foreign=True))  # what others say now, nobody hears: look around
         if brought:
             self._changed(change_of(brought, foreign=True))
 

@@ -86,6 +86,7 @@ class Writer(Gatherer):
                     results += self._round_trips(connection, group)
                 if self.brought:
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(self.brought)))
+                self.near("store:before_commit")
                 self._committing = True
                 connection.execute("COMMIT")
         except BaseException:

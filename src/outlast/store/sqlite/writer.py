@@ -46,6 +46,7 @@ class Writer(Gatherer):
             except Exception as error:
                 self._rollback()
                 return self._write_apart(batch) if len(batch) > 1 else self._fail(batch, error)
+            self.near("store:before_commit")
             self._execute("COMMIT")
         except apsw.Error as error:
             self._rollback()

@@ -1,0 +1,146 @@
+"""Gateways as processes of their own that start in no time: forked from one that has read all the code already.
+
+A crash test starts hundreds of them, and most of a start is Python reading modules.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+PATIENCE = 30.0
+MESSAGE_MAX = 65536
+
+
+class Born:
+    """A forked gateway, seen from the test: what `subprocess.Popen` would be, had the test been its parent."""
+
+    stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        return 0 if self._ended(0.0) else None
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        assert self._ended(timeout), f"process {self.pid} does not end"
+        return 0
+
+    def send_signal(self, signum: int) -> None:
+        try:
+            signal.pidfd_send_signal(self._fd, signum)
+        except ProcessLookupError:
+            pass
+
+    def _ended(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+_nursery: socket.socket | None = None
+
+
+def bear(env: dict[str, str], ready_fd: int, **given: Any) -> Born:
+    """Start a gateway; ``given`` is what `_live` understands."""
+    global _nursery
+    if _nursery is None:
+        _nursery, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            argv = [sys.executable, __file__, str(theirs.fileno())]
+            process = subprocess.Popen(argv, cwd="/", pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        atexit.register(process.wait)
+        atexit.register(_nursery.close)  # the last to be registered is the first to be called
+    message = json.dumps({"env": env, **given}).encode()
+    _nursery.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [ready_fd]))])
+    return Born(int(_nursery.recv(64)))
+
+
+def _main(calls: socket.socket) -> None:
+    import outlast.store.postgres
+    import outlast.store.sqlite
+    import outlast.surfaces.http.server  # noqa: F401 — read once, here
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody is left a zombie
+    while True:
+        message, fds, _, _ = socket.recv_fds(calls, MESSAGE_MAX, 1)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            calls.close()
+            code = 1
+            try:
+                code = _live(fds[0], **json.loads(message))
+            finally:
+                os._exit(code)
+        os.close(fds[0])
+        calls.send(str(pid).encode())
+
+
+def _live(
+    ready_fd: int,
+    env: dict[str, str],
+    crash_at: list[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    lose_answer: str | None = None,
+) -> int:
+    """Be a gateway. ``settings`` are constants of modules to be changed, by their full names."""
+    import importlib
+
+    from outlast.config import load
+    from outlast.gateway import app
+    from outlast.surfaces.http.server import HttpServer
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(env)
+    os.setsid()
+    for name, value in (settings or {}).items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), constant), name
+        setattr(importlib.import_module(module), constant, value)
+    if lose_answer is not None:
+        _lose_answer(lose_answer)
+    point = None if crash_at is None else (crash_at[0], crash_at[1])
+    return app.run(load(env), face=HttpServer, ready_fd=ready_fd, crash_at=point)
+
+
+def _lose_answer(act: str) -> None:
+    """Have the connection to PostgreSQL break just after the first commit of such an act, before it is answered."""
+    import psycopg
+
+    from outlast.store.acts import ACTS
+    from outlast.store.postgres.writer import Writer
+
+    together, lost = Writer._together, False
+
+    def losing(self: Writer, batch: list[Any]) -> Any:
+        nonlocal lost
+        settled = together(self, batch)
+        if not lost and any(one.do is ACTS[act] for one in batch):
+            lost = True
+            self.brought = 0
+            self._connection.close()
+            self._connection = None
+            raise psycopg.OperationalError("the connection is lost")
+        return settled
+
+    Writer._together = losing
+
+
+if __name__ == "__main__":
+    _main(socket.socket(fileno=int(sys.argv[1])))
