@@ -297,6 +297,15 @@ async def test_a_start_that_is_on_record_and_left_no_trace_is_lost(tmp_path: Pat
     assert bench.sessions.forestalled == set()
 
 
+@asynchronous
+async def test_a_command_that_outlived_its_call_has_begun_whatever_is_left_of_it(tmp_path: Path) -> None:
+    """It was put on record because it ran: without its session it is lost, never queued to be run again."""
+    bench = Bench(tmp_path)
+    outcome = await bench.runtime.resume(bench.task(session_id="s0000001", source="exec"), bench.hands)
+    assert (outcome.status, outcome.cause) == (Status.LOST, Cause.EVIDENCE_GONE)
+    assert bench.sessions.forestalled == set()
+
+
 # ---- progress
 
 

@@ -13,7 +13,7 @@ from outlast.core.errors import Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import SUMMARY_MAX, Outcome, outcome_of
 from outlast.core.redact import redact
 from outlast.core.session import Cause, ExecSpec, Exit, Status
-from outlast.core.task import Task
+from outlast.core.task import OUTLIVED, Task
 from outlast.process.clock import Clock
 from outlast.process.plain import plain
 from outlast.process.sessions import Session, Sessions
@@ -76,7 +76,8 @@ class CliRuntime:
         session = await self._sessions.take_up(task.session_id)
         if session is None:
             traces = self._sessions.traces(task.session_id)
-            if not traces and not await hands.has_begun() and await self._sessions.forestall(task.session_id):
+            began = bool(traces) or task.source == OUTLIVED or await hands.has_begun()
+            if not began and await self._sessions.forestall(task.session_id):
                 raise NeverBegan
             session = await self._sessions.take_up(task.session_id)
         if session is None:
