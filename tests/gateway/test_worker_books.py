@@ -277,6 +277,24 @@ async def test_progress_starts_anew_with_every_attempt(tmp_path: Path) -> None:
         assert (await at.task(task.task_id)).progress == 50
 
 
+@asynchronous
+async def test_a_session_that_is_removed_before_its_record_is_there_still_has_its_end_on_record(tmp_path: Path) -> None:
+    """The store was out of reach, the command ended, and somebody cleared up: what was seen of it is not lost."""
+    async with ledger_world(tmp_path) as at:
+        at.store.failing["create_task"] = trouble()
+        session = await at.session()
+        await at.settle()
+        session.prints(b"last words\n")
+        session.ends(3)
+        await at.ask("remove", session.id)
+        at.store.failing.clear()
+        await at.clock.advance(60)
+        [task] = await records(at)
+        assert (task.status, task.cause, task.attempt) == (Status.FAILED, Cause.EXIT, 1)
+        assert (task.detail["exitCode"], task.error) == (3, "exit code 3")
+        assert await at.verbs(task.id) == ["create", "claim", "fail"]
+
+
 # ---- who has seen an end by himself
 
 

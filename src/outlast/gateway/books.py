@@ -16,6 +16,7 @@ from typing import Any
 from outlast.core.conversation import Wake
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
+from outlast.core.outcome import outcome_of
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
@@ -30,6 +31,7 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
+from outlast.runtimes.cli import summary_of
 from outlast.scheduler.service import Compose
 from outlast.store.base import Change, Created, Store
 
@@ -243,8 +245,12 @@ class Books:
         task = await insist(partial(self._recorded, session), self._ledger.clock, waits)
         self._unrecorded.pop(session.id, None)
         self._sessions.release(session)
-        if task is not None and task.status is Status.RUNNING and not self.worker.holds(task.id):
+        if task is None or task.status is not Status.RUNNING or self.worker.holds(task.id):
+            return
+        if session.end is None:
             self.worker.resume(task)
+        else:  # what is known is not looked up again: somebody may have removed the session meanwhile
+            self.worker.conclude(task, outcome_of(session.end, summary=summary_of(session)))
 
     async def _recorded(self, session: Session) -> Task | None:
         point("books:before_record")

@@ -174,6 +174,10 @@ class Worker:
         if runtime is not None:
             self._hold(task, runtime.resume(task, hands))
 
+    def conclude(self, task: Task, outcome: Outcome) -> None:
+        """Record the end of work this process has seen to its end already."""
+        self._hold(task, _known(outcome))
+
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
         self._busy += takes_slot(task)
@@ -250,6 +254,10 @@ class Worker:
             log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
         finally:
             self._calling_off.discard(task.id)
+
+
+async def _known(outcome: Outcome) -> Outcome:
+    return outcome
 
 
 async def _impossible(missing: str) -> Outcome:
