@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -12,8 +13,9 @@ from types import ModuleType
 
 import pytest
 
-from outlast.api import requests, results
+from outlast.api import requests, results, task_requests, task_results
 from outlast.core import errors
+from outlast.core.lifecycle import Verb, chart
 from outlast.core.session import Cause, Exit, Status, status_of
 from outlast.surfaces import tools
 from outlast.surfaces.cli.parse import parse
@@ -225,6 +227,7 @@ def test_every_address_is_in_the_reference_and_no_other() -> None:
 
 def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> None:
     assert set(table_rows(DOCS / "reference" / "tool.md", "action")) == set(tools.ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "task action")) == set(tools.TASK_ACTIONS)
 
 
 def test_every_field_of_a_result_is_in_the_reference() -> None:
@@ -235,13 +238,60 @@ def test_every_field_of_a_result_is_in_the_reference() -> None:
 
 REQUESTS = [
     type_
-    for type_ in vars(requests).values()
+    for module in (requests, task_requests)
+    for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
 ]
+ANSWERS = [
+    type_
+    for type_ in vars(task_results).values()
+    if isinstance(type_, type) and issubclass(type_, results.Record) and type_ is not results.Record
+]
+
+
+def named_in(*pages: str) -> set[str]:
+    """Every word in ticks on some pages of the reference."""
+    text = "".join((DOCS / "reference" / page).read_text("utf-8") for page in pages)
+    return set(re.findall(r"`(\w+)`", text))
 
 
 @pytest.mark.parametrize("type_", REQUESTS, ids=lambda type_: type_.__name__)
 def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Request]) -> None:
-    pages = "".join((DOCS / "reference" / page).read_text("utf-8") for page in ("tool.md", "http.md"))
-    named = set(re.findall(r"`(\w+)`", pages))
-    assert set(type_.__struct_encode_fields__) - named == set()
+    assert set(type_.__struct_encode_fields__) - named_in("tool.md", "http.md") == set()
+
+
+@pytest.mark.parametrize("type_", ANSWERS, ids=lambda type_: type_.__name__)
+def test_every_field_of_an_answer_about_tasks_is_in_the_reference(type_: type[results.Record]) -> None:
+    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "http.md") == set()
+
+
+def test_the_record_of_a_task_has_a_row_for_every_field_and_no_other() -> None:
+    rows = table_rows(DOCS / "reference" / "tasks.md", "field")
+    shown = {word for first in rows for word in re.findall(r"\w+", first)}
+    assert shown == set(task_results.TaskResult.__struct_encode_fields__)
+
+
+def test_the_chart_of_moves_is_printed_from_the_table() -> None:
+    assert chart() in blocks(DOCS / "reference" / "tasks.md", "mermaid")
+
+
+def lines_of_history() -> set[str]:
+    """The verbs of everything that is written into a task's history: the moves, and what the code notes beside them."""
+    found = {str(verb) for verb in Verb} | {"delivered", "parked"}  # how a notice was settled is told as it is
+    place = {"_alter": 3, "note": 1}
+    for folder in ("store", "ledger", "gateway", "api"):
+        for path in (ROOT / "src" / "outlast" / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call):
+                    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                    if called in place:
+                        verb = node.args[place[called]]
+                        assert isinstance(verb, ast.Constant)
+                        found.add(str(verb.value))
+    return found
+
+
+def test_every_line_of_history_is_explained_and_no_other() -> None:
+    rows = table_rows(DOCS / "reference" / "tasks.md", "verb")
+    shown = {word for first in rows for word in re.findall(r"\w+", first)}
+    assert shown == lines_of_history()

@@ -29,7 +29,7 @@ def tracked_files() -> Iterator[Path]:
         names[:] = [
             n for n in names if n not in SKIPPED_DIRS and not n.endswith(("_cache", ".egg-info", ".hypothesis"))
         ]
-        for file in files:
+        for file in set(files) - {".git"}:  # in a second working tree that is a file
             path = Path(folder, file)
             if b"\0" not in path.read_bytes()[:4096]:
                 yield path

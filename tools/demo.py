@@ -6,24 +6,20 @@ as claimed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from demo_ledger import Ledger
+from demo_stage import STARTED, Answer, Stage, alive, note, paint, step, wait_until
+
 BUILD_SECONDS = 30
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and "CI" not in os.environ
-STARTED = time.monotonic()
 NUMBERED = re.compile(r"^\[(\d+)\]", re.M)
 # Four children that leave: by setsid, by a double fork, with ignored signals, and one that stays.
 ESCAPE_ARTIST = """
@@ -32,42 +28,6 @@ setsid sleep {n} &
 sh -c 'trap "" TERM HUP INT; sleep {n}' &
 sleep {n}
 """
-
-Answer = dict[str, Any]
-
-
-def paint(code: str, text: str) -> str:
-    """Text in a colour, on a terminal."""
-    return f"\033[{code}m{text}\033[0m" if COLOUR else text
-
-
-def step(text: str) -> None:
-    """Begin a step of the story, with the seconds since it began."""
-    print(f"\n{paint('1', f'[{time.monotonic() - STARTED:3.0f}s] {text}')}", flush=True)
-
-
-def note(text: str) -> None:
-    """Print a fact under the present step."""
-    print(f"       {text}", flush=True)
-
-
-def wait_until(happened: Callable[[], object], seconds: float = 10) -> bool:
-    """Return True as soon as ``happened()`` is true, False when the time is over."""
-    end = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process exists and is no zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat[stat.rfind(")") + 2] not in "ZX"
 
 
 def running_with(word: str) -> list[int]:
@@ -83,50 +43,8 @@ def running_with(word: str) -> list[int]:
     return found
 
 
-class Demo:
-    """One run: a private home, the commands as a user would type them, and a list of broken promises."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        self.home = scratch / "home"
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "MAKE", "MFLAGS"))}
-        self.env["OUTLAST_HOME"] = str(self.home)
-        self.run_directory: Path | None = None
-        self.broken: list[str] = []
-
-    def claim(self, holds: object, text: str) -> None:
-        """State a promise and whether it was kept."""
-        print(f"   {paint('32', 'ok ') if holds else paint('31', 'NOT')} {text}", flush=True)
-        if not holds:
-            self.broken.append(text)
-
-    def outlast(self, *words: str, quiet: bool = False) -> Answer:
-        """Run one outlast command with --json and return its answer; exits when that is an error."""
-        if not quiet:
-            print(f"     {paint('36', '$ ' + self.as_typed(words))}", flush=True)
-        at = words.index("--") if "--" in words else len(words)
-        done = subprocess.run(
-            [sys.executable, "-m", "outlast", *words[:at], "--json", *words[at:]],
-            cwd=ROOT,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        try:
-            answer: Answer = json.loads(done.stdout)
-        except ValueError:
-            raise SystemExit(f"no JSON from outlast {words}: {done.stdout[-500:]}{done.stderr[-2000:]}") from None
-        if "error" in answer:
-            raise SystemExit(f"outlast {' '.join(words)}: {answer['error']}")
-        return answer
-
-    def as_typed(self, words: tuple[str, ...]) -> str:
-        """Return a command line as a person would write it."""
-        short = ("outlast", *("$SCRIPT" if "\n" in word else word for word in words))
-        line = " ".join(f'"{word}"' if word == "$SCRIPT" else shlex.quote(word) for word in short)
-        return line.replace(str(self.scratch), "$TMP").replace(sys.executable, "python")
+class Demo(Stage):
+    """The story of commands that outlive everything."""
 
     def start(self, title: str, *words: str) -> str:
         """Start a command in the background and return its session id."""
@@ -134,10 +52,6 @@ class Demo:
         answer = self.outlast("exec", "--background", "--title", title, *options, *words)
         note(f"session {answer['sessionId']}, pid {answer['pid']}: {answer['status']}")
         return str(answer["sessionId"])
-
-    def gateway_pid(self) -> int:
-        """Return the pid of the gateway that answers."""
-        return int(self.outlast("gateway", "status", quiet=True)["gateway"]["pid"])
 
     def size(self, session: str) -> int:
         """Return the bytes of output on disk, without asking any gateway."""
@@ -174,6 +88,7 @@ class Demo:
         self.type_into(sessions["calculator"])
         self.catch_the_escape_artist()
         self.count(sessions)
+        Ledger(self).run()
         self.stop()
 
     def start_everything(self) -> dict[str, str]:
@@ -278,20 +193,6 @@ class Demo:
         pid = self.gateway_pid()
         left = self.outlast("gateway", "stop")
         self.claim(left["sessionsLeft"] == 0 and wait_until(lambda: not alive(pid)), "the gateway stopped by itself")
-
-    def clean_up(self) -> None:
-        """End whatever is left, also after a failure in the middle."""
-        subprocess.run(
-            [sys.executable, "-m", "outlast", "gateway", "stop", "--kill-sessions"],
-            cwd=ROOT,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        if self.run_directory is not None:
-            shutil.rmtree(self.run_directory, ignore_errors=True)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Write the reference pages that come from the code: the command line, the configuration, the errors.
+"""Write the reference pages that come from the code: the command line, the configuration, the errors, parts of tasks.
 
 ``gen_docs.py`` writes them; ``gen_docs.py --check`` exits with 1 and names the pages that are no longer true.
 """
@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from outlast import config
-from outlast.core import errors
+from outlast.core import errors, findings, lifecycle
 from outlast.core.durations import format_size
+from outlast.core.notification import told
+from outlast.core.task import NotifyPolicy
 from outlast.surfaces.cli import verbs
 from outlast.surfaces.cli.spec import Argument, Option, Verb
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+STORE = ROOT / "src" / "outlast" / "store"
+STORE_CODE = re.compile(r"store_[a-z_]+")
 NOTE = "<!-- written by tools/gen_docs.py: change the code, then `make docs` -->\n"
 
 CLI_INTRODUCTION = """\
@@ -157,14 +162,31 @@ def raised_codes() -> dict[str, set[str]]:
     """Error codes by family, read from every place in the code that raises one."""
     found: dict[str, set[str]] = {family.__name__: {family.default_code} for family in errors.FAMILIES}
     for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        tree = ast.parse(path.read_text("utf-8"))
+        if path.is_relative_to(STORE):
+            found[errors.GatewayTrouble.__name__] |= set(filter(STORE_CODE.fullmatch, words(tree)))
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name == "Denied":  # the policy's answer, which becomes a refusal
+                found[errors.Refused.__name__] |= set(words(node.args[0]))
             for keyword in node.keywords:
-                if name in found and keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                    found[name].add(str(keyword.value.value))
+                if name in found and keyword.arg == "code":
+                    found[name] |= set(words(keyword.value))
     return found
+
+
+def words(tree: ast.AST) -> Iterator[str]:
+    """Every text in a piece of code, but for what a condition compares with."""
+    if isinstance(tree, ast.IfExp):
+        yield from words(tree.body)
+        yield from words(tree.orelse)
+    elif isinstance(tree, ast.Constant) and isinstance(tree.value, str):
+        yield tree.value
+    else:
+        for part in ast.iter_child_nodes(tree):
+            yield from words(part)
 
 
 def errors_page() -> str:
@@ -185,7 +207,50 @@ def errors_page() -> str:
     return "\n".join(["# Errors\n", NOTE, ERRORS_INTRODUCTION, table(heads, rows)])
 
 
-PAGES = {"cli.md": cli_page, "config.md": config_page, "errors.md": errors_page}
+def chart_part() -> str:
+    """The chart of moves."""
+    return f"```mermaid\n{lifecycle.chart()}```\n"
+
+
+def moves_part() -> str:
+    """The table of moves, and under which policies each is told."""
+    rows = []
+    for move in lifecycle.TASK_MOVES.values():
+        heard = [policy for policy in NotifyPolicy if any(policy in told(move.verb, target) for target in move.targets)]
+        rows.append((f"`{move.verb}`", listed(move.sources), listed(move.targets), listed(heard)))
+    return table(("move", "from", "to", "told under"), rows)
+
+
+def listed(some: Iterable[str]) -> str:
+    """Words of the code, as a list."""
+    return ", ".join(f"`{word}`" for word in some)
+
+
+def findings_part() -> str:
+    """The table of what an audit can find, worst first."""
+    rows = (
+        (
+            f"`{code}`",
+            kind.severity,
+            f"after {kind.after_seconds / 60:g} min" if kind.after_seconds else "at once",
+            cell(kind.fix.replace("{id}", "ID")),
+        )
+        for code, kind in findings.KINDS.items()
+    )
+    return table(("code", "severity", "counts", "what mends it"), rows)
+
+
+PARTS = {"chart": chart_part, "moves": moves_part, "findings": findings_part}
+PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->\n)", re.S)
+
+
+def tasks_page() -> str:
+    """The page of tasks: written by hand, but for the parts between ``made`` and ``end``."""
+    text = (REFERENCE / "tasks.md").read_text("utf-8")
+    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[3]}", text)
+
+
+PAGES = {"cli.md": cli_page, "config.md": config_page, "errors.md": errors_page, "tasks.md": tasks_page}
 
 
 def stale() -> list[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from outlast import config as config_module
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
@@ -20,6 +22,7 @@ from outlast.api.decode import from_value
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Cause, ExecSpec, Exit, status_of
 from outlast.process.output import Output
+from outlast.process.sessions import SessionInfo, _public
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something that never comes is a failure, not a hang."""
@@ -38,12 +41,14 @@ def asynchronous(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 class FakeClock:
     """Stands still until it is told to move on."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float = 1_700_000_000.0) -> None:
+        self.since = since
         self.at = 0.0
+        self.settle: Callable[[], Awaitable[None]] = settle
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> float:
-        return 1_700_000_000.0 + self.at
+        return self.since + self.at
 
     def monotonic(self) -> float:
         return self.at
@@ -72,9 +77,9 @@ class FakeClock:
             first = min(due, key=lambda entry: entry[0])
             self.at = max(self.at, first[0])
             first[1].set_result(None)
-            await settle()
+            await self.settle()
         self.at = end
-        await settle()
+        await self.settle()
 
 
 async def settle() -> None:
@@ -91,7 +96,7 @@ class FakeSession:
         Path(folder, "out").write_bytes(b"")
         self.id = spec.id
         self.spec = spec
-        self.info = spec
+        self.info = msgspec.convert(_public(spec, "boot"), SessionInfo)
         self.pid = 4242
         self.started_at = clock.now()
         self.end: Exit | None = None
@@ -101,10 +106,13 @@ class FakeSession:
         self.last_output_at: float | None = None
         self.drained = False
         self.unsupervised: str | None = None
+        self.link: object | None = object()
+        self.started = None
         self.cols, self.rows = spec.cols, spec.rows
         self.input = b""
         self.input_closed = False
         self.signals: list[tuple[int, str]] = []
+        self.grace: float | None = None
         self.changed = asyncio.Event()
         self._clock = clock
         self._turns = 0
@@ -157,6 +165,9 @@ class FakeSessions:
         self.starting: asyncio.Event | None = None
         self.on_start: Callable[[FakeSession], None] = lambda session: None
         self.waiting = 0
+        self.held: list[str] = []
+        self.adoptees: list[FakeSession] = []
+        self.forestalled: set[str] = set()
         self._listeners: list[Callable[[str, Any], None]] = []
         self._number = 0
 
@@ -174,6 +185,8 @@ class FakeSessions:
     async def start(self, spec: ExecSpec, umask: int | None = None) -> FakeSession:
         if self.starting is not None:
             await self.starting.wait()
+        if spec.id in self.forestalled:
+            raise GatewayTrouble("the command was not started: its directory is there", code="cannot_start")
         session = FakeSession(spec, str(self.home / "sessions" / spec.id), self.clock)
         self.all[spec.id] = session
         self.on_start(session)
@@ -235,12 +248,37 @@ class FakeSessions:
     async def resize(self, s: FakeSession, cols: int, rows: int) -> None:
         s.cols, s.rows = cols, rows
 
-    async def kill(self, s: FakeSession, *, signum: int = 15, grace: float | None = None, **_: Any) -> Any:
+    def hold(self, session_id: str) -> None:
+        self.held.append(session_id)
+
+    def release(self, session: FakeSession) -> None:
+        if session.id in self.held:
+            self.held.remove(session.id)
+
+    async def take_up(self, session_id: str) -> FakeSession | None:
+        return self.all.get(session_id)
+
+    def traces(self, session_id: str) -> list[int]:
+        return []
+
+    async def forestall(self, session_id: str) -> bool:
+        self.forestalled.add(session_id)
+        return session_id not in self.all
+
+    async def kill(
+        self,
+        s: FakeSession,
+        *,
+        cause: Cause = Cause.OPERATOR,
+        signum: int = 15,
+        grace: float | None = None,
+    ) -> Any:
         s.signals.append((signum, "kill"))
+        s.grace = grace
         s.leftovers = 0
         s.drained = True
         if s.end is None:
-            s.ends(None, cause=Cause.OPERATOR, signal=signum)
+            s.ends(None, cause=cause, signal=signum)
         return SimpleNamespace(ended=[(s.pid, "fake", "SIGTERM")], survivors=[])
 
     async def probe(self, s: FakeSession) -> Any:
@@ -273,21 +311,33 @@ class NoBooks:
 class World:
     """An Api over fake sessions, and short ways to ask it."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    since = 1_700_000_000.0
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None, clock: FakeClock | None = None) -> None:
+        self.home = home
         home.chmod(0o700)
         environ = {"OUTLAST_HOME": str(home), "HOME": str(home), "PATH": os.defpath, **(settings or {})}
         self.config = config_module.load(environ)
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock(self.since)
         self.sessions = FakeSessions(home, self.clock)
         self.stops = 0
-        self.books = NoBooks()
-        self.api = Api(
+        self.books = self.make_books()
+        self.api = self.make_api()
+
+    def make_books(self) -> Any:
+        """The books of this world: none."""
+        return NoBooks()
+
+    def make_api(self) -> Api:
+        """An Api as a gateway makes one at its start."""
+        home = self.home
+        return Api(
             sessions=self.sessions,  # type: ignore[arg-type]
             config=self.config,
             clock=self.clock,
             environ={"PATH": os.defpath, "HOME": str(home), "SHELL": "/bin/sh"},
             gateway=self,
-            books=self.books,  # type: ignore[arg-type]
+            books=self.books,
         )
 
     @property

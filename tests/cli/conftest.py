@@ -54,6 +54,8 @@ def outlast(home, monkeypatch, capfdbinary):
     monkeypatch.delenv("OUTLAST_GATEWAY", raising=False)
     monkeypatch.delenv("OUTLAST_TASK_ID", raising=False)
     monkeypatch.setattr("outlast.config.load", lambda _environ: home)
+    # Whatever is wrong with the scripted one, no real gateway is started, which would not be in this home.
+    monkeypatch.setattr("outlast.client.start.ensure", lambda _config: False)
 
     def run(*words, store=None):
         code = cli.run(list(words), None, store)

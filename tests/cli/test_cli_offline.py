@@ -55,9 +55,10 @@ def test_task_ids_are_completed(outlast, home, gateway, monkeypatch):
         monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
         return [row.partition(",")[2] for row in outlast(store=store)[1].split()]
 
-    gateway.will(*[answer({"tasks": [HOSTILE, FAILED], "next": None})] * 2)
+    gateway.will(*[answer({"tasks": [HOSTILE, FAILED], "next": None})] * 3)
     assert offered("outlast tasks show ") == ["01task", "01other"]
     assert offered("outlast tasks cancel 01o") == ["01other"]
+    assert offered("outlast tasks report done --task 01t") == ["01task"]
     gateway.close()
     os.unlink(home.paths.socket)
     assert offered("outlast explain 01t", lambda *_: PAGE) == ["01task"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 from cli_fakes import answer, body
@@ -192,6 +193,20 @@ def test_an_export_has_every_task_on_a_line(outlast, gateway):
         "/v1/tasks?runtime=cli&limit=500&cursor=c",
         "/v1/tasks?runtime=cli&limit=500&dismissed=true",
     ]
+
+
+def test_the_memory_of_an_export_does_not_grow_with_the_ledger(outlast, gateway, tmp_path):
+    page = {"tasks": [{**TASK, "summary": "s" * 1000}] * 500, "next": "more"}
+    pages = 40
+    gateway.will(*[answer(page)] * pages, answer({**page, "next": None}), answer({"tasks": [], "next": None}))
+    tracemalloc.start()
+    try:
+        assert outlast("tasks", "export", "-o", str(tmp_path / "all"))[0] == 0
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(json.dumps(page))
+    finally:
+        tracemalloc.stop()
+    with open(tmp_path / "all") as file:
+        assert sum(1 for _ in file) == 500 * (pages + 1)
 
 
 def test_an_export_into_a_file_appears_when_it_is_complete(outlast, gateway, tmp_path):

@@ -142,6 +142,7 @@ def test_a_key_names_work_that_is_open_once(live, gate):
 def test_who_stays_leaves_no_record_and_who_goes_leaves_one(live):
     """A foreground command is nobody's task, until its follower is gone."""
     news = live.start("tasks", "watch", "--json")
+    read_until(news.stderr, b"watching")
     staying = live.start("exec", "echo staying; read x", stdin=subprocess.DEVNULL)
     assert staying.wait(PATIENCE) == 1
     leaving = live.start("exec", "-i", "echo leaving; read x", stdin=subprocess.PIPE)
@@ -298,10 +299,10 @@ def test_the_board_shows_what_happens(live, gate):
 
 def test_without_a_terminal_the_board_is_a_log(live):
     board = live.start("tasks", "watch")
-    first = record(live, "true # first")
-    while b"first" not in board.stdout.readline():  # it may have begun to listen after the first
-        first = record(live, "true # first again")
-    assert first
+    read_until(board.stderr, b"watching")
+    first = record(live, "true")
+    while first.encode() not in board.stdout.readline():
+        continue
     board.send_signal(signal.SIGINT)
     assert board.wait(PATIENCE) == 130
 

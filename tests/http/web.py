@@ -89,10 +89,13 @@ async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def serving(
-    home: Path, settings: Mapping[str, str] | None = None, names: tuple[str, ...] = ()
+    home: Path,
+    settings: Mapping[str, str] | None = None,
+    names: tuple[str, ...] = (),
+    world: Any = None,
 ) -> AsyncIterator[Web]:
-    """Serve for as long as the block lasts."""
-    world = World(home, settings)
+    """Serve for as long as the block lasts, a `World` of its own unless one is given."""
+    world = world or World(home, settings)
     server = HttpServer(world.api)
     path = str(home / "s")
     await server.open_local(bind_local(path))

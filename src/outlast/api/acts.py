@@ -77,6 +77,8 @@ ACTS: dict[str, Act] = {
 async def perform(api: Api, caller: Caller, act: Act, name: str | None, request: r.Request) -> object:
     """Answer one request about the session or task ``name`` (None: about none). Raises the errors of the act."""
     caller = caller.acting_for(request.requester)
+    if act.of or act.request.__module__ == t.__name__:
+        t.check_text(name, request)
     if act.of:
         named = name or ""
         subject = await find_task(api, caller, named) if act.of == "task" else named

@@ -100,10 +100,13 @@ class Books(Protocol):
     def outlived(self, session: Session) -> None:
         """Put a session on record whose call has returned; returns at once."""
 
+    async def record_of(self, session: Session) -> Task | None:
+        """Return the record of a session; None when there is none and none is about to be."""
+
     def holds(self, task_id: str) -> bool:
         """True while a task is in the hands of this gateway."""
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this gateway holds."""
 
     async def settle(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest
 from outlast.api.task_lookup import find_task
+from outlast.api.task_requests import check_text
 from outlast.api.task_results import TaskResult, describe
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.redact import redact, redact_argv
@@ -24,7 +25,7 @@ ONLY_DETACHED = (
 ANYWHERE = "any"
 _REPEATED = (
     "workdir", "pty", "cols", "rows", "timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers",
-    "streams",
+    "streams", "deadline_seconds",
 )  # fmt: skip
 """Fields of a request that are put on record as they are, so that the work can be asked for again."""
 
@@ -36,6 +37,7 @@ def check_fields(request: ExecRequest) -> None:
             raise BadInput("readyWhen: does not go with detach", hint="outlast process wait SESSION --pattern …")
         if request.follow:
             raise BadInput("follow: does not go with detach")
+        check_text(None, request, *ONLY_DETACHED)
         return
     for name in ONLY_DETACHED:
         if getattr(request, name) is not None:
@@ -86,11 +88,11 @@ def _builtins(spec: ExecSpec) -> dict[str, Any]:
 
 
 def _retry(request: ExecRequest) -> dict[str, object]:
+    """Return how long to wait between attempts. A pause longer than the usual bound is one that was asked for."""
+    delay = DELAY_DEFAULT if request.retry_delay_seconds is None else request.retry_delay_seconds
+    longest = request.retry_delay_max_seconds
     policy = RetryPolicy(
-        delay_seconds=DELAY_DEFAULT if request.retry_delay_seconds is None else request.retry_delay_seconds,
-        delay_max_seconds=DELAY_MAX_DEFAULT
-        if request.retry_delay_max_seconds is None
-        else request.retry_delay_max_seconds,
+        delay_seconds=delay, delay_max_seconds=max(DELAY_MAX_DEFAULT, delay) if longest is None else longest
     )
     fields: dict[str, object] = msgspec.to_builtins(policy)
     return fields

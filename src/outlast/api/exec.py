@@ -25,8 +25,8 @@ from outlast.api.task_results import TaskResult, describe
 from outlast.api.watch import Wants, Watch, port_open
 from outlast.core import environment, guards, policy
 from outlast.core.errors import BadInput, Refused
-from outlast.core.ids import task_of_session
 from outlast.core.session import ExecSpec, ReadyWhen
+from outlast.core.task import NotifyPolicy, Task
 from outlast.process.sessions import Session
 
 
@@ -83,10 +83,19 @@ async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: s
     plan = make_plan(api, caller, request)
     running = None if plan.allow_duplicate or request.dedupe_key else api.sessions.find_running(plan.spec.start_key)
     if running is not None:  # started without detach; the record of it, if there is one, is what stands in for a second
-        task = await api.store.get_task(running.info.task_id or task_of_session(running.id))
+        task = await api.books.record_of(running)
         if task is not None:
-            return describe(task, api.clock.now(), existing=True, advice=plan.advice)
+            return describe(task, api.clock.now(), existing=True, advice=[*plan.advice, *_untold(task, request)])
     return await detach(api, caller, request, plan.spec, plan.advice, source)
+
+
+def _untold(task: Task, request: ExecRequest) -> list[str]:
+    if task.notify is not NotifyPolicy.SILENT or request.notify == "silent":
+        return []
+    return [
+        "the same command runs already, started by a call that asked for no notice of its end; "
+        f"to get one: outlast tasks notify {task.id} {request.notify or NotifyPolicy.DONE_ONLY}"
+    ]
 
 
 def make_plan(api: Api, caller: Caller, request: ExecRequest) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from outlast.api.context import Api, Caller
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
@@ -9,7 +11,7 @@ from outlast.api.task_results import Explained, Survives, command_of
 from outlast.core.durations import format_duration
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.session import Status
-from outlast.core.task import NotifyPolicy, Runtime, Task
+from outlast.core.task import OUTLIVED, NotifyPolicy, Runtime, Task
 from outlast.process.sessions import Session
 
 LAYERS = {1: "exec", 2: "process", 3: "tasks", 4: "flows"}
@@ -35,7 +37,7 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
 
 def _of_task(task: Task, now: float) -> Explained:
     silent = task.notify is NotifyPolicy.SILENT
-    merely_outlived = task.source == "exec" and silent
+    merely_outlived = task.source == OUTLIVED and silent
     rung = 4 if task.flow_id is not None else 2 if merely_outlived else 3
     runs = not task.status.final
     external = task.runtime is Runtime.EXTERNAL
@@ -54,7 +56,7 @@ def _of_task(task: Task, now: float) -> Explained:
             f"rung {rung} of 4, {LAYERS[rung]}: {_RUNG[2.5 if merely_outlived else rung]}",
             _survival(task),
             f"told: {told}",
-            f"up a rung: {up}" if up else "up a rung: nothing to do, it has ended" if not runs else _TOP,
+            f"up a rung: {up or (_TOP if runs else 'nothing to do, it has ended')}",
         ],
         survives=Survives(terminal=True, gateway_restart=True, reboot=queued or external or not runs),
         told=told,
@@ -62,7 +64,7 @@ def _of_task(task: Task, now: float) -> Explained:
     )
 
 
-_TOP = "nothing to do: a single piece of work needs no flow"
+_TOP = "not needed, a single piece of work needs no flow"
 _RUNG = {
     1: "somebody stays with the call; when he leaves it goes on, and goes on record",
     2: "a live session that can be watched and steered; it is on no record",
@@ -112,7 +114,7 @@ def _of_session(session: Session, now: float, *, followed: bool) -> Explained:
     runs = session.end is None
     rung = 1 if followed and runs else 2
     spent = (session.end.at if session.end and session.end.at else now) - (session.started_at or now)
-    up = f"outlast run -- {session.info.command}" if runs else None
+    up = f"outlast run -- {_pasted(session)}" if runs else None
     return Explained(
         id=session.id,
         kind="session",
@@ -134,6 +136,12 @@ def _of_session(session: Session, now: float, *, followed: bool) -> Explained:
         told="nobody",
         next=up,
     )
+
+
+def _pasted(session: Session) -> str:
+    """Return a command as it is given to another one: a line for the shell as one word, else the words it has."""
+    info = session.info
+    return shlex.quote(info.command) if info.argv[-2:] == ("-c", info.command) else info.command
 
 
 def _short(command: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
 
 from outlast.api import detach as detached
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
 from outlast.api.requests import PlainRequest
-from outlast.api.task_lookup import find_task
+from outlast.api.task_lookup import find_task, may_see
 from outlast.api.task_requests import (
     BackupRequest,
     CancelRequest,
@@ -32,9 +37,11 @@ from outlast.core.errors import BadInput, Conflict
 from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task, TaskFilter
 from outlast.ledger import maintenance
+from outlast.ledger.news import Waiter
 from outlast.runtimes import evidence
+from outlast.store.base import LIST_MAX
 
 CANCEL_SECONDS = 30.0
 """How long a cancel waits for the end before it answers that the end has been asked for."""
@@ -51,27 +58,47 @@ async def cancel(api: Api, caller: Caller, task: Task, request: CancelRequest) -
             f"task {task.id} has ended already: {task.status}", code="already_ended",
             hint=f"outlast tasks show {task.id}",
         )  # fmt: skip
-    ended = await api.finish(_cancel(api, task, Cause.OPERATOR, request.reason))
-    for child in await api.store.children_of(task.id):
-        if not child.status.final:
-            await api.finish(_cancel(api, child, Cause.PARENT, request.reason))
-    return describe(ended, api.clock.now())
+    reason = None if request.reason is None else redact(request.reason)
+    call_off = partial(_cancel, api, reason=reason, grace_seconds=request.grace_seconds)
+    return describe(await api.finish(_cancel_tree(api, task, call_off)), api.clock.now())
 
 
-async def _cancel(api: Api, task: Task, cause: Cause, reason: str | None) -> Task:
+async def _cancel_tree(api: Api, task: Task, call_off: Callable[[Task, Cause], Awaitable[Task]]) -> Task:
+    """Call off a task, then what it has started, then what that has: who has ended starts nothing more."""
+    ended = await call_off(task, Cause.OPERATOR)
+    seen, level = {task.id}, [task.id]
+    while level:
+        below = [child for parent in level for child in await _children(api, parent) if child.id not in seen]
+        await asyncio.gather(*(call_off(child, Cause.PARENT) for child in below if not child.status.final))
+        level = [child.id for child in below]
+        seen.update(level)
+    return ended
+
+
+async def _children(api: Api, task_id: str) -> list[Task]:
+    found: list[Task] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await api.store.list_tasks(TaskFilter(parent_id=task_id), LIST_MAX, cursor or None)
+        found += page.tasks
+        cursor = page.next
+    return found
+
+
+async def _cancel(api: Api, task: Task, cause: Cause, *, reason: str | None, grace_seconds: float | None) -> Task:
     moved = api.ledger.news.waiting_for([task.id])
     try:
         asked = await api.ledger.cancel(task, cause, reason)
         if not asked.status.final and api.books.holds(task.id):
-            await api.books.call_off(asked, cause)
-            await api.first(_done(moved), seconds=CANCEL_SECONDS)
+            await api.first(_end(api, asked, cause, grace_seconds, moved), seconds=CANCEL_SECONDS)
     finally:
         moved.cancel()
     return await api.ledger.require(task.id)
 
 
-async def _done(future: object) -> None:
-    await future  # type: ignore[misc]
+async def _end(api: Api, task: Task, cause: Cause, grace_seconds: float | None, moved: Waiter) -> None:
+    await api.finish(api.books.call_off(task, cause, grace_seconds))
+    await moved
 
 
 async def retry(api: Api, caller: Caller, task: Task, request: RetryRequest) -> TaskResult:
@@ -88,8 +115,11 @@ async def retry(api: Api, caller: Caller, task: Task, request: RetryRequest) -> 
             f"task {task.id} was given secrets or input that are not kept on record", code="secrets_not_kept",
             hint="run the command again as it was",
         )  # fmt: skip
-    again = detached.again(task, request.caller_env)
     acting = caller if caller.requester == task.requester else caller._replace(requester=task.requester)
+    parent = None if task.parent_id is None else await api.store.get_task(task.parent_id)
+    again = detached.again(task, request.caller_env)
+    if parent is None or not may_see(acting, parent):  # forgotten by now
+        again = msgspec.structs.replace(again, parent_id=None)
     result = await exec_.run_detached(api, acting, again, source="retry")
     await api.ledger.note(result.task_id, "retry_of", {"taskId": task.id})
     return result
@@ -123,7 +153,7 @@ async def report_start(api: Api, caller: Caller, request: ReportStartRequest) ->
         ask={} if request.command is None else {"command": redact(request.command)},
         conversation=request.conversation,
         parent_id=None if parent is None else parent.id,
-        label=request.label,
+        label=None if request.label is None else redact(request.label),
         title=None if request.title is None else redact(request.title),
         notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
         queue="external",
@@ -191,7 +221,7 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
     def look(task: Task) -> Outcome | None:
         return evidence.seen_end(api.sessions, task, now)
 
-    moves = await maintenance.plan(api.store, now, look)
+    moves = await maintenance.plan(api.store, now, look, own=lambda task: task.node == api.books.node)
     if request.apply:
         await maintenance.mend(api.ledger, moves, look)
         await api.books.settle()
@@ -217,5 +247,8 @@ async def backup(api: Api, caller: Caller, request: BackupRequest) -> BackupResu
     """Copy the live store to a new file; what was committed before the call is in it."""
     caller.needs_operator("copy the store")
     path = detached.absolute(request.path, "path")
-    await api.store.backup(path)
+    try:
+        await api.store.backup(path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}", code="bad_path", hint="name a file you can write") from error
     return BackupResult(path=path, bytes=os.stat(path).st_size)

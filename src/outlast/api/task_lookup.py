@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput, NotFound
-from outlast.core.task import Task
+from outlast.core.task import Task, TaskFilter
+from outlast.store.base import LIST_MAX
 
 CANDIDATES_MAX = 10
 
@@ -16,17 +17,38 @@ async def find_task(api: Api, caller: Caller, lookup: str) -> Task:
     """
     if not lookup.strip():
         raise BadInput("the name of a task must not be empty")
-    own = [task for task in await api.store.find_tasks(lookup, CANDIDATES_MAX * 2) if may_see(caller, task)]
+    # Among those of others there may be many before one's own.
+    limit = CANDIDATES_MAX * 2 if caller.operator else LIST_MAX
+    own = [task for task in await api.store.find_tasks(lookup, limit) if may_see(caller, task)]
+    if not own and not caller.operator:
+        own = await _of_conversation(api, caller, lookup)
     if not own:
         raise NotFound(
             f"no task {lookup!r}: not an id, the beginning of one, a session, a run or a conversation",
-            hint="outlast tasks lists them",
+            hint=await _hint(api, caller, lookup),
         )
     if len(own) == 1:
         return own[0]
     lines = [f"{task.id}  {task.status.value}  {task.label or task.title or ''}".rstrip() for task in own]
     shown = "\n".join(lines[:CANDIDATES_MAX]) + ("\n…" if len(lines) > CANDIDATES_MAX else "")
     raise BadInput(f"{lookup!r} may mean several tasks", code="ambiguous", hint=shown)
+
+
+async def _of_conversation(api: Api, caller: Caller, lookup: str) -> list[Task]:
+    """Return the caller's own newest task in a conversation whose newest is somebody else's."""
+    narrow = TaskFilter(requester=caller.requester, conversation=lookup)
+    return (await api.store.list_tasks(narrow, 1)).tasks
+
+
+async def _hint(api: Api, caller: Caller, lookup: str) -> str:
+    """Point to the list; a label is no name, as many tasks may have it."""
+    narrow = TaskFilter(label=lookup, requester=None if caller.operator else caller.requester)
+    labelled = (await api.store.list_tasks(narrow, 1)).tasks
+    return (
+        f"there are tasks with that label: outlast tasks list --label {lookup}"
+        if labelled
+        else "outlast tasks lists them"
+    )
 
 
 def may_see(caller: Caller, task: Task) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import fields
 
-from outlast.api.requests import DAY_MS, YEAR_SECONDS, Grace, Request
+from outlast.api.requests import DAY_MS, YEAR_SECONDS, Grace, Offset, Request
+from outlast.core.errors import BadInput
+from outlast.core.text import is_sound
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -39,7 +42,7 @@ class TasksRequest(Request, frozen=True, kw_only=True):
 class EventsRequest(Request, frozen=True, kw_only=True):
     """The history of a task, after the event with the id ``after``."""
 
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Offset | None = None
     limit: Limit | None = None
 
 
@@ -47,7 +50,7 @@ class EventStreamRequest(Request, frozen=True, kw_only=True):
     """Everything as it happens; ``tasks`` leaves the sessions out, ``after`` resumes behind an event of the ledger."""
 
     tasks: bool | None = None
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Offset | None = None
 
 
 class TaskWaitRequest(Request, frozen=True, kw_only=True):
@@ -134,3 +137,18 @@ class BackupRequest(Request, frozen=True, kw_only=True):
     """Copy the live store to a file that does not exist yet; ``path`` is absolute."""
 
     path: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+def check_text(name: str | None, request: Request, *only: str) -> None:
+    """Raise BadInput (``not_text``) for a name or a field (of ``only`` some) that no record can hold or have."""
+    if name is not None and not is_sound(name):
+        raise _not_text("the name of a task")
+    for field in fields(request):
+        value = getattr(request, field.name) if not only or field.name in only else None
+        for text in [value] if isinstance(value, str) else value if isinstance(value, list) else ():
+            if not is_sound(text):
+                raise _not_text(f"{field.encode_name}:")
+
+
+def _not_text(what: str) -> BadInput:
+    return BadInput(f"{what} must be text in valid UTF-8 without NUL", code="not_text")

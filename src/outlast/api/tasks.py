@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from datetime import UTC, datetime
 
@@ -76,14 +77,17 @@ def _moment(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"since: {text!r} is no moment", hint="2026-01-31T12:00:00Z, or seconds since 1970") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            seconds = math.nan
+        else:
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds):
+        raise BadInput(f"since: {text!r} is no moment", hint="2026-01-31T12:00:00Z, or seconds since 1970")
+    return seconds
 
 
 def show(api: Api, caller: Caller, task: Task, request: PlainRequest) -> TaskResult:
@@ -163,7 +167,11 @@ async def audit_tasks(api: Api, caller: Caller, request: AuditRequest) -> AuditR
     ]  # fmt: skip
     now = api.clock.now()
     return AuditResult(
-        findings=[_described(one, now) for one in chosen], counts=counts, codes=codes, more=more, checked_at=iso(now)
+        findings=[describe_finding(one, now) for one in chosen],
+        counts=counts,
+        codes=codes,
+        more=more,
+        checked_at=iso(now),
     )
 
 
@@ -204,7 +212,8 @@ def _disk(api: Api) -> list[Finding]:
     ]
 
 
-def _described(finding: Finding, now: float) -> FindingResult:
+def describe_finding(finding: Finding, now: float) -> FindingResult:
+    """Return a finding as it is answered."""
     age = None if finding.since is None else max(0.0, now - finding.since)
     return FindingResult(
         code=finding.code.value,

@@ -125,6 +125,15 @@ class Task(msgspec.Struct, frozen=True):
     dismissed_at: float | None = None
 
 
+OUTLIVED = "exec"
+"""The source of commands that are on record only because they outlived their call: nobody asked for a record."""
+
+
+def takes_slot(task: Task) -> bool:
+    """True for work that waits for a free slot of a worker before it begins."""
+    return task.source != OUTLIVED
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a task's history. ``id`` orders all events of a store and is where a reader resumes."""
 

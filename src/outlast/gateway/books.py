@@ -16,20 +16,20 @@ from outlast.core.errors import Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.text import is_sound, sound
 from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
-from outlast.process.sessions import Session, Sessions
+from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
-from outlast.runtimes.evidence import seen_end
-from outlast.store.base import LIST_MAX, Created, Store
+from outlast.store.base import Created, Store
 
 log = logging.getLogger("outlast.books")
 
-OUTLIVED = "outlived"
+OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
 
 
@@ -48,7 +48,7 @@ class Books:
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
         )
-        self._is_open = False
+        self._opened = False
         self._unrecorded: dict[str, Session] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -61,9 +61,9 @@ class Books:
 
     async def _open(self) -> bool:
         try:
-            if not self._is_open:
+            if not self._opened:
                 await self._ledger.store.open()
-                self._is_open = True
+                self._opened = True
                 self._ledger.news.follow(self._ledger.store)
             await self._take_over()
         except GatewayTrouble as trouble:
@@ -71,8 +71,12 @@ class Books:
             self._trouble = trouble
             self.rounds.spare()
             return False
+        except Exception as error:  # a fault of ours costs the tasks, not the sessions
+            log.exception("the ledger cannot be opened")
+            self._trouble = GatewayTrouble(f"the ledger cannot be opened: {error}", code="store_error")
+            return False
         self._trouble = None
-        for session in self._unrecorded.values():
+        for session in list(self._unrecorded.values()):
             self._spawn(self._record(session))
         self.worker.start()
         self.rounds.start()
@@ -104,7 +108,7 @@ class Books:
     def ledger(self) -> Ledger:
         """The ledger. Raises GatewayTrouble while its store is not open."""
         if self._trouble is not None:
-            raise self._trouble
+            raise self._trouble.with_traceback(None)  # raised again and again: it would grow by every one who asks
         return self._ledger
 
     @property
@@ -133,9 +137,9 @@ class Books:
         """Take up tasks of this node that nobody holds."""
         await settle(self._ledger, self.worker)
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End work this gateway holds; others see the wish on record."""
-        await self.worker.call_off(task, cause)
+        await self.worker.call_off(task, cause, grace_seconds)
 
     def look(self) -> None:
         """Something may be due earlier than it was."""
@@ -151,6 +155,12 @@ class Books:
         self._unrecorded[session.id] = session
         if self._trouble is None:
             self._spawn(self._record(session))
+
+    async def record_of(self, session: Session) -> Task | None:
+        """Return the record of a session; of one that is just being put on record as soon as it is there."""
+        if session.id in self._unrecorded:
+            return await self._recorded(session)  # whoever comes second finds the record of the first
+        return await self.store.get_task(session.info.task_id or task_of_session(session.id))
 
     async def _record(self, session: Session) -> None:
         waits = f"session {session.id} waits to be recorded"
@@ -170,29 +180,17 @@ class Books:
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, then see to what it had no time to record. May be done again."""
+        """Settle what the last gateway held, and find what it had no time to record."""
         count = await settle(self._ledger, self.worker)
-        await self._correct()
-        adoptees = self._sessions.adoptees
-        while adoptees:
-            session = adoptees[0]
-            if session.info.task_id is None:
-                self.outlived(session)
+        found = self._sessions.adoptees
+        while found:
+            if found[0].info.task_id is None:
+                self.outlived(found[0])
             else:
-                await self._rejoin(session, session.info.task_id)
-            adoptees.pop(0)
+                await self._rejoin(found[0], found[0].info.task_id)
+            del found[0]
         if count:
             log.info("took up %d tasks", count)
-
-    async def _correct(self) -> None:
-        """Where another node gave up tasks of ours that have ended since, their true end replaces *lost*."""
-        after, now = "", self._ledger.clock.now()
-        while tasks := await self._ledger.store.lost_on(self.node, LIST_MAX, after):
-            for task in tasks:
-                outcome = seen_end(self._sessions, task, now)
-                if outcome is not None:
-                    await self._ledger.recover(task, outcome)
-            after = tasks[-1].id
 
     async def _rejoin(self, session: Session, task_id: str) -> None:
         """A session that goes on though its task was given up: its true end will replace *lost*."""
@@ -206,20 +204,35 @@ class Books:
 def task_for(session: Session) -> NewTask:
     """Return the record of a session that outlived its call."""
     info = session.info
-    ask: dict[str, object] = {"command": info.command, "workdir": info.cwd}
-    if MASK in info.command or info.stdin_text is not None:
-        ask["kept"] = False
     return NewTask(
         id=task_of_session(info.id),
         runtime=Runtime.CLI,
         kind="exec",
-        source="exec",
+        source=OUTLIVED,
         requester=info.requester,
         created_at=session.started_at or info.created_at,
-        ask=ask,
-        label=info.labels[0] if info.labels else None,
-        title=info.title,
+        ask=sound(asked_of(info)),
+        label=sound(info.labels[0]) if info.labels else None,
+        title=sound(info.title),
         notify=NotifyPolicy.SILENT,
-        queue=OUTLIVED,
+        queue=OUTLIVED_QUEUE,
         session_id=info.id,
     )
+
+
+def asked_of(info: SessionInfo) -> dict[str, object]:
+    """Return what was asked, as far as the record of a session tells; ``kept`` is False where that is not all."""
+    ask: dict[str, object] = {"workdir": info.cwd, "command": info.command}
+    if info.argv[-2:] != ("-c", info.command):
+        del ask["command"]
+        ask["argv"] = list(info.argv)
+    if info.pty:
+        ask |= {"pty": True, "cols": info.cols, "rows": info.rows}
+    limits = {"timeout_seconds": info.timeout_seconds, "idle_timeout_seconds": info.idle_timeout_seconds}
+    ask |= {name: value for name, value in limits.items() if value is not None}
+    if info.labels:
+        ask["labels"] = list(info.labels)
+    hidden = MASK in info.command or info.stdin_text is not None or bool(info.env_names)
+    if hidden or not is_sound(info.command) or not is_sound(info.cwd):
+        ask["kept"] = False
+    return ask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any, TypeVar
 
 from outlast.core.errors import GatewayTrouble
@@ -50,9 +49,8 @@ class WorkerHands:
         self._seen_at = 0.0
 
     async def attach(self, session_id: str) -> None:
-        """Put the session on record. Raises NotHeld."""
-        attach = partial(self._ledger.attach, self._task, session_id)
-        if await insist(attach, self._ledger.clock, f"task {self._task.id} waits to be started") is None:
+        """Put the session on record. Raises NotHeld, GatewayTrouble."""
+        if await self._ledger.attach(self._task, session_id) is None:
             raise NotHeld
         point("worker:before_spawn")
 
@@ -62,7 +60,7 @@ class WorkerHands:
         self._spawn(self._told(self._ledger.note(self._task.id, "began", {"attempt": self._task.attempt, **data})))
 
     async def has_begun(self) -> bool:
-        """Look for the start in the history of this attempt."""
+        """Look for the start in the history of this attempt, for as long as it takes: nobody may guess instead."""
         return await insist(self._begin_is_told, self._ledger.clock, f"task {self._task.id} waits to be settled")
 
     async def _begin_is_told(self) -> bool:

@@ -19,6 +19,8 @@ log = logging.getLogger("outlast.rounds")
 
 NET_SECONDS, OWN_NET_SECONDS = 60.0, 600.0
 """The longest a change goes unnoticed that nobody told us of: on a shared store, and on the home's own file."""
+LATE_FIRST, LATE_MAX = 1.0, 10.0
+"""Until the next look at what is due and cannot be seen to; doubled from look to look."""
 GAP_SECONDS = 0.05
 """The least time between two rounds, however much others do."""
 RENEWED_AFTER = 1 / 3
@@ -30,17 +32,30 @@ TROUBLE_SECONDS = 2.0
 async def settle(ledger: Ledger, worker: Worker) -> int:
     """Take up every task this node held when its last gateway ended; return how many there were.
 
-    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it.
+    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it. So does
+    what others gave up because that gateway was out of their reach: the truth about it is here.
     """
     after, count = "", 0
     while tasks := await ledger.store.running_tasks(ledger.node, LIST_MAX, after):
-        ours = [task for task in tasks if task.runtime is not Runtime.EXTERNAL and not worker.holds(task.id)]
-        for held in await asyncio.gather(*(ledger.reclaim(task) for task in ours)):
-            if held is not None:
-                worker.resume(held)
-                count += 1
+        count += sum(await asyncio.gather(*(take_up(ledger, worker, task) for task in tasks)))
+        after = tasks[-1].id
+    after = ""
+    while tasks := await ledger.store.lost_on(ledger.node, LIST_MAX, after):
+        for task in tasks:
+            if not worker.holds(task.id):
+                worker.resume(task)
         after = tasks[-1].id
     return count
+
+
+async def take_up(ledger: Ledger, worker: Worker, task: Task) -> bool:
+    """Go on with a running task of this node that nobody here holds; False when there is nothing to go on with."""
+    if task.runtime is Runtime.EXTERNAL or worker.holds(task.id):
+        return False
+    held = await ledger.reclaim(task)
+    if held is not None:
+        worker.resume(held)
+    return held is not None
 
 
 class Rounds:
@@ -49,6 +64,9 @@ class Rounds:
     def __init__(self, ledger: Ledger, worker: Worker) -> None:
         self._ledger = ledger
         self._worker = worker
+        self._ending: set[str] = set()
+        self._late_pause = LATE_FIRST
+        self._renew_at = 0.0
         self._turn = asyncio.Event()
         self._judge_from = 0.0
         self._job: asyncio.Task[None] | None = None
@@ -106,9 +124,10 @@ class Rounds:
         """See to everything that is due; return the seconds until the next round."""
         ledger, now = self._ledger, self._ledger.clock.now()
         await ledger.store.look_around()
-        await self._renew()
+        self._turn.clear()  # whatever that brought is seen to now
+        await self._renew(now)
         for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
-            self._worker.call_off_soon(task, Cause.OPERATOR)
+            self._call_off(task, Cause.OPERATOR)
         for task in await ledger.store.past_deadline(now, LIST_MAX):
             await self._overdue(task, now)
         for task in await ledger.store.expired_leases(now, LIST_MAX) if now >= self._judge_from else ():
@@ -119,25 +138,39 @@ class Rounds:
         return self._pause(due, now)
 
     def _pause(self, due: float | None, now: float) -> float:
-        pause = OWN_NET_SECONDS if self._ledger.lease_seconds is None else NET_SECONDS
-        if self._ledger.lease_seconds is not None and self._worker.held:
-            pause = min(pause, self._ledger.lease_seconds * RENEWED_AFTER)
-        for moment in (due, self._judge_from):
-            if moment is not None and moment > now:
-                pause = min(pause, moment - now)
-        return pause
+        """Return the seconds to the next round.
 
-    async def _renew(self) -> None:
-        """Extend the leases of what the worker holds."""
+        What is due already and cannot be seen to now (a full queue, another node's work) hides what is due next: so it
+        is looked at again soon, less and less often.
+        """
+        lease = self._ledger.lease_seconds
+        pause = OWN_NET_SECONDS if lease is None else min(NET_SECONDS, max(0.0, self._renew_at - now))
+        if self._judge_from > now:
+            pause = min(pause, self._judge_from - now)
+        if due is None or due > now:
+            self._late_pause = LATE_FIRST
+            return pause if due is None else min(pause, due - now)
+        late, self._late_pause = self._late_pause, min(LATE_MAX, self._late_pause * 2)
+        return min(pause, late)
+
+    async def _renew(self, now: float) -> None:
+        """Extend the leases of what the worker holds.
+
+        Not in every round: each renewal is a commit that others notice, and may answer with a round of their own.
+        """
+        lease = self._ledger.lease_seconds
+        if lease is None or now < self._renew_at:
+            return
         held = {task.claim_id: task for task in self._worker.held if task.claim_id is not None}
         for claim_id in held.keys() - await self._ledger.renew(list(held)) if held else ():
             await self._given_up(held[claim_id])
+        self._renew_at = now + lease * RENEWED_AFTER
 
     async def _given_up(self, task: Task) -> None:
         """A claim no longer holds. Its work goes on to its true end, unless somebody wished for another one before."""
         present = await self._ledger.store.get_task(task.id)
         if present is not None and present.status is Status.LOST and present.cancel_asked_at is not None:
-            self._worker.call_off_soon(task, Cause.OPERATOR)
+            self._call_off(task, Cause.OPERATOR)
 
     async def _overdue(self, task: Task, now: float) -> None:
         """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
@@ -146,11 +179,28 @@ class Rounds:
         elif task.runtime is Runtime.EXTERNAL:
             await self._ledger.time_out(task)
         else:
-            self._worker.call_off_soon(task, Cause.DEADLINE)
+            self._call_off(task, Cause.DEADLINE)
+
+    def _call_off(self, task: Task, cause: Cause) -> None:
+        """Have work ended, once. That may take its grace period, and the leases of all other work are renewed here."""
+        if self._worker.holds(task.id) and task.id not in self._ending:
+            self._ending.add(task.id)
+            self._worker.spawn(self._end(task, cause))
+
+    async def _end(self, task: Task, cause: Cause) -> None:
+        try:
+            await self._worker.call_off(task, cause)
+        except GatewayTrouble as trouble:
+            log.warning("task %s cannot be ended: %s", task.id, trouble.message)
+        finally:
+            self._ending.discard(task.id)
 
     async def _expired(self, task: Task, now: float) -> None:
         """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""
         if self._worker.holds(task.id) or task.lease_until is None:
+            return
+        if task.node == self._ledger.node:  # a claim whose answer got lost: what there is of it is here to be seen
+            await take_up(self._ledger, self._worker, task)
             return
         silent = now - task.lease_until
         looked = f"worker {task.claimed_by} on node {task.node} let its lease run out {silent:.0f} s ago"

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, Runtime, Task
+from outlast.core.task import NewTask, Runtime, Task, takes_slot
 from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, WorkerHands, insist
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
@@ -33,7 +33,10 @@ CLAIM_MAX = 128
 
 
 class Worker:
-    """Runs the tasks of one ledger in this process; at most ``slots`` at once, what was adopted not counted."""
+    """Runs the tasks of one ledger in this process; at most ``slots`` at once.
+
+    Commands that merely outlived their call are stayed with, too, but they never waited for a slot and take none.
+    """
 
     def __init__(self, ledger: Ledger, runtimes: Mapping[Runtime, base.Runtime], *, slots: int) -> None:
         self._ledger = ledger
@@ -41,9 +44,8 @@ class Worker:
         self._slots = slots
         self._held: dict[str, Task] = {}
         self._coming: set[str] = set()
-        self._calling_off: set[str] = set()
         self._in_doubt = False
-        self._reserved = 0
+        self._busy = self._reserved = 0
         self._open = False
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -80,7 +82,7 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        return self._slots - len(self._held) - self._reserved
+        return self._slots - self._busy - self._reserved
 
     # ---- taking work
 
@@ -100,8 +102,8 @@ class Worker:
         finally:
             self._reserved -= start
             self._coming.discard(new.id)
-        if not created.existing and created.task.status is Status.RUNNING:
-            self._begin(created.task, new.payload)
+        if not created.existing and created.task.status is Status.RUNNING and self._open:
+            self._begin(created.task, new.payload)  # else the next worker finds it and sees that it never began
         return created
 
     def _changed(self, change: Change) -> None:
@@ -174,6 +176,7 @@ class Worker:
 
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
+        self._busy += takes_slot(task)
         self.spawn(self._see_through(task, work))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -188,6 +191,7 @@ class Worker:
             await self._persist(await self._come_to_end(task, work))
         finally:
             self._held.pop(task.id, None)
+            self._busy -= takes_slot(task)
             self._wake.set()
         point("worker:after_finish")
 
@@ -203,42 +207,34 @@ class Worker:
         except Exception as error:
             log.exception("task %s: its runtime failed", task.id)
             outcome = Outcome(status=Status.FAILED, cause=Cause.SPAWN_ERROR, error=f"{type(error).__name__}: {error}")
+        if task.status is Status.LOST and outcome.status is Status.LOST:
+            return None  # nothing new has come to light
         point("worker:before_finish")
-        return partial(self._record, task, outcome)
+        return partial(self._record, task, outcome, count())
 
-    async def _record(self, task: Task, outcome: Outcome) -> None:
-        recorded = await self._ledger.finish(task, outcome)
+    async def _record(self, task: Task, outcome: Outcome, tries: Iterator[int]) -> None:
+        recorded = await self._ledger.finish(task, outcome, repeated=next(tries) > 0)
         if recorded.how == "late":
             log.warning("task %s is %s already: its outcome came late", task.id, recorded.task.status)
         elif recorded.how == "requeued":
             self.on_requeued()
 
     async def _persist(self, record: Recording | None) -> None:
-        """Record what is known: it must not get lost."""
-        if record is not None:
-            with suppress(NotFound):  # somebody has pruned the task
+        """Record what is known, however long that takes: it must not get lost."""
+        try:
+            if record is not None:
                 await insist(record, self._ledger.clock, "an outcome waits to be recorded")
+        except NotFound:
+            pass  # somebody has pruned the task
+        except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
+            log.exception("an outcome cannot be recorded")
 
-    async def call_off(self, task: Task, cause: Cause) -> None:
+    async def call_off(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the work of a task this worker holds."""
         point("worker:before_call_off")
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
-            await runtime.cancel(task, cause)
-
-    def call_off_soon(self, task: Task, cause: Cause) -> None:
-        """End the work of a task without waiting for that: a command may take its time to die."""
-        if task.id not in self._calling_off:
-            self._calling_off.add(task.id)
-            self.spawn(self._call_off_once(task, cause))
-
-    async def _call_off_once(self, task: Task, cause: Cause) -> None:
-        try:
-            await self.call_off(task, cause)
-        except GatewayTrouble as trouble:
-            log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
-        finally:
-            self._calling_off.discard(task.id)
+            await runtime.cancel(task, cause, grace_seconds)
 
 
 async def _impossible(missing: str) -> Outcome:

@@ -9,7 +9,7 @@ from outlast.core.durations import format_duration
 from outlast.core.findings import KINDS, Code, Finding
 from outlast.core.session import Status
 from outlast.core.task import Task, TaskFilter
-from outlast.store.base import Questions
+from outlast.store.base import LIST_MAX, Questions
 
 PER_CODE_MAX = 200
 """Findings of one kind in one pass; an audit says when there are more."""
@@ -30,12 +30,10 @@ async def audit(store: Questions, now: float, *, limit: int = PER_CODE_MAX, last
     found: list[Finding] = []
     more = False
     for code, look in _LOOKS.items():
-        tasks = await look(store, now - KINDS[code].after_seconds, limit)
-        more = more or len(tasks) >= limit
-        for task in tasks:
-            finding = _finding(code, task, now, last_sign)
-            if finding is not None:
-                found.append(finding)
+        tasks = await look(store, now - KINDS[code].after_seconds, limit + 1)
+        more = more or len(tasks) > limit or len(tasks) == LIST_MAX
+        findings = [_finding(code, task, now, last_sign) for task in tasks[:limit]]
+        found += sorted((one for one in findings if one is not None), key=lambda one: one.since or 0.0)
     return Audit(found, more)
 
 
@@ -80,11 +78,12 @@ def _finding(code: Code, task: Task, now: float, last_sign: LastSign | None) -> 
     since = {
         Code.LOST: task.ended_at,
         Code.STALE_RUNNING: task.seen_at or task.started_at,
-        Code.STALE_QUEUED: max(task.created_at, task.not_before_at or 0.0),
+        Code.STALE_QUEUED: max(task.created_at, task.not_before_at or 0.0, task.seen_at or 0.0),
     }.get(code, task.ended_at or task.created_at)
     if code is Code.STALE_RUNNING and last_sign is not None and (sign := last_sign(task)) is not None:
         since = max(since or 0.0, sign)
-    if since is not None and now - since < KINDS[code].after_seconds:
+    after = KINDS[code].after_seconds
+    if after and since is not None and now - since <= after:
         return None
     age = "" if since is None else format_duration(max(0.0, now - since))
     return Finding(code, task.label or task.title or task.id, _say(code, task, age), task.id, since)

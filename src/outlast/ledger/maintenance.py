@@ -13,7 +13,7 @@ import msgspec
 from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
-from outlast.core.task import Event, Task, TaskFilter
+from outlast.core.task import Delivery, Event, Task, TaskFilter
 from outlast.ledger.tasks import Ledger
 from outlast.store.base import LIST_MAX, Questions
 
@@ -43,8 +43,15 @@ class Upkeep(NamedTuple):
     more: bool
 
 
-async def plan(store: Questions, now: float, evidence: Evidence) -> list[Move]:
-    """Return what ought to be mended, by looking only."""
+def _nobodys(task: Task) -> bool:
+    return False
+
+
+async def plan(store: Questions, now: float, evidence: Evidence, own: Callable[[Task], bool] = _nobodys) -> list[Move]:
+    """Return what ought to be mended, by looking only.
+
+    ``own`` work is never given up because its lease ran out: whoever holds it is here, and settles it by evidence.
+    """
     moves = []
     lost = await store.list_tasks(TaskFilter(statuses=(Status.LOST,), dismissed=False), LIST_MAX)
     for task in lost.tasks:
@@ -52,7 +59,8 @@ async def plan(store: Questions, now: float, evidence: Evidence) -> list[Move]:
         if outcome is not None and outcome.status is not Status.LOST:
             moves.append(Move(task.id, "recover", f"its true end was found: {outcome.status}"))
     for task in await store.expired_leases(now, LIST_MAX):
-        moves.append(Move(task.id, "lose", f"worker {task.claimed_by} has not renewed its lease"))
+        if not own(task):
+            moves.append(Move(task.id, "lose", f"worker {task.claimed_by} has not renewed its lease"))
     for task in await store.missing_cleanup(LIST_MAX):
         moves.append(Move(task.id, "clean", "it has ended, and what it was to run is still on record"))
     return moves
@@ -72,8 +80,15 @@ async def mend(ledger: Ledger, moves: list[Move], evidence: Evidence) -> None:
 
 
 async def count_prunable(store: Questions, before: float, limit: int = LIST_MAX) -> int:
-    """Return how many ended tasks are older than that moment, counted up to ``limit``."""
-    return len(await store.ended_before(before, limit))
+    """Return how many ended tasks are older than that moment and may be forgotten, counted up to ``limit``."""
+    return len(await _forgettable(store, before, limit))
+
+
+async def _forgettable(store: Questions, before: float, limit: int) -> list[Task]:
+    """Return old tasks, longest ago first, but those of which somebody is still to be told."""
+    return [task for task in await store.ended_before(before, LIST_MAX) if task.delivery is not Delivery.PENDING][
+        :limit
+    ]
 
 
 async def prune(ledger: Ledger, before: float, *, limit: int = LIMIT_DEFAULT, archive: str | None = None) -> Upkeep:
@@ -84,7 +99,7 @@ async def prune(ledger: Ledger, before: float, *, limit: int = LIMIT_DEFAULT, ar
     """
     pruned = archived = 0
     while pruned < limit:
-        old = await ledger.store.ended_before(before, min(BATCH, limit - pruned))
+        old = await _forgettable(ledger.store, before, min(BATCH, limit - pruned))
         if archive is not None and old:
             await _archive(ledger.store, archive, old)
             archived += len(old)

@@ -23,6 +23,7 @@ from outlast.core.outcome import Outcome
 from outlast.core.retry import RetryPolicy, again_at
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, StartClaim, Task
+from outlast.core.text import sound
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
 from outlast.store.base import Claim, Claimed, Created, Store
@@ -131,14 +132,14 @@ class Ledger:
 
     async def note(self, task_id: str, verb: str, data: dict[str, object]) -> None:
         """Add a line of history that moves nothing."""
-        await self.store.append_event(task_id, verb, self.clock.now(), data)
+        await self.store.append_event(task_id, verb, self.clock.now(), sound(data))
 
     async def progress(
         self, task_id: str, progress: int | None, message: str | None, *, claim_id: str | None = None
     ) -> Task | None:
         """Record how far the work is; None when it does not run (any more)."""
-        now = self.clock.now()
-        task = await self.store.note_progress(task_id, now, progress=progress, message=message, claim_id=claim_id)
+        now, said = self.clock.now(), sound(message)
+        task = await self.store.note_progress(task_id, now, progress=progress, message=said, claim_id=claim_id)
         if task is not None:
             self.news.moved(task)
         return task
@@ -149,9 +150,12 @@ class Ledger:
 
     # ---- ending
 
-    async def finish(self, task: Task, outcome: Outcome) -> Recorded:
-        """Write how the work of a claimed task came out. ``task`` is as it was claimed: its claim is the fence."""
-        now = self.clock.now()
+    async def finish(self, task: Task, outcome: Outcome, *, repeated: bool = False) -> Recorded:
+        """Write how the work of a claimed task came out. ``task`` is as it was claimed: its claim is the fence.
+
+        ``repeated``: the same was reported before and the answer was lost, so it may stand there already.
+        """
+        now, outcome = self.clock.now(), _writable(outcome)
         again = self._again(task, outcome, now)
         if again is not None:
             move = transition(
@@ -166,7 +170,7 @@ class Ledger:
             )  # fmt: skip
         moved = await self.store.apply(move)
         if moved is None:
-            return await self._too_late(task, outcome)
+            return await self._too_late(task, outcome, repeated)
         self.news.moved(moved)
         return Recorded(moved, "ended" if moved.status.final else "requeued")
 
@@ -180,7 +184,7 @@ class Ledger:
             deadline_at=task.deadline_at,
         )  # fmt: skip
 
-    async def _too_late(self, task: Task, outcome: Outcome) -> Recorded:
+    async def _too_late(self, task: Task, outcome: Outcome, repeated: bool) -> Recorded:
         """Somebody was first. The truth about a lost task replaces it; anything else is kept as a line of history."""
         present = await self.store.get_task(task.id)
         if present is None:
@@ -189,23 +193,38 @@ class Ledger:
             found = await self.recover(present, outcome)
             if found is not None:
                 return Recorded(found, "recovered")
-        if present.claim_id == task.claim_id and (present.status, present.cause) == (outcome.status, outcome.cause):
-            return Recorded(present, "ended")  # by this very report, whose answer was lost
+        if repeated and present.claim_id == task.claim_id and present.status is outcome.status:
+            return Recorded(present, "ended")
+        if repeated and outcome.may_retry and await self._was_requeued(task):
+            return Recorded(present, "requeued")
         data: dict[str, object] = {"status": outcome.status.value, "cause": outcome.cause.value, **outcome.detail}
         if task.claim_id != present.claim_id:
             data["claimId"] = task.claim_id
         await self.note(task.id, "late", data)
         return Recorded(present, "late")
 
+    async def _was_requeued(self, task: Task) -> bool:
+        """True when the work went back to its queue from this very claim: only its holder can have seen to that."""
+        ours, after = False, 0
+        while events := await self.store.events_of(task.id, after):
+            for event in events:
+                if event.verb in (Verb.CLAIM, "reclaim"):
+                    ours = event.data.get("claimId") == task.claim_id
+                elif event.verb == Verb.REQUEUE and ours:
+                    return True
+            after = events[-1].id
+        return False
+
     async def recover(self, task: Task, outcome: Outcome) -> Task | None:
         """Replace *lost* by the true end; None when it is not lost any more, or the outcome is no end."""
         if outcome.status not in TASK_MOVES[Verb.RECOVER].targets:
             return None
+        now, outcome = self.clock.now(), _writable(outcome)
         return await self._move(
             transition(
                 task.id,
                 Verb.RECOVER,
-                outcome.at or self.clock.now(),
+                now if outcome.at is None else min(now, outcome.at),
                 target=outcome.status,
                 cause=outcome.cause,
                 claim_id=task.claim_id,
@@ -226,22 +245,29 @@ class Ledger:
 
     async def lose(self, task: Task, cause: Cause, looked_for: str) -> Task | None:
         """Say that nobody knows how the work ended, and what was looked for."""
-        move = transition(task.id, Verb.LOSE, self.clock.now(), claim_id=task.claim_id, cause=cause, error=looked_for)
+        move = transition(
+            task.id, Verb.LOSE, self.clock.now(), claim_id=task.claim_id, cause=cause, error=sound(looked_for)
+        )
         return await self._move(move)
 
     # ---- calling off
 
     async def cancel(self, task: Task, cause: Cause, reason: str | None = None) -> Task:
-        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands."""
+        """Call work off: at once where nobody holds it, else by asking who does. Returns the task as it stands.
+
+        Nobody is asked because of a deadline: who holds the work knows it.
+        """
         if task.status in FINAL:
             return task
         held = task.status is Status.RUNNING and task.runtime is not Runtime.EXTERNAL
+        if held and cause is Cause.DEADLINE:
+            return task
         if held:
             if reason is not None:
                 await self.note(task.id, "cancel_reason", {"reason": reason})
             asked = await self.store.ask_cancel(task.id, self.clock.now())
             return asked or await self.require(task.id)
-        detail: dict[str, object] = {} if reason is None else {"reason": reason}
+        detail: dict[str, object] = {} if reason is None else {"reason": sound(reason)}
         move = transition(task.id, Verb.CANCEL, self.clock.now(), cause=cause, detail=detail)
         if task.status is Status.QUEUED:
             move = msgspec.structs.replace(move, sources=(Status.QUEUED,))  # one claimed meanwhile is asked instead
@@ -260,3 +286,10 @@ class Ledger:
         if task is None:
             raise NotFound(f"no task {task_id!r}", hint="outlast tasks lists them")
         return task
+
+
+def _writable(outcome: Outcome) -> Outcome:
+    """Return an outcome whose texts any store can hold. Programs, and errors that name files, say other things too."""
+    return msgspec.structs.replace(
+        outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
+    )

@@ -20,6 +20,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     command: str = ""
     cwd: str = "/"
+    env_names: tuple[str, ...] = ()
     requester: str = "local"
     created_at: float = 0.0
     stdin: str = "none"

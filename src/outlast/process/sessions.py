@@ -359,6 +359,7 @@ def _public(spec: ExecSpec, boot: str) -> Message:
         public["argv"] = redact_argv(spec.argv)
     if spec.title is not None:
         public["title"] = redact(spec.title)
+    public["labels"] = [redact(label) for label in spec.labels]
     if spec.stdin_text is not None:
         public["stdin_text"] = ""
     public["boot"] = boot

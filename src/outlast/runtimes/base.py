@@ -12,7 +12,7 @@ from outlast.core.session import Cause
 from outlast.core.task import Task
 
 
-class NeverBegan(Exception):  # not an error: an answer that `resume` may give
+class NeverBegan(Exception):  # not an error: an answer of its own
     """There is proof that the work of this claim was never started, and that it never will be."""
 
 
@@ -24,13 +24,13 @@ class Hands(Protocol):
     """How a runtime reports while it works; who records it is none of its business."""
 
     async def attach(self, session_id: str) -> None:
-        """Say what is about to be started; returns once that is on record. Raises NotHeld."""
+        """Say what is about to be started; returns once that is on record. Raises NotHeld, GatewayTrouble."""
 
     def began(self, data: dict[str, object]) -> None:
         """Say that it was started. Returns at once."""
 
     async def has_begun(self) -> bool:
-        """True when it is on record that this attempt was started."""
+        """True when it is on record that this attempt was started. Waits for a record that is out of reach."""
 
     def progress(self, percent: int | None, message: str | None) -> None:
         """Say how far it is, or (with neither) that it lives. Returns at once."""
@@ -40,7 +40,7 @@ class Runtime(Protocol):
     """Who does the work of a kind of task."""
 
     async def run(self, task: Task, payload: dict[str, Any], hands: Hands) -> Outcome:
-        """Start the work and stay with it to its end. Raises NotHeld.
+        """Start the work and stay with it to its end. Raises NotHeld, NeverBegan.
 
         A cancelled wait lets go of the work and ends nothing: a later `resume` finds it.
         """
@@ -51,5 +51,8 @@ class Runtime(Protocol):
         Raises NeverBegan.
         """
 
-    async def cancel(self, task: Task, cause: Cause) -> None:
-        """End the work; `run` or `resume` then returns its outcome. Nothing happens to work that has ended."""
+    async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
+        """End the work; `run` or `resume` then returns its outcome. Nothing happens to work that has ended.
+
+        It has ``grace_seconds`` to end by itself once it is asked to; None: as long as was said when it was started.
+        """

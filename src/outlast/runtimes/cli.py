@@ -11,7 +11,7 @@ from outlast.core import progress
 from outlast.core.errors import Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import SUMMARY_MAX, Outcome, outcome_of
 from outlast.core.redact import redact
-from outlast.core.session import Cause, ExecSpec, Status
+from outlast.core.session import Cause, ExecSpec, Exit, Status
 from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.plain import plain
@@ -22,7 +22,7 @@ LOOK_SECONDS = 1.0
 """Between two looks at what a command prints: news is told at most this often, silence costs nothing."""
 LOOK_BYTES = 64 * 1024
 """How much of the newest output one look reads; older progress does not matter any more."""
-TAIL_BYTES, TAIL_LINES = 4096, 10
+TAIL_BYTES, TAIL_LINES = 8192, 10
 TIMEOUT_LEAST = 0.001
 
 
@@ -33,21 +33,22 @@ class CliRuntime:
         self._sessions = sessions
         self._clock = clock
         self._umask = umask
-        self._starting: dict[str, Cause | None] = {}
+        self._starting: dict[str, tuple[Cause, float | None] | None] = {}
 
     async def run(self, task: Task, payload: dict[str, Any], hands: Hands) -> Outcome:
-        """Start the command and stay. What cannot be started is an outcome with cause ``spawn_error``."""
+        """Start the command and stay. What cannot be started is an outcome with cause ``spawn_error``.
+
+        Raises NotHeld, NeverBegan.
+        """
         now = self._clock.now()
         if task.deadline_at is not None and task.deadline_at <= now:
             return Outcome(status=Status.TIMED_OUT, cause=Cause.DEADLINE, at=now, error="the deadline had passed")
         spec = msgspec.convert(payload["spec"], ExecSpec)
-        session_id = task.session_id or self._sessions.new_id()
         self._starting[task.id] = None
         try:
-            if task.session_id is None:
-                await hands.attach(session_id)
-                if (called_off := self._starting[task.id]) is not None:
-                    return Outcome(status=Status.CANCELLED, cause=called_off, at=self._clock.now())
+            session_id = task.session_id or await self._attach(hands)
+            if (called_off := self._starting[task.id]) is not None:
+                return outcome_of(Exit(cause=called_off[0], at=self._clock.now()))
             session = await self._sessions.start(_dressed(spec, task, session_id, self._clock.now()), umask=self._umask)
         except GatewayTrouble as trouble:
             return Outcome(
@@ -59,14 +60,25 @@ class CliRuntime:
         if session.end is None:
             hands.began({"sessionId": session.id, "pid": session.pid})
         if called_off is not None:
-            await self._kill(session, called_off)
+            await self._kill(session, *called_off)
         return await self._stay(task, session, hands, 0)
+
+    async def _attach(self, hands: Hands) -> str:
+        """Put a new session on record. Raises NotHeld, and NeverBegan where it could not be put there."""
+        session_id = self._sessions.new_id()
+        try:
+            await hands.attach(session_id)
+        except GatewayTrouble as trouble:
+            raise NeverBegan from trouble
+        return session_id
 
     async def resume(self, task: Task, hands: Hands) -> Outcome:
         """Stay with a session that is there; settle one that has ended. Raises NeverBegan."""
         if task.session_id is None:
             raise NeverBegan
         session = await self._sessions.take_up(task.session_id)
+        if session is None and task.status is Status.LOST:
+            return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE)
         if session is None:
             traces = self._sessions.traces(task.session_id)
             if not traces and not await hands.has_begun() and await self._sessions.forestall(task.session_id):
@@ -76,18 +88,18 @@ class CliRuntime:
             return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=_gone(task.session_id, traces))
         return await self._stay(task, session, hands, session.produced)
 
-    async def cancel(self, task: Task, cause: Cause) -> None:
+    async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
         """End the whole tree of the task's session; one that is just being started ends as soon as it is there."""
         if task.id in self._starting:
-            self._starting[task.id] = cause
+            self._starting[task.id] = cause, grace_seconds
             return
         session = None if task.session_id is None else self._find(task.session_id)
         if session is not None and session.end is None:
-            await self._kill(session, cause)
+            await self._kill(session, cause, grace_seconds)
 
-    async def _kill(self, session: Session, cause: Cause) -> None:
+    async def _kill(self, session: Session, cause: Cause, grace_seconds: float | None) -> None:
         try:
-            await self._sessions.kill(session, cause=cause)
+            await self._sessions.kill(session, cause=cause, grace=grace_seconds)
         except Conflict:
             pass  # it has just ended by itself
 
@@ -134,8 +146,10 @@ def summary_of(session: Session) -> str | None:
     if not produced:
         return None
     data = session.output.read(max(0, produced - TAIL_BYTES), produced)
-    lines = plain(data)[0].rstrip().split("\n")[-TAIL_LINES:]
-    return redact("\n".join(lines))[-SUMMARY_MAX:] or None
+    lines = redact(plain(data)[0]).rstrip().split("\n")  # before anything is cut off that tells a secret from a word
+    if produced > TAIL_BYTES and len(lines) > 1:
+        del lines[0]  # what it begins with was not read
+    return "\n".join(lines[-TAIL_LINES:])[-SUMMARY_MAX:] or None
 
 
 def _dressed(spec: ExecSpec, task: Task, session_id: str, now: float) -> ExecSpec:

@@ -52,29 +52,28 @@ def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:
             return Created(task_of(rows[0]), True)
-    task = new_record(new, start)
-    begun = start is not None and (yield from _start(task, new, start))
-    if start is not None and not begun:
-        task = new_record(new, None)
-    steps = [_line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}")]
-    if begun:
-        steps += _claimed(task, new.created_at)
+    begun = None if start is None else (yield from _start(new, start))
+    task = begun or new_record(new, None)
+    line = _line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}")
+    if begun is None:
+        steps: list[Step] = [("create_task", columns_of(task)), line]
     else:
-        steps.insert(0, ("create_task", columns_of(task)))
+        steps = [line, *_claimed(task, new.created_at)]
     if new.payload is not None:
         steps.append(("put_payload", {"task_id": new.id, "body": json_text(new.payload)}))
     yield steps
     return Created(task, False)
 
 
-def _start(task: Task, new: NewTask, start: StartClaim) -> Steps[bool]:
+def _start(new: NewTask, start: StartClaim) -> Steps[Task | None]:
     """Record new work as claimed, if that is forced or `claim_tasks` would take it next."""
     if not start.force and (new.not_before_at is not None or new.node not in (None, start.node)):
-        return False
+        return None
+    task = new_record(new, start)
     columns = columns_of(task)
     columns["force"] = start.force
     [rows] = yield [("start_task", columns)]
-    return bool(rows)
+    return task if rows else None
 
 
 def claim_tasks(claim: Claim) -> Steps[list[Claimed]]:

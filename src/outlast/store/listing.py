@@ -74,6 +74,8 @@ def _leader(narrow: TaskFilter) -> str:
         return "task_flow"
     if narrow.label is not None:
         return "task_label"
+    if narrow.dismissed:
+        return "task_dismissed"
     if narrow.statuses and all(status in _RARE for status in narrow.statuses):
         return "task_status"
     if narrow.conversation is not None:

@@ -66,6 +66,7 @@ def _floor(reader: Reader, narrow: TaskFilter, cursor: str | None, status: str |
         statuses=() if status is None else (Status(status),),
         runtime=narrow.runtime, requester=narrow.requester, conversation=narrow.conversation,
         parent_id=narrow.parent_id, flow_id=narrow.flow_id, label=narrow.label, since=narrow.since,
+        dismissed=narrow.dismissed or None,
     )  # fmt: skip
     [lane] = lanes(plain, cursor, reader.like)
     found = reader.lane("list_floor", Lane(lane.leader, lane.where, {**lane.params, "window": SEARCH_WINDOW - 1}))

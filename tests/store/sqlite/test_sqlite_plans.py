@@ -79,20 +79,21 @@ def test_every_listing_follows_an_index_in_its_order(database):
     statuses = [(), (Status.FAILED,), (Status.QUEUED, Status.RUNNING), (Status.FAILED, Status.SUCCEEDED)]
     seen = set()
     words = ("requester", "conversation", "parent_id", "flow_id", "label", "search")
-    for among, runtime, since, cursor, *given in itertools.product(
-        statuses, (None, Runtime.CRON), (None, 1.0), (None, "1.0:t"), *[(None, "w")] * len(words)
+    for among, runtime, since, gone, cursor, *given in itertools.product(
+        statuses, (None, Runtime.CRON), (None, 1.0), (None, True), (None, "1.0:t"), *[(None, "w")] * len(words)
     ):
-        narrow = TaskFilter(statuses=among, runtime=runtime, since=since, **dict(zip(words, given, strict=True)))
+        rest = dict(zip(words, given, strict=True))
+        narrow = TaskFilter(statuses=among, runtime=runtime, since=since, dismissed=gone, **rest)
         for lane in lanes(narrow, cursor, "LIKE"):
             for name in ("list_tasks", "list_floor"):
                 plan = _plan(database, reader.lane_sql(name, lane))
                 assert not [line for line in plan if "TEMP B-TREE" in line], (narrow, plan)
                 walked = [line for line in plan if line.startswith("SCAN")]
-                assert all(
-                    "INDEX task_created" in line and narrow == TaskFilter(search=narrow.search) for line in walked
-                )
+                whole = narrow == TaskFilter(search=narrow.search)
+                index = "task_created" if whole else "task_dismissed"
+                assert all(f"INDEX {index}" in line for line in walked)
                 seen.add(lane.leader)
     assert seen == {
         "task_created", "task_status", "task_requester", "task_runtime", "task_conversation", "task_parent",
-        "task_flow", "task_label",
+        "task_flow", "task_label", "task_dismissed",
     }  # fmt: skip

@@ -65,7 +65,7 @@ class PostgresStore(Face):
         self._stop_listening()
         loop = asyncio.get_running_loop()
         if self._writer is not None:
-            await loop.run_in_executor(None, self._writer.close)
+            await self._writer.close()
         if self._threads is not None:
             threads, self._threads = self._threads, None
             await loop.run_in_executor(None, threads.shutdown)

@@ -46,9 +46,8 @@ class Writer(Gatherer):
         connection = self._connection
         return None if connection is None or connection.closed else connection.info.backend_pid
 
-    def close(self) -> None:
-        """Finish what was asked for, then hang up."""
-        super().close()
+    def let_go(self) -> None:
+        """Hang up."""
         if self._connection is not None:
             self._connection.close()
 

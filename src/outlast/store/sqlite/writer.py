@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import apsw
 
 from outlast.core.errors import GatewayTrouble
-from outlast.store.acts import BROUGHT, Rows, Step, Steps, taken
+from outlast.store.acts import BROUGHT, Step, Steps, taken
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.sqlite.connection import connect, explain
-from outlast.store.statements import numbered
-
-Run = Callable[[Mapping[str, Any]], Rows]
-
-_ANSWERED_BY_ROW = frozenset(
-    (
-        "claim_task", "reclaim_task", "end_task", "requeue_task", "note_progress", "attach_session", "set_notify",
-        "dismiss", "ask_cancel",
-    )
-)  # fmt: skip
-"""Statements that answer with the task they changed. The row is read by its key in the same transaction, because
-RETURNING makes SQLite build a table for it and costs more than the update itself."""
-
-_SILENT = frozenset(
-    (
-        "append_notice", "create_task", "delete_payload", "lift_queue_limit", "prune_events",
-        "prune_outbox", "put_payload", "ripen_tasks", "set_delivery", "set_queue_limit",
-    )
-)  # fmt: skip
-"""Statements that answer nothing."""
+from outlast.store.sqlite.runs import runs_of
 
 
 class Writer(Gatherer):
@@ -45,12 +26,12 @@ class Writer(Gatherer):
         self._broken: GatewayTrouble | None = None
         self._connection = connect(path, writer=True)
         self._execute = self._connection.cursor().execute
-        self._statements = {name: (self._runner(name, sql), BROUGHT.get(name, 0)) for name in sql}
+        runs = runs_of(self._connection, sql)
+        self._statements = {name: (run, BROUGHT.get(name, 0)) for name, run in runs.items()}
         self.start()
 
-    def close(self) -> None:
-        """Finish what was asked for, then let go of the file."""
-        super().close()
+    def let_go(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def write(self, batch: list[Act]) -> Settled:
@@ -93,42 +74,6 @@ class Writer(Gatherer):
             if step[0] in ("create_task", "start_task") and "task.id" in str(error):
                 raise taken(step[1]["id"]) from error
             raise
-
-    def _runner(self, name: str, texts: dict[str, str]) -> Run:
-        """Return what runs a statement and brings its answer."""
-        execute, changes, newest = self._execute, self._connection.changes, self._connection.last_insert_rowid
-        sql, pick = numbered(texts[name])
-
-        def rows(params: Mapping[str, Any]) -> Rows:
-            return execute(sql, pick(params)).fetchall()
-
-        def silent(params: Mapping[str, Any]) -> Rows:
-            execute(sql, pick(params))
-            return ()
-
-        def by_row(params: Mapping[str, Any]) -> Rows:
-            execute(sql, pick(params))
-            return execute(get_task, (params["id"],)).fetchall() if changes() else ()
-
-        def guarded(params: Mapping[str, Any]) -> Rows:
-            if not params["force"] and not execute(guard.sql, guard.pick(params)).fetchall():
-                return ()
-            execute(sql, pick(params))
-            return ((params["id"],),)
-
-        def appended(params: Mapping[str, Any]) -> Rows:
-            execute(sql, pick(params))
-            return ((newest(),),)
-
-        if name == "append_event":
-            return appended
-        if name == "start_task":
-            guard = numbered(texts["may_start"])
-            return guarded
-        if name in _ANSWERED_BY_ROW:
-            get_task = numbered(texts["get_task"]).sql
-            return by_row
-        return silent if name in _SILENT else rows
 
     def _write_apart(self, batch: list[Act]) -> Settled:
         """Run a batch again, each act in a savepoint. Raises apsw.Error when the transaction itself is lost."""

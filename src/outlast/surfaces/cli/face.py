@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from outlast.core.errors import BadInput, OutlastError
 from outlast.surfaces.cli.output import safe
-from outlast.surfaces.cli.spec import Argument, Kind, Option, Parsed, Verb
+from outlast.surfaces.cli.spec import LOOKUP, Argument, Kind, Option, Parsed, Verb
 from outlast.surfaces.cli.verbs import GROUPS, VERBS
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def _option(option: Option) -> click.Option:
         help=option.help,
         hidden=option.hidden,
         metavar=option.kind.metavar,
+        shell_complete=_complete_tasks if option.kind is LOOKUP else None,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
@@ -41,6 +41,7 @@ class HttpApp:
         """Serve one request."""
         answer = wire.Answer(send)
         scope["app"] = self  # with it the router raises for an unknown path or method instead of answering itself
+        scope["path"] = scope["raw_path"].decode("latin-1")  # a name may have a slash in it: decoded after the routing
         try:
             scope[CALLER] = _admit(scope)
             await self._router(scope, receive, answer)
@@ -99,7 +100,7 @@ def _route(api: Api, row: Row) -> Route:
 
 def _session_name(scope: Scope) -> str | None:
     name = scope["path_params"].get("id")
-    return None if name is None else str(name)
+    return None if name is None else unquote(name)
 
 
 def _query(scope: Scope) -> list[tuple[str, str]]:

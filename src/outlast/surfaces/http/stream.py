@@ -23,6 +23,8 @@ from outlast.process.sessions import Session
 from outlast.surfaces.http import wire
 from outlast.surfaces.http.wire import Connection
 
+ID_DIGITS_MAX = 18
+"""Digits of an event's id: more than that no store can have counted, nor can it be asked for."""
 EVENT_FRAME = 0
 KEEP_ALIVE_FRAME = 4
 _STREAMS = {1: "stdout", 2: "stderr"}
@@ -165,6 +167,6 @@ def last_event_id(headers: dict[bytes, bytes]) -> str | None:
     if given is None or not given.strip():
         return None
     text = given.decode("latin-1").strip()
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()) or len(text) > ID_DIGITS_MAX:
         raise BadInput(f"Last-Event-ID: {text!r} is not one of our ids", code="bad_range")
     return text

@@ -62,6 +62,7 @@ CREATE INDEX task_flow ON task (flow_id, created_at, id) WHERE flow_id IS NOT NU
 CREATE INDEX task_session ON task (session_id, created_at, id) WHERE session_id IS NOT NULL;
 CREATE INDEX task_conversation ON task (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
 CREATE UNIQUE INDEX task_dedupe ON task (dedupe_key) WHERE status IN ('queued', 'running') AND dedupe_key IS NOT NULL;

@@ -12,7 +12,7 @@ from outlast.core.errors import GatewayTrouble
 from outlast.surfaces.cli import output, terminal
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.moments import local
-from outlast.surfaces.cli.output import brief, print_json, say
+from outlast.surfaces.cli.output import brief, note, print_json, say
 from outlast.surfaces.cli.signals import Left, Signals
 from outlast.surfaces.cli.tasks.board import ENDS_MAX, Board
 from outlast.surfaces.cli.tasks.news import SILENCE_MS, News
@@ -45,10 +45,15 @@ def run(call: Call) -> int:
 
 
 def _lines(call: Call) -> int:
-    """Print one line for each event, for ever."""
+    """Print one line for each event, for ever; say when there is somebody listening."""
+    told = False
     with News(call) as news:
         while True:
-            for event in news.wait():
+            events = news.wait()
+            if news.opened and not told:
+                told = True
+                note("watching; Ctrl-C leaves")
+            for event in events:
                 if call.json:
                     print_json(event)
                 else:
