@@ -123,7 +123,10 @@ class Contest:
         sides = [Side(self.label(peer), self.rates(peer), "/s") for peer in (self.ours, *self.peers)]
         name, where = f"peers.{self.database}", NAMES[self.database]
         title = f"durable no-op tasks end to end, 100 in flight, {where}"
-        method = self.method("submit, run, record; producer and worker in one process; one rate for each turn")
+        method = self.method(
+            "submit, run, record; producer and worker in one process; each turn gives a rate and, with ours just "
+            "before it, a ratio; the median of a peer's ratios, and the toughest peer's is the figure"
+        )
         if not self.peers:
             alone = statistics.median(self.rates(self.ours))
             return Row(name, title, method, sides, "outlast alone", alone, "/s", None, self.note(()))

@@ -26,7 +26,6 @@ class FakeHands:
         self.held = True
         self.begun = False
         self.gate: asyncio.Event | None = None
-        self.trouble: GatewayTrouble | None = None
 
     async def attach(self, session_id: str) -> None:
         self.said.append(("attach", session_id))
@@ -34,8 +33,6 @@ class FakeHands:
             await self.gate.wait()
         if not self.held:
             raise NotHeld
-        if self.trouble is not None:
-            raise self.trouble
 
     def began(self, data: dict[str, object]) -> None:
         self.said.append(("began", data["sessionId"]))
@@ -113,16 +110,6 @@ async def test_nothing_is_started_for_a_claim_that_is_lost(tmp_path: Path) -> No
     bench = Bench(tmp_path)
     bench.hands.held = False
     with pytest.raises(NotHeld):
-        await bench.begin(bench.task())
-    assert bench.sessions.all == {}
-
-
-@asynchronous
-async def test_what_cannot_be_put_on_record_is_not_started_and_never_began(tmp_path: Path) -> None:
-    """The store is out of reach in this very moment: that is no failure of the command."""
-    bench = Bench(tmp_path)
-    bench.hands.trouble = GatewayTrouble("out of reach", code="store_unreachable")
-    with pytest.raises(NeverBegan):
         await bench.begin(bench.task())
     assert bench.sessions.all == {}
 

@@ -180,15 +180,16 @@ class Books:
             return await self._ledger.store.get_task(task_of_session(session.id))
 
     async def _take_over(self) -> None:
-        """Settle what the last gateway held, and find what it had no time to record."""
+        """Settle what the last gateway held, then see to what it had no time to record. May be done again."""
         count = await settle(self._ledger, self.worker)
-        found = self._sessions.adoptees
-        while found:
-            if found[0].info.task_id is None:
-                self.outlived(found[0])
+        adoptees = self._sessions.adoptees
+        while adoptees:
+            session = adoptees[0]
+            if session.info.task_id is None:
+                self.outlived(session)
             else:
-                await self._rejoin(found[0], found[0].info.task_id)
-            del found[0]
+                await self._rejoin(session, session.info.task_id)
+            adoptees.pop(0)
         if count:
             log.info("took up %d tasks", count)
 

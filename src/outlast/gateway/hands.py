@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.task import Task
-from outlast.ledger.tasks import Ledger
+from outlast.ledger.tasks import Ledger, has_begun
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
 from outlast.runtimes.base import NotHeld
@@ -49,8 +50,9 @@ class WorkerHands:
         self._seen_at = 0.0
 
     async def attach(self, session_id: str) -> None:
-        """Put the session on record. Raises NotHeld, GatewayTrouble."""
-        if await self._ledger.attach(self._task, session_id) is None:
+        """Put the session on record. Raises NotHeld."""
+        attach = partial(self._ledger.attach, self._task, session_id)
+        if await insist(attach, self._ledger.clock, f"task {self._task.id} waits to be started") is None:
             raise NotHeld
         point("worker:before_spawn")
 
@@ -61,15 +63,8 @@ class WorkerHands:
 
     async def has_begun(self) -> bool:
         """Look for the start in the history of this attempt, for as long as it takes: nobody may guess instead."""
-        return await insist(self._begin_is_told, self._ledger.clock, f"task {self._task.id} waits to be settled")
-
-    async def _begin_is_told(self) -> bool:
-        after = 0
-        while events := await self._ledger.store.events_of(self._task.id, after):
-            if any(e.verb == "began" and e.data.get("attempt") == self._task.attempt for e in events):
-                return True
-            after = events[-1].id
-        return False
+        told = partial(has_begun, self._ledger.store, self._task)
+        return await insist(told, self._ledger.clock, f"task {self._task.id} waits to be settled")
 
     def progress(self, percent: int | None, message: str | None) -> None:
         """Put progress on record when it has changed, a sign of life when it is time for one."""

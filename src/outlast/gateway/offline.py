@@ -1,7 +1,7 @@
 """Answers while no gateway runs: straight from the store, by the same questions, changing nothing.
 
-What a gateway would find out at its start is looked up here: a task that is on record as running, and whose session
-has ended meanwhile, is shown as it ended. So the answer is the same with a gateway and without.
+What a gateway would find out at its start is looked up here (`outlast.gateway.seen`), so the answer is the same with
+a gateway and without.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -24,17 +23,16 @@ from outlast.config import Config
 from outlast.core.errors import GatewayTrouble
 from outlast.core.findings import Code, Finding
 from outlast.core.ids import task_of_session
-from outlast.core.outcome import Outcome
-from outlast.core.session import Cause, Status
-from outlast.core.task import Delivery, NewTask, Task, TaskFilter
+from outlast.core.session import Cause
+from outlast.core.task import NewTask, Task
 from outlast.gateway.places import node_at
+from outlast.gateway.seen import Eyes, SeenStore
 from outlast.gateway.stores import FILE_NAME, make_store
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import SystemClock
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Session, Sessions
-from outlast.runtimes.evidence import seen_end
-from outlast.store.base import LIST_MAX, Created, Page, Store, StoreInfo
+from outlast.store.base import Created, Store
 from outlast.store.sqlite import SqliteStore
 
 
@@ -110,14 +108,15 @@ class OfflineBooks:
 
     def __init__(self, config: Config) -> None:
         self.clock = SystemClock()
+        self._file = os.path.join(config.paths.home, FILE_NAME)
         launcher = Launcher(config.paths.home, config.paths.run, "offline")
         self.sessions = Sessions(config.paths.home, config.paths.run, self.clock, launcher)
         self._node = node_at(config.paths.node) if os.path.exists(config.paths.node) else ""
         self._empty: tempfile.TemporaryDirectory[str] | None = None
-        store = make_store(config, read_only=True)
-        self._store = store
-        self._place = os.path.join(config.paths.home, FILE_NAME)
-        self._ledger = Ledger(_Seen(store, self._true), self.clock, node=self._node, worker="offline")
+        self._place: str | None = None
+        self._eyes = Eyes(self.sessions, self.clock, self._node)
+        self._store = make_store(config, read_only=True)
+        self._ledger = Ledger(self._seen(), self.clock, node=self._node, worker="offline")
 
     async def open(self) -> None:
         """Open the store. One that was never made is an empty one."""
@@ -129,20 +128,17 @@ class OfflineBooks:
             self._empty = tempfile.TemporaryDirectory(prefix="outlast-empty-")
             self._store = SqliteStore(os.path.join(self._empty.name, FILE_NAME))
             await self._store.open()
-            self._ledger.store = _Seen(self._store, self._true, self._place)
+            self._place = self._file
+            self._ledger.store = self._seen()
+
+    def _seen(self) -> Store:
+        return cast(Store, SeenStore(self._store, self._eyes, self._place))
 
     async def close(self) -> None:
         """Let go of the store."""
         await self._store.close()
         if self._empty is not None:
             self._empty.cleanup()
-
-    def _true(self, task: Task) -> Task:
-        """Return a task as a gateway of this node would have it: an end that was seen replaces running and lost."""
-        if task.status not in (Status.RUNNING, Status.LOST) or task.node != self._node:
-            return task
-        outcome = seen_end(self.sessions, task, self.clock.now())
-        return task if outcome is None else ended_as(task, outcome)
 
     @property
     def ledger(self) -> Ledger:
@@ -182,88 +178,3 @@ class OfflineBooks:
 
     def look(self) -> None:
         """Do nothing."""
-
-
-def ended_as(task: Task, outcome: Outcome) -> Task:
-    """Return how a task will stand once its outcome is on record."""
-    if outcome.may_retry and task.attempt < task.attempts_max and task.cancel_asked_at is None:
-        return msgspec.structs.replace(
-            task, status=Status.QUEUED, error=outcome.error, summary=outcome.summary, started_at=None, session_id=None,
-            claim_id=None, claimed_by=None, lease_until=None, progress=None, progress_message=None,
-        )  # fmt: skip
-    told = task.delivery if task.notify == "silent" else Delivery.PENDING
-    return msgspec.structs.replace(
-        task,
-        status=outcome.status,
-        cause=outcome.cause,
-        detail=outcome.detail,
-        error=outcome.error,
-        summary=outcome.summary or task.summary,
-        ended_at=outcome.at or task.seen_at,
-        lease_until=None,
-        delivery=told,
-    )
-
-
-class _Seen:
-    """A store whose tasks are looked at before they are handed out."""
-
-    def __init__(self, store: Store, look: Callable[[Task], Task], place: str | None = None) -> None:
-        self._store = store
-        self._look = look
-        self._place = place
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._store, name)
-
-    async def get_task(self, task_id: str) -> Task | None:
-        """See `outlast.store.base`."""
-        task = await self._store.get_task(task_id)
-        return None if task is None else self._look(task)
-
-    async def find_tasks(self, lookup: str, limit: int = 10) -> list[Task]:
-        """See `outlast.store.base`."""
-        return [self._look(task) for task in await self._store.find_tasks(lookup, limit)]
-
-    async def list_tasks(self, narrow: TaskFilter, limit: int, cursor: str | None = None) -> Page:
-        """See `outlast.store.base`. What is on record as running may belong to another status by now."""
-        page = await self._store.list_tasks(narrow, limit, cursor)
-        tasks = [self._look(task) for task in page.tasks]
-        if narrow.statuses:
-            tasks = [task for task in tasks if task.status in narrow.statuses]
-            tasks += await self._ended_meanwhile(narrow, page, cursor)
-            tasks.sort(key=lambda task: (task.created_at, task.id), reverse=True)
-        return Page(tasks, page.next)
-
-    async def _ended_meanwhile(self, narrow: TaskFilter, page: Page, cursor: str | None) -> list[Task]:
-        """Return tasks that belong on a page though they are on record as running."""
-        if Status.RUNNING in narrow.statuses:
-            return []
-        running = msgspec.structs.replace(narrow, statuses=(Status.RUNNING,))
-        found = await self._store.list_tasks(running, LIST_MAX, cursor)
-        oldest = (page.tasks[-1].created_at, page.tasks[-1].id) if page.next and page.tasks else None
-        seen = [self._look(task) for task in found.tasks if oldest is None or (task.created_at, task.id) > oldest]
-        return [task for task in seen if task.status in narrow.statuses]
-
-    async def counts_live(self) -> dict[Status, int]:
-        """See `outlast.store.base`."""
-        return await self._recounted(await self._store.counts_live())
-
-    async def counts(self) -> dict[Status, int]:
-        """See `outlast.store.base`."""
-        return await self._recounted(await self._store.counts())
-
-    async def _recounted(self, counts: dict[Status, int]) -> dict[Status, int]:
-        running = await self._store.list_tasks(TaskFilter(statuses=(Status.RUNNING,)), LIST_MAX)
-        moved = [seen.status for task in running.tasks if (seen := self._look(task)).status is not Status.RUNNING]
-        counts = dict(counts)
-        for status in moved:
-            counts[Status.RUNNING] -= 1
-            if status in counts:
-                counts[status] += 1
-        return counts
-
-    async def info(self) -> StoreInfo:
-        """See `outlast.store.base`. A store that was never made is told by where it will be."""
-        info = await self._store.info()
-        return info if self._place is None else msgspec.structs.replace(info, place=self._place)

@@ -32,8 +32,7 @@ TROUBLE_SECONDS = 2.0
 async def settle(ledger: Ledger, worker: Worker) -> int:
     """Take up every task this node held when its last gateway ended; return how many there were.
 
-    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it. So does
-    what others gave up because that gateway was out of their reach: the truth about it is here.
+    That gateway is dead: ours holds the lock of the home. Each task goes on from what there is to see of it.
     """
     after, count = "", 0
     while tasks := await ledger.store.running_tasks(ledger.node, LIST_MAX, after):
@@ -41,7 +40,7 @@ async def settle(ledger: Ledger, worker: Worker) -> int:
         after = tasks[-1].id
     after = ""
     while tasks := await ledger.store.lost_on(ledger.node, LIST_MAX, after):
-        for task in tasks:
+        for task in tasks:  # given up by another node while ours was away: the true end, if we see it, replaces *lost*
             if not worker.holds(task.id):
                 worker.resume(task)
         after = tasks[-1].id
@@ -64,11 +63,10 @@ class Rounds:
     def __init__(self, ledger: Ledger, worker: Worker) -> None:
         self._ledger = ledger
         self._worker = worker
-        self._ending: set[str] = set()
+        self._judge_from = 0.0
         self._late_pause = LATE_FIRST
         self._renew_at = 0.0
         self._turn = asyncio.Event()
-        self._judge_from = 0.0
         self._job: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -127,7 +125,7 @@ class Rounds:
         self._turn.clear()  # whatever that brought is seen to now
         await self._renew(now)
         for task in await ledger.store.cancel_asked(ledger.node, LIST_MAX):
-            self._call_off(task, Cause.OPERATOR)
+            self._worker.call_off_soon(task, Cause.OPERATOR)
         for task in await ledger.store.past_deadline(now, LIST_MAX):
             await self._overdue(task, now)
         for task in await ledger.store.expired_leases(now, LIST_MAX) if now >= self._judge_from else ():
@@ -154,7 +152,7 @@ class Rounds:
         return min(pause, late)
 
     async def _renew(self, now: float) -> None:
-        """Extend the leases of what the worker holds.
+        """Extend the leases of what the worker holds; one that no longer holds is told when its work ends.
 
         Not in every round: each renewal is a commit that others notice, and may answer with a round of their own.
         """
@@ -162,15 +160,16 @@ class Rounds:
         if lease is None or now < self._renew_at:
             return
         held = {task.claim_id: task for task in self._worker.held if task.claim_id is not None}
-        for claim_id in held.keys() - await self._ledger.renew(list(held)) if held else ():
-            await self._given_up(held[claim_id])
+        if held:
+            for claim_id in held.keys() - await self._ledger.renew(list(held)):
+                await self._given_up(held[claim_id])
         self._renew_at = now + lease * RENEWED_AFTER
 
     async def _given_up(self, task: Task) -> None:
         """A claim no longer holds. Its work goes on to its true end, unless somebody wished for another one before."""
         present = await self._ledger.store.get_task(task.id)
         if present is not None and present.status is Status.LOST and present.cancel_asked_at is not None:
-            self._call_off(task, Cause.OPERATOR)
+            self._worker.call_off_soon(task, Cause.OPERATOR)
 
     async def _overdue(self, task: Task, now: float) -> None:
         """End what its deadline has passed. For a session the keeper holds the same limit; whoever is first ends it."""
@@ -179,21 +178,7 @@ class Rounds:
         elif task.runtime is Runtime.EXTERNAL:
             await self._ledger.time_out(task)
         else:
-            self._call_off(task, Cause.DEADLINE)
-
-    def _call_off(self, task: Task, cause: Cause) -> None:
-        """Have work ended, once. That may take its grace period, and the leases of all other work are renewed here."""
-        if self._worker.holds(task.id) and task.id not in self._ending:
-            self._ending.add(task.id)
-            self._worker.spawn(self._end(task, cause))
-
-    async def _end(self, task: Task, cause: Cause) -> None:
-        try:
-            await self._worker.call_off(task, cause)
-        except GatewayTrouble as trouble:
-            log.warning("task %s cannot be ended: %s", task.id, trouble.message)
-        finally:
-            self._ending.discard(task.id)
+            self._worker.call_off_soon(task, Cause.DEADLINE)
 
     async def _expired(self, task: Task, now: float) -> None:
         """Give up a task whose worker has not been heard of. Its work may still run there, so nobody runs it again."""

@@ -44,6 +44,7 @@ class Worker:
         self._slots = slots
         self._held: dict[str, Task] = {}
         self._coming: set[str] = set()
+        self._calling_off: set[str] = set()
         self._in_doubt = False
         self._busy = self._reserved = 0
         self._open = False
@@ -220,10 +221,11 @@ class Worker:
             self.on_requeued()
 
     async def _persist(self, record: Recording | None) -> None:
-        """Record what is known, however long that takes: it must not get lost."""
+        """Record what is known: it must not get lost."""
+        if record is None:
+            return
         try:
-            if record is not None:
-                await insist(record, self._ledger.clock, "an outcome waits to be recorded")
+            await insist(record, self._ledger.clock, "an outcome waits to be recorded")
         except NotFound:
             pass  # somebody has pruned the task
         except Exception:  # a fault of ours: trying again would not mend it, the next start settles the task
@@ -235,6 +237,20 @@ class Worker:
         runtime = self._runtimes.get(task.runtime)
         if runtime is not None and task.id in self._held:
             await runtime.cancel(task, cause, grace_seconds)
+
+    def call_off_soon(self, task: Task, cause: Cause) -> None:
+        """End the work of a task without waiting for that: a command may take its time to die."""
+        if self.holds(task.id) and task.id not in self._calling_off:
+            self._calling_off.add(task.id)
+            self.spawn(self._call_off_once(task, cause))
+
+    async def _call_off_once(self, task: Task, cause: Cause) -> None:
+        try:
+            await self.call_off(task, cause)
+        except GatewayTrouble as trouble:
+            log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
+        finally:
+            self._calling_off.discard(task.id)
 
 
 async def _impossible(missing: str) -> Outcome:

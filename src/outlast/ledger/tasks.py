@@ -26,7 +26,7 @@ from outlast.core.task import NewTask, Runtime, StartClaim, Task
 from outlast.core.text import sound
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
-from outlast.store.base import Claim, Claimed, Created, Store
+from outlast.store.base import Claim, Claimed, Created, Questions, Store
 
 LEASE_SECONDS = 60.0
 """How long a claim holds without being renewed where several nodes share a store."""
@@ -177,9 +177,8 @@ class Ledger:
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
             return None
-        policy = None if task.retry is None else msgspec.convert(task.retry, RetryPolicy)
         return again_at(
-            policy, attempt=task.attempt, attempts_max=task.attempts_max, now=now,
+            retry_policy(task), attempt=task.attempt, attempts_max=task.attempts_max, now=now,
             luck=random.random(),  # noqa: S311 — spreads retries, guards nothing
             deadline_at=task.deadline_at,
         )  # fmt: skip
@@ -293,3 +292,18 @@ def _writable(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(
         outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
     )
+
+
+def retry_policy(task: Task) -> RetryPolicy | None:
+    """Return the rule by which a task is tried again; None for the usual one."""
+    return None if task.retry is None else msgspec.convert(task.retry, RetryPolicy)
+
+
+async def has_begun(store: Questions, task: Task) -> bool:
+    """True when the history of a task says that its present attempt was started."""
+    after = 0
+    while events := await store.events_of(task.id, after):
+        if any(event.verb == "began" and event.data.get("attempt") == task.attempt for event in events):
+            return True
+        after = events[-1].id
+    return False

@@ -130,6 +130,8 @@ class Sessions(Custody):
 
     async def take_up(self, session_id: str) -> Session | None:
         """Return the session of that very id, adopted by now however it was left; None without a record of it."""
+        if not os.path.exists(f"{self._home}/sessions/{session_id}/record"):
+            return None
         try:
             session = self.get(session_id)
             if session.end is None and session_id not in self._live:

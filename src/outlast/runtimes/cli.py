@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -44,12 +45,17 @@ class CliRuntime:
         if task.deadline_at is not None and task.deadline_at <= now:
             return Outcome(status=Status.TIMED_OUT, cause=Cause.DEADLINE, at=now, error="the deadline had passed")
         spec = msgspec.convert(payload["spec"], ExecSpec)
+        session_id = task.session_id or self._sessions.new_id()
         self._starting[task.id] = None
         try:
-            session_id = task.session_id or await self._attach(hands)
+            if task.session_id is None:
+                await hands.attach(session_id)
             if (called_off := self._starting[task.id]) is not None:
                 return outcome_of(Exit(cause=called_off[0], at=self._clock.now()))
-            session = await self._sessions.start(_dressed(spec, task, session_id, self._clock.now()), umask=self._umask)
+            # A ledger put back from a copy may know less than the sessions: what has run is not run again.
+            session = await self._sessions.take_up(session_id) or await self._sessions.start(
+                _dressed(spec, task, session_id, self._clock.now()), umask=self._umask
+            )
         except GatewayTrouble as trouble:
             return Outcome(
                 status=Status.FAILED, cause=Cause.SPAWN_ERROR, at=self._clock.now(), error=trouble.message,
@@ -63,29 +69,20 @@ class CliRuntime:
             await self._kill(session, *called_off)
         return await self._stay(task, session, hands, 0)
 
-    async def _attach(self, hands: Hands) -> str:
-        """Put a new session on record. Raises NotHeld, and NeverBegan where it could not be put there."""
-        session_id = self._sessions.new_id()
-        try:
-            await hands.attach(session_id)
-        except GatewayTrouble as trouble:
-            raise NeverBegan from trouble
-        return session_id
-
     async def resume(self, task: Task, hands: Hands) -> Outcome:
         """Stay with a session that is there; settle one that has ended. Raises NeverBegan."""
         if task.session_id is None:
             raise NeverBegan
         session = await self._sessions.take_up(task.session_id)
         if session is None and task.status is Status.LOST:
-            return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE)
+            return evidence_gone(task, [])  # as was said before
         if session is None:
             traces = self._sessions.traces(task.session_id)
             if not traces and not await hands.has_begun() and await self._sessions.forestall(task.session_id):
                 raise NeverBegan
             session = await self._sessions.take_up(task.session_id)
         if session is None:
-            return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=_gone(task.session_id, traces))
+            return evidence_gone(task, traces)
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
@@ -132,12 +129,13 @@ class CliRuntime:
             await self._clock.sleep(LOOK_SECONDS)
 
 
-def _gone(session_id: str, traces: list[int]) -> str:
-    """Return what was looked for when the record of a session is not there."""
+def evidence_gone(task: Task, traces: Sequence[int] = ()) -> Outcome:
+    """Return the outcome of work that was started and left no record; ``traces`` are processes with its mark."""
     found = "no process carries its mark"
     if traces:
         found = f"process {traces[0]} carries its mark and still runs, with nobody to see its end"
-    return f"the record of session {session_id} is gone, and {found}"
+    error = f"the record of session {task.session_id} is gone, and {found}"
+    return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=error)
 
 
 def summary_of(session: Session) -> str | None:

@@ -66,14 +66,14 @@ class Gatherer(ABC):
     def write(self, batch: list[Act]) -> Settled:
         """Commit a batch and say how each act of it ended. Never raises; sets ``brought``."""
 
+    @abstractmethod
+    def let_go(self) -> None:
+        """Give up the database: the thread has ended."""
+
     def near(self, point: str) -> None:
         """Pass a named point; only batches that bring notices have any."""
         if _reached is not None and self.brought & OUTBOX:
             _reached(point)
-
-    @abstractmethod
-    def let_go(self) -> None:
-        """Give up the database: the thread has ended."""
 
     def start(self) -> None:
         """Start the thread."""

@@ -50,7 +50,7 @@ class _Listener:
         self._queue: asyncio.Queue[tuple[str, Session]] = asyncio.Queue(QUEUE_MAX)
         self._stirred = asyncio.Event()
         self._fell_behind = False
-        self._after = 0
+        self._after: int | None = None
 
     async def begin(self, after: int | None) -> None:
         """Find out where to begin. Without a ledger there are sessions only."""
@@ -105,8 +105,11 @@ class _Listener:
     async def _history(self) -> AsyncIterator[bytes]:
         try:
             store = self._api.store
+            if self._after is None:  # it could not be found out to begin with
+                self._after = await store.last_event_id()
             while lines := await store.events_since(self._after, PAGE):
-                tasks = {line.task_id: await store.get_task(line.task_id) for line in lines}
+                ids = list(dict.fromkeys(line.task_id for line in lines))
+                tasks = dict(zip(ids, await asyncio.gather(*map(store.get_task, ids)), strict=True))
                 for line in lines:
                     task = tasks[line.task_id]
                     if task is not None and may_see(self._caller, task):
