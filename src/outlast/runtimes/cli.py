@@ -74,6 +74,8 @@ class CliRuntime:
         if task.session_id is None:
             raise NeverBegan
         session = await self._sessions.take_up(task.session_id)
+        if session is None and task.status is Status.LOST:
+            return evidence_gone(task, [])  # as was said before
         if session is None:
             traces = self._sessions.traces(task.session_id)
             began = bool(traces) or task.source == OUTLIVED or await hands.has_begun()
