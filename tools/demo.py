@@ -20,7 +20,7 @@ from demo_ledger import Ledger
 from demo_stage import STARTED, Answer, Stage, alive, note, paint, step, wait_until
 from demo_told import Told
 
-BUILD_SECONDS = 26
+BUILD_SECONDS = 24
 NUMBERED = re.compile(r"^\[(\d+)\]", re.M)
 # Four children that leave: by setsid, by a double fork, with ignored signals, and one that stays.
 ESCAPE_ARTIST = """

@@ -90,7 +90,7 @@ def test_a_recorded_command_runs_and_is_on_record(live, words):
 def test_run_that_waits_has_the_commands_code(live, words, code):
     done = live.run("run", "--wait", *words)
     assert (done.returncode, done.stdout) == (code, b"")
-    assert done.stderr.startswith(b"outlast: task t")
+    assert done.stderr.startswith(b"outlast: task t"), done.stderr
 
 
 def test_ctrl_c_leaves_the_task_alone(live, gate, tmp_path):

@@ -368,13 +368,25 @@ def test_a_zone_or_shell_is_taken_back_for_the_next_entry() -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "line"),
+    [
+        (CommandPayload(argv=("ls", "-l", "a b")), "ls -l 'a b'"),
+        (CommandPayload(command="ls; pwd", workdir="/tmp/a b"), "cd '/tmp/a b' || exit; ls; pwd"),
+        (CommandPayload(argv=("/bin/zsh", "-c", "pwd"), workdir="/tmp"), "cd /tmp || exit; pwd"),
+    ],
+)
+def test_words_and_a_directory_become_a_line_that_does_the_same(payload: CommandPayload, line: str) -> None:
+    entry = entry_of(schedule(payload=payload))
+    assert entry.command == line
+    assert parse_crontab(format_crontab([entry])).entries[0].command == line
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"kind": Kind.EVERY, "expr": "60"},
         {"expr": "0 30 2 * * *"},
         {"payload": EventPayload(conversation="agent:a:main", text="hello")},
-        {"payload": CommandPayload(argv=("ls", "-l"))},
-        {"payload": CommandPayload(command="ls", workdir="/tmp")},
     ],
 )
 def test_what_a_crontab_cannot_say_is_refused_with_the_reason(fields: dict[str, Any]) -> None:

@@ -40,11 +40,11 @@ KINDS: dict[Code, Kind] = {
     Code.DELIVERY_FAILED: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks dismiss {id}"),
     Code.AUTO_DISABLED: Kind("error", 0.0, "outlast cron runs {id}; then: outlast cron resume {id}"),
     Code.WAKE_PARKED: Kind("error", 0.0, "outlast wake test {id}; one that works is used again"),
-    Code.MISFIRED: Kind("info", 0.0, "outlast cron runs {id}"),
     Code.LOW_DISK: Kind("warn", 0.0, "free some space; outlast tasks maintenance --apply forgets old records"),
     Code.STALE_QUEUED: Kind("warn", 600.0, "outlast tasks queues; then: outlast tasks cancel {id}"),
     Code.INCONSISTENT_TIMESTAMPS: Kind("warn", 0.0, "outlast tasks dismiss {id}"),
     Code.MISSING_CLEANUP: Kind("warn", 0.0, "outlast tasks maintenance --apply"),
+    Code.MISFIRED: Kind("info", 0.0, "outlast cron runs {id}"),
 }
 """Worst first."""
 

@@ -120,7 +120,7 @@ class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 Payload = CommandPayload | EventPayload | FlowPayload | AgentPayload
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="unreadable"):
     """Stands for the payload of a row that cannot be read: why, and its columns as they are, lest anything be lost."""
 
     why: str

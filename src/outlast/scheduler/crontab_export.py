@@ -6,6 +6,7 @@ whole machine and ignores it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 
 from outlast.core.errors import BadInput
@@ -25,17 +26,16 @@ def entry_of(schedule: Schedule) -> Entry:
         raise _unsaid("a crontab has no seconds")
     if not isinstance(payload, CommandPayload):
         raise _unsaid("a crontab runs commands only")
-    if payload.workdir is not None:
-        raise _unsaid("a crontab names no directory")
-    shell: str | None = None
-    command = payload.command
+    shell, command = None, payload.command or ""
     if payload.argv is not None:
-        if len(payload.argv) != 3 or payload.argv[1] != "-c" or not payload.argv[0].startswith("/"):
-            raise _unsaid("a crontab runs one line by a shell, not a list of arguments")
-        shell, _, command = payload.argv
+        command = shlex.join(payload.argv)
+        if len(payload.argv) == 3 and payload.argv[1] == "-c" and payload.argv[0].startswith("/"):
+            shell, _, command = payload.argv
+    if payload.workdir is not None:  # a crontab names no directory: its line goes there, or does nothing
+        command = f"cd {shlex.quote(payload.workdir)} || exit; {command}"
     return Entry(
         expr=schedule.expr,
-        command=command or "",
+        command=command,
         name=schedule.name,
         tz=schedule.tz,
         stdin=payload.stdin,
