@@ -222,6 +222,18 @@ def test_what_cannot_be_delivered_is_given_up_and_can_be_tried_again(live, hook)
 # run --wait
 
 
+def test_run_that_waits_survives_a_crash_of_the_gateway(live):
+    fifo = os.path.join(live.home, "crash")
+    os.mkfifo(fifo)
+    process = live.start("run", "--wait", f"echo begun; cat {fifo}; echo done; exit 6")
+    read_until(process.stdout, b"begun\n")
+    live.kill_gateway()
+    with open(fifo, "wb") as file:
+        file.write(b"after the crash\n")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (6, b"after the crash\ndone\n"), err
+
+
 def test_run_that_waits_shows_the_output_as_it_comes(live):
     """Byte for byte, each stream where it belongs; nobody is told of an end that he has seen."""
     fifo = os.path.join(live.home, "fifo")
