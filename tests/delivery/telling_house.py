@@ -69,14 +69,14 @@ class Scripted:
 class House:
     """One gateway's outbox and wakes over a file that may outlive it."""
 
-    def __init__(self, path: Path, clock: FakeClock | None = None) -> None:
+    def __init__(self, path: Path, clock: FakeClock | None = None, *, shared: bool = False) -> None:
         self.clock = clock or FakeClock(SINCE)
         self.clock.settle = self.settle
         self.store = WatchedStore(SqliteStore(str(path)))
         self.channels: defaultdict[str, Scripted] = defaultdict(lambda: Scripted(self.clock))
         self.refused: dict[str, str] = {}
-        self.outbox = Outbox(self.store, self.clock, self._target)
-        self.wakes = Wakes(self.store, self.clock, self._wake)
+        self.outbox = Outbox(self.store, self.clock, self._target, shared=shared)
+        self.wakes = Wakes(self.store, self.clock, self._wake, shared=shared)
 
     def _target(self, target: str) -> Channel | None:
         return None if target.startswith("agent:") else self._channel(target)
@@ -145,9 +145,11 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(path: Path, *, started: bool = True, clock: FakeClock | None = None) -> AsyncIterator[House]:
+async def open_house(
+    path: Path, *, started: bool = True, clock: FakeClock | None = None, shared: bool = False
+) -> AsyncIterator[House]:
     """A `House` for as long as the block lasts."""
-    house = House(path, clock)
+    house = House(path, clock, shared=shared)
     await house.store.open()
     try:
         if started:

@@ -33,10 +33,11 @@ from outlast.api.told_results import (
     describe_notice,
     describe_wake,
 )
-from outlast.core.conversation import Conversation, Mode, NewSystemEvent, Wake
+from outlast.core.conversation import Conversation, Mode, NewSystemEvent, Wake, check_key
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.ids import timed_id
 from outlast.core.notice_text import notice_text
+from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.base import Message, SendFailed
 from outlast.delivery.channels.signature import new_secret, read_secret
 from outlast.delivery.channels.targets import Target, command_target, parse_target
@@ -81,7 +82,7 @@ async def _one(api: Api, key: str) -> ConversationResult:
 
 def _may(caller: Caller, key: str) -> None:
     """Raise NotFound for another one's conversation."""
-    if not caller.operator and key != caller.requester:
+    if not is_sound(key) or not (caller.operator or key == caller.requester):
         raise NotFound(f"no conversation {key!r}", hint="outlast conversations list")
 
 
@@ -120,17 +121,19 @@ async def ack(api: Api, caller: Caller, key: str, request: AckRequest) -> Acked:
 
 async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
     """Queue an event for a conversation: heard now, through its wakes, or with its next turn."""
+    check_key(request.to, "to")
     if not caller.operator and request.to != caller.requester:
         caller.needs_operator("speak to other conversations")
-    now = api.clock.now()
-    key = request.key or timed_id("e", now, secrets.randbits(40), 4)
+    check_key(request.to, "to")
+    now, text = api.clock.now(), sound(request.text)
+    key = check_key(request.key, "key") if request.key else timed_id("e", now, secrets.randbits(40), 4)
     queued = await api.store.add_system_event(
         NewSystemEvent(
             conversation=request.to,
             at=now,
             kind="note",
-            text=request.text,
-            data={"text": request.text},
+            text=text,
+            data={"text": text},
             source_key=f"event:{request.to}:{key}",
             mode=Mode(request.mode or "now"),
         )
@@ -144,6 +147,7 @@ async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
 async def add_wake(api: Api, caller: Caller, request: WakeAddRequest) -> WakeResult:
     """Register how a conversation is woken. A webhook's secret is made here unless it is given, and shown this once."""
     caller.needs_operator("register wakes")
+    check_key(request.conversation, "conversation")
     given = [name for name in _CHANNELS if getattr(request, name) not in (None, False)]
     if len(given) != 1:
         raise BadInput(
@@ -186,7 +190,7 @@ async def list_wakes(api: Api, caller: Caller, request: WakesRequest) -> WakeLis
 
 
 async def _wake(api: Api, caller: Caller, wake_id: str) -> Wake:
-    wake = await api.store.get_wake(wake_id)
+    wake = await api.store.get_wake(wake_id) if is_sound(wake_id) else None
     if wake is None or not (caller.operator or wake.conversation == caller.requester):
         raise NotFound(f"no wake {wake_id!r}", hint="outlast wake list")
     return wake

@@ -18,7 +18,7 @@ from outlast.api.results import Removed
 from outlast.api.told_requests import CronAddRequest, CronEditRequest, ScheduleFields
 from outlast.api.told_results import FiredResult, ScheduleResult, describe_schedule, understood
 from outlast.core import schedule as rules
-from outlast.core.conversation import NewSystemEvent
+from outlast.core.conversation import NewSystemEvent, check_key
 from outlast.core.durations import parse_duration
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, NotFound
@@ -36,6 +36,7 @@ from outlast.core.schedule import (
     Unreadable,
 )
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.targets import parse_target
 from outlast.scheduler.instants import following, preview
 from outlast.scheduler.when import parse_when
@@ -69,7 +70,9 @@ def _linked() -> str:
 
 async def find(api: Api, caller: Caller, name: str) -> Schedule:
     """Return a rule by name or id. Raises NotFound, also for somebody else's."""
-    found = await api.store.find_schedule(name) or await api.store.get_schedule(name)
+    found = None
+    if is_sound(name):  # no record holds another, and not every store lets itself be asked for it
+        found = await api.store.find_schedule(name) or await api.store.get_schedule(name)
     if found is None or not (caller.operator or found.requester == caller.requester):
         raise NotFound(f"no schedule {name!r}", hint="outlast cron list shows them")
     return found
@@ -93,9 +96,9 @@ async def add(api: Api, caller: Caller, request: CronAddRequest) -> ScheduleResu
         expr=expr,
         tz=tz,
         payload=_payload(api, caller, request),
-        conversation=request.conversation,
+        conversation=None if request.conversation is None else check_key(request.conversation, "conversation"),
         delete_after_run=bool(request.delete_after_run),
-        comment=request.comment,
+        comment=sound(request.comment),
     )
     schedule = _begun(api, _with_policies(schedule, request), now)
     await put(api, schedule)
@@ -143,7 +146,9 @@ def _edited(api: Api, caller: Caller, before: Schedule, request: CronEditRequest
         after = replace(after, payload=_payload(api, caller, _payload_of(before, request)))
     else:
         after = replace(after, payload=_dressed(after.payload, caller, request))
-    changes = {"conversation": request.conversation, "comment": request.comment, "name": request.rename}
+    if request.conversation is not None:
+        check_key(request.conversation, "conversation")
+    changes = {"conversation": request.conversation, "comment": sound(request.comment), "name": request.rename}
     after = replace(after, **{field: value for field, value in changes.items() if value is not None})
     rules.check_name(after.name)
     if request.delete_after_run is not None:
@@ -242,7 +247,7 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
                 raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
             to = request.to or request.conversation or ""
             _may_tell(caller, to)
-            return EventPayload(conversation=to, text=request.event or "")
+            return EventPayload(conversation=to, text=sound(request.event))
         case "flow" | "agent":
             raise BadInput(f"{given[0]}: cannot be scheduled in this version", code="not_available")
     argv = None if request.argv is None else tuple(request.argv)
@@ -253,6 +258,8 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
 
 
 def _may_tell(caller: Caller, to: str | None) -> None:
+    if to is not None:
+        check_key(to, "to")
     if to not in (None, caller.requester):
         caller.needs_operator("speak to other conversations")
 
@@ -382,7 +389,7 @@ def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
         allow_duplicate=True,
     )
     caller = Caller(schedule.requester, operator=schedule.requester == Caller().requester)
-    spec = make_plan(api, caller, request, timers=False).spec
+    spec = make_plan(api, caller, request, scheduled=True).spec
     retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
     return NewTask(
         id=api.ledger.new_id(),

@@ -6,12 +6,49 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.errors import BadInput
+
 EVENTS_MAX = 500
 """Unacknowledged events a conversation holds; beyond that the oldest half is folded into one that says so."""
 EVENTS_TEXT_MAX = 1_000_000
 """Characters of their texts in all, likewise."""
 FOLDED = "folded"
 """The kind of the event that stands for others."""
+
+
+CHANNELS = ("webhook", "command", "desktop", "smtp", "apprise")
+"""The kinds of channels; a notice's target begins with one of them, a conversation's key never does."""
+
+
+def names_channel(text: str) -> bool:
+    """True when a text names a channel, as in ``webhook:URL``; anything else is the key of a conversation."""
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind in CHANNELS
+
+
+KEY_MAX = 200
+"""Characters of the key of a conversation."""
+
+
+def check_key(key: str, field: str) -> str:
+    """Return the key of a conversation, or raise `BadInput` about the field: it is shown, and handed to commands."""
+    if key.isprintable() and key.strip() and len(key) <= KEY_MAX:
+        return no_channel(key, field)
+    raise BadInput(f"{field}: must be 1 to {KEY_MAX} printable characters", code="bad_key")
+
+
+def no_channel(key: str, field: str) -> str:
+    """Return a key that cannot be taken for a channel, or raise `BadInput`.
+
+    Who is told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
+    """
+    if names_channel(key):
+        raise BadInput(
+            f"{field}: a key must not begin with {key.partition(':')[0]}:",
+            code="bad_key",
+            hint="as in agent:coder:main",
+        )
+    return key
 
 
 class Mode(StrEnum):

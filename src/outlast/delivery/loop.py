@@ -16,7 +16,7 @@ NET_SECONDS = 600.0
 """The longest it sleeps though nobody told it of anything."""
 TROUBLE_SECONDS = 5.0
 GAP_SECONDS = 0.001
-"""The least time between two rounds: news that comes together is seen to together."""
+"""The least time from round to round: news that comes together is seen to together."""
 INSIST_FIRST, INSIST_MAX = 0.5, 30.0
 
 
@@ -83,6 +83,7 @@ class Loop:
 
     async def _go(self) -> None:
         while True:
+            began = self._clock.monotonic()
             self._turn.clear()
             due = await self._guarded()
             wait = NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self._clock.now()))
@@ -93,7 +94,8 @@ class Loop:
             finally:
                 turn.cancel()
                 timer.cancel()
-            await self._clock.sleep(GAP_SECONDS)
+            # News after a rest is seen to at once; what follows closely, together.
+            await self._clock.sleep(max(0.0, began + GAP_SECONDS - self._clock.monotonic()))
 
     async def _guarded(self) -> float | None:
         try:

@@ -12,12 +12,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import takewhile
 
 from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.notice_text import notice_text
 from outlast.delivery.backoff import gives_up, pause
 from outlast.delivery.channels.base import Channel, Message, SendFailed
+from outlast.delivery.lease import alone, kept
 from outlast.delivery.loop import Loop, insist
 from outlast.process.clock import Clock
 from outlast.store.base import Change, Store
@@ -38,12 +40,13 @@ OpenChannel = Callable[[str], Channel | None]
 
 
 class Outbox:
-    """Sends what waits."""
+    """Sends what waits. ``shared``: other gateways may do so, too, from the same store."""
 
-    def __init__(self, store: Store, clock: Clock, open_channel: OpenChannel) -> None:
+    def __init__(self, store: Store, clock: Clock, open_channel: OpenChannel, *, shared: bool = False) -> None:
         self._store = store
         self._clock = clock
         self._open = open_channel
+        self._kept = kept if shared else alone
         self._busy: set[str] = set()
         self._resting: dict[str, float] = {}
         self._held: Counter[tuple[str, str]] = Counter()
@@ -134,8 +137,12 @@ class Outbox:
         """Send what waits for a target, one after the other, until it is done or one has to wait."""
         try:
             while notices := await self._store.pending_of(target, 1):
-                if notices[0].next_at > self._clock.now() or not await self._send(notices[0], channel):
+                if notices[0].next_at > self._clock.now():
                     return
+                claim = partial(self._store.claim_notice, notices[0].id)
+                async with self._kept(claim, notices[0].next_at, self._clock) as ours:
+                    if not ours or not await self._send(notices[0], channel):
+                        return
         except GatewayTrouble:
             raise
         except Exception:

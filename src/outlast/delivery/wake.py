@@ -11,12 +11,14 @@ import logging
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
+from functools import partial
 
 from outlast.core.conversation import SystemEvent, Wake
 from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.notice_text import NoticeText, together
 from outlast.delivery.backoff import gives_up, pause
 from outlast.delivery.channels.base import Channel, Message, SendFailed
+from outlast.delivery.lease import alone, kept
 from outlast.delivery.loop import Loop, insist
 from outlast.process.clock import Clock
 from outlast.store.base import Change, Store
@@ -33,12 +35,13 @@ OpenWake = Callable[[Wake], Channel]
 
 
 class Wakes:
-    """Sends wakes that are due."""
+    """Sends wakes that are due. ``shared``: other gateways may do so, too, from the same store."""
 
-    def __init__(self, store: Store, clock: Clock, open_wake: OpenWake) -> None:
+    def __init__(self, store: Store, clock: Clock, open_wake: OpenWake, *, shared: bool = False) -> None:
         self._store = store
         self._clock = clock
         self._open = open_wake
+        self._kept = kept if shared else alone
         self._busy: set[str] = set()
         self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
         self._loop = Loop("wakes", self._round, clock)
@@ -80,7 +83,16 @@ class Wakes:
 
     async def _send(self, wake: Wake) -> None:
         try:
-            events = await self._store.system_events(wake.conversation, 0, TOLD_MAX)
+            claim = partial(self._store.claim_wake, wake.id)
+            async with self._kept(claim, wake.due_at or 0.0, self._clock) as ours:
+                if ours:
+                    await self._told(wake)
+        finally:
+            self._busy.discard(wake.id)
+
+    async def _told(self, wake: Wake) -> None:
+        try:
+            events = await self._store.system_events(wake.conversation, wake.sent_event_id, TOLD_MAX)
             upto = events[-1].id if events else wake.sent_event_id
             if events:  # else somebody has read them meanwhile
                 self._sent[wake.id].append(self._clock.now())
@@ -97,8 +109,6 @@ class Wakes:
         else:
             now = self._clock.now() if events else wake.sent_at or self._clock.now()
             await insist(lambda: self._store.settle_wake(wake, upto, now), self._clock)
-        finally:
-            self._busy.discard(wake.id)
 
     async def _failed(self, wake: Wake, failed: SendFailed) -> None:
         now, attempts = self._clock.now(), wake.attempts + 1

@@ -14,8 +14,9 @@ class Tellers:
 
     def __init__(self, ledger: Ledger, telling: Telling, compose: Compose) -> None:
         self.telling = telling
-        self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target)
-        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake)
+        shared = ledger.lease_seconds is not None
+        self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target, shared=shared)
+        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, shared=shared)
         self._scheduler = Scheduler(ledger.store, ledger.clock, compose)
 
     def start(self) -> None:

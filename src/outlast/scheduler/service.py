@@ -22,6 +22,7 @@ from outlast.delivery.loop import Loop
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
 from outlast.scheduler.instants import following
+from outlast.scheduler.steps import Steps
 from outlast.store.base import Change, Store
 from outlast.store.base_told import NewFiring
 
@@ -50,14 +51,17 @@ class Scheduler:
         self._compose = compose
         self._again = AGAIN_FIRST
         self._loop = Loop("scheduler", self._round, clock)
+        self._steps = Steps(self._loop.nudge)
 
     def start(self) -> None:
         """Begin: what passed while no gateway ran is settled at once."""
         self._store.on_change(self._changed)
         self._loop.start()
+        self._steps.start()
 
     async def stop(self) -> None:
         """End."""
+        self._steps.stop()
         await self._loop.stop()
 
     def _changed(self, change: Change) -> None:

@@ -70,6 +70,9 @@ class Fired(msgspec.Struct, frozen=True):
 class ToldActs(Protocol):
     """The acts of telling."""
 
+    async def claim_notice(self, notice_id: int, expected: float, until: float) -> bool:
+        """Keep a pending notice for oneself until a moment; False when it is not due at ``expected`` any more."""
+
     async def retry_notice(self, notice_id: int, next_at: float, error: str) -> bool:
         """Note that a notice could not be delivered and when it is tried again; False when it is settled."""
 
@@ -94,6 +97,9 @@ class ToldActs(Protocol):
     async def prune_system_events(self, before: float) -> None:
         """Forget events that were consumed before that moment."""
 
+    async def prune_firings(self, before: float) -> None:
+        """Forget instants that were settled before that moment."""
+
     async def add_wake(self, wake: Wake) -> None:
         """Register a way to wake a conversation."""
 
@@ -102,6 +108,9 @@ class ToldActs(Protocol):
 
     async def settle_wake(self, wake: Wake, sent_event_id: int, now: float) -> bool:
         """Note that a wake went out: what it told is consumed; newer events make it due again. False: it is gone."""
+
+    async def claim_wake(self, wake_id: str, expected: float, until: float) -> bool:
+        """Keep a wake for oneself until a moment; False when it is not due at ``expected`` any more."""
 
     async def retry_wake(self, wake_id: str, due_at: float, error: str) -> bool:
         """Note that a wake failed and when it is tried again."""

@@ -23,6 +23,9 @@ class ToldFace(ABC):
     async def _ask(self, name: str, *args: Any, **params: Any) -> Any:  # noqa: ANN401
         """Run a question."""
 
+    async def claim_notice(self, notice_id: int, expected: float, until: float) -> bool:
+        return cast(bool, await self._act("claim_notice", notice_id, expected, until))
+
     async def retry_notice(self, notice_id: int, next_at: float, error: str) -> bool:
         return cast(bool, await self._act("retry_notice", notice_id, next_at, error))
 
@@ -47,6 +50,9 @@ class ToldFace(ABC):
     async def prune_system_events(self, before: float) -> None:
         await self._act("prune_system_events", before)
 
+    async def prune_firings(self, before: float) -> None:
+        await self._act("prune_firings", before)
+
     async def add_wake(self, wake: Wake) -> None:
         await self._act("add_wake", wake)
 
@@ -55,6 +61,9 @@ class ToldFace(ABC):
 
     async def settle_wake(self, wake: Wake, sent_event_id: int, now: float) -> bool:
         return cast(bool, await self._act("settle_wake", wake, sent_event_id, now))
+
+    async def claim_wake(self, wake_id: str, expected: float, until: float) -> bool:
+        return cast(bool, await self._act("claim_wake", wake_id, expected, until))
 
     async def retry_wake(self, wake_id: str, due_at: float, error: str) -> bool:
         return cast(bool, await self._act("retry_wake", wake_id, due_at, error))

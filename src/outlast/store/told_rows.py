@@ -61,13 +61,18 @@ def schedule_of(row: Row) -> Schedule:
     """
     fields: dict[str, Any] = dict(zip(SCHEDULE_COLUMNS, row, strict=True))
     fields["delete_after_run"] = bool(fields["delete_after_run"])
-    as_it_is = {name: fields[name] for name in _READERS}
-    try:
-        for name, (read, _) in _READERS.items():
-            fields[name] = read(fields[name])
-    except (ValueError, msgspec.MsgspecError) as wrong:
-        fields |= {name: stand_in for name, (_, stand_in) in _READERS.items()}
-        fields["payload"] = Unreadable(why=f"its {name} cannot be read: {wrong}"[:300], columns=as_it_is)
+    as_it_is: dict[str, str] = {}
+    why = ""
+    for name, (read, stand_in) in _READERS.items():
+        text = fields[name]
+        try:
+            fields[name] = read(text)
+        except (ValueError, msgspec.MsgspecError) as wrong:
+            fields[name], as_it_is[name] = stand_in, text
+            why = why or f"its {name} cannot be read: {wrong}"[:300]
+    if as_it_is:
+        payload = row[SCHEDULE_COLUMNS.index("payload")]
+        fields["payload"] = Unreadable(why=why, columns={**as_it_is, "payload": payload})
     return Schedule(**fields)
 
 

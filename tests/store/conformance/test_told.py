@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
@@ -231,3 +232,32 @@ async def test_changes_say_that_a_wake_may_be_due(store):
     await make(store, 1)
     await store.add_system_event(event())
     assert [change.wakes for change in told] == [False, True]
+
+
+async def test_of_several_who_want_to_send_one_gets_it(store):
+    await ended(store, "c1")
+    [head] = await store.due_heads(7000.0, 10)
+    got = await asyncio.gather(*(store.claim_notice(head.id, head.next_at, 7030.125) for _ in range(5)))
+    assert sum(got) == 1
+    assert await store.due_heads(7000.0, 10) == []
+    assert await store.claim_notice(head.id, 7030.125, 7060.0)
+    await store.settle_notice(head.id, "delivered", 7001.0)
+    assert not await store.claim_notice(head.id, 7060.0, 7090.0)
+    await store.add_wake(wake())
+    await store.add_system_event(event(at=1000.1))
+    [due] = await store.due_wakes(2000.0, 10)
+    got = await asyncio.gather(*(store.claim_wake(due.id, due.due_at, 2030.125) for _ in range(5)))
+    assert sum(got) == 1
+    assert await store.next_wake_due() == 2030.125
+    await store.settle_wake(due, 99, 2001.0)
+    assert not await store.claim_wake(due.id, 2030.125, 2060.0)
+
+
+async def test_a_clock_that_was_set_back_delays_no_wake(store):
+    await store.add_wake(wake())
+    await store.add_system_event(event(at=9000.0))
+    [due] = await store.due_wakes(9000.0, 10)
+    [first] = await waiting(store)
+    await store.settle_wake(due, first.id, 9000.0)
+    await store.add_system_event(event(at=5400.0))
+    assert await store.next_wake_due() == 5400.0
