@@ -104,8 +104,8 @@ ACTING = (
         details=(
             "One of --cron, --every, --at and --in says when; a COMMAND, --event, --flow or --agent says what. One "
             "word is a line for the shell, several are the program and its arguments. It runs in this directory, in "
-            "the environment of the gateway. A time that does not exist when clocks go forward fires once, right "
-            "after; one that comes twice fires once."
+            "the environment of the gateway. The answer says in words what was understood, the next three firings, "
+            "and what changes of the clocks do to it."
         ),
         free_options=False,
     ),
