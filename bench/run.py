@@ -20,6 +20,7 @@ from bench_adopt import adopt
 from bench_capture import capture
 from bench_cli import cli
 from bench_idle import idle, many
+from bench_peers import peers
 from bench_start import start_exit, told
 from bench_tasks import tasks
 from figures import Row
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "adopt": adopt,
     "many": many,
     "tasks": tasks,
+    "peers": peers,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

@@ -351,3 +351,35 @@ async def test_idle_wakes_ask_nothing_and_neither_do_those_on_their_way(path: Pa
         house.store.calls.clear()
         await house.go(500)
         assert sum(house.store.calls.values()) <= 2  # the net that is under every loop
+
+
+@asynchronous
+async def test_each_wake_of_a_conversation_tells_everything_though_another_was_quicker(path: Path) -> None:
+    """An event counts as consumed when all of them have told it; one that failed once has not lost it."""
+    async with open_house(path) as house:
+        await house.wake("quick")
+        await house.wake("slow")
+        house.channels["slow"].script = [failed()]
+        await house.says("one")
+        await house.go()
+        assert [message.text for message in house.channels["quick"].sent] == ["one"]
+        assert await house.waiting() == ["one"]
+        await house.go(60)
+        assert [message.text for message in house.channels["slow"].sent] == ["one", "one"]
+        assert len(house.channels["quick"].sent) == 1
+        assert await house.waiting() == []
+
+
+@asynchronous
+async def test_a_wake_that_was_given_up_holds_nothing_back(path: Path) -> None:
+    async with open_house(path) as house:
+        await house.wake("quick")
+        await house.wake("gone")
+        house.channels["gone"].always = failed("410", retryable=False, gone=True)
+        await house.says("one")
+        await house.go()
+        assert await house.waiting() == []
+        await house.says("two")
+        await house.go(1)
+        assert [message.text for message in house.channels["quick"].sent] == ["one", "two"]
+        assert await house.waiting() == []

@@ -11,7 +11,7 @@ from crashing import Node, check, exits, supervisor_of, until
 from running import UnixConnection
 
 from outlast.core.session import Cause, Status
-from outlast.core.task import NotifyPolicy, Task
+from outlast.core.task import OUTLIVED, NotifyPolicy, Task
 
 WAYS = {
     "background": {"background": True},
@@ -39,7 +39,7 @@ def follow(node: Node, session_id: str) -> UnixConnection:
 
 def recorded_once(node: Node) -> Task:
     task = node.judge(Status.FAILED, Cause.EXIT, code=5, notices=0)
-    assert (task.notify, task.source, task.queue) == (NotifyPolicy.SILENT, "exec", "outlived")
+    assert (task.notify, task.source, task.queue) == (NotifyPolicy.SILENT, OUTLIVED, "outlived")
     assert task.id[1:] == (task.session_id or "")[1:]
     assert node.runs() == 1
     return task

@@ -72,8 +72,9 @@ async def test_late_truth_replaces_lost(address: Address, outcome: Outcome) -> N
         assert (recorded.task.ended_at, recorded.task.error) == (SINCE + 30, outcome.error)
         kinds = [(row.kind, row.body["status"]) for row in await at.two.store.pending_outbox(10)]
         assert kinds == [("ended", "lost"), ("corrected", outcome.status.value)]
-        again = await at.one.finish(task, msgspec.structs.replace(outcome, at=SINCE + 30))
-        assert again.how == "ended"  # the same report once more: its first answer may have been lost
+        again = msgspec.structs.replace(outcome, at=SINCE + 30)
+        assert (await at.one.finish(task, again, repeated=True)).how == "ended"  # the answer to the first was lost
+        assert (await at.one.finish(task, again)).how == "late"
 
 
 @asynchronous
@@ -83,7 +84,18 @@ async def test_not_knowing_is_no_truth(address: Address) -> None:
         lost = (await at.one.finish(task, LOST)).task
         assert (lost.status, lost.error, lost.ended_at) == (Status.LOST, "nothing is there", SINCE)
         assert await at.one.recover(lost, LOST) is None
-        assert (await at.one.finish(task, LOST)).how == "ended"
+        assert (await at.one.finish(task, LOST, repeated=True)).how == "ended"
+        assert (await at.one.finish(task, LOST)).how == "late"
+
+
+@asynchronous
+async def test_a_requeue_whose_answer_was_lost_is_not_reported_as_late(address: Address) -> None:
+    async with ledgers(address) as at:
+        task = await at.one.begun(attempts_max=3)
+        assert (await at.one.finish(task, FAILED)).how == "requeued"
+        assert (await at.one.finish(task, FAILED, repeated=True)).how == "requeued"
+        assert await at.one.verbs() == ["create", "claim", "requeue"]
+        assert (await at.one.finish(task, FAILED)).how == "late"
 
 
 @asynchronous

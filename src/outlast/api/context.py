@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from outlast.api.followed import Followed
 from outlast.api.readers import Readers
 from outlast.config import Config
-from outlast.core.conversation import Wake
+from outlast.core.conversation import Wake, no_channel
 from outlast.core.errors import BadInput, NotFound, Refused
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, Task
@@ -41,6 +41,7 @@ class Caller(NamedTuple):
             return self
         if not requester.isprintable() or not requester.strip() or len(requester) > 200:
             raise BadInput("requester: must be 1 to 200 printable characters")
+        no_channel(requester, "requester")
         if self.remote and requester == LOCAL:
             raise Refused(f"requester: {LOCAL!r} is the operator's own name", hint="choose another")
         return Caller(requester, operator=False, remote=self.remote)
@@ -119,6 +120,9 @@ class Books(Protocol):
 
     def open_wake(self, wake: Wake) -> Channel:
         """Return the channel of a wake. Raises BadInput for one that is no use."""
+
+    def saw_end(self, session: Session, target: str) -> None:
+        """Note that a requester was given the end of a session: he is not told the end of its task again."""
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""

@@ -121,6 +121,7 @@ async def ack(api: Api, caller: Caller, key: str, request: AckRequest) -> Acked:
 
 async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
     """Queue an event for a conversation: heard now, through its wakes, or with its next turn."""
+    check_key(request.to, "to")
     if not caller.operator and request.to != caller.requester:
         caller.needs_operator("speak to other conversations")
     check_key(request.to, "to")

@@ -389,7 +389,7 @@ def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
         allow_duplicate=True,
     )
     caller = Caller(schedule.requester, operator=schedule.requester == Caller().requester)
-    spec = make_plan(api, caller, request, timers=False).spec
+    spec = make_plan(api, caller, request, scheduled=True).spec
     retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
     return NewTask(
         id=api.ledger.new_id(),

@@ -16,6 +16,16 @@ FOLDED = "folded"
 """The kind of the event that stands for others."""
 
 
+CHANNELS = ("webhook", "command", "desktop", "smtp", "apprise")
+"""The kinds of channels; a notice's target begins with one of them, a conversation's key never does."""
+
+
+def names_channel(text: str) -> bool:
+    """True when a text names a channel, as in ``webhook:URL``; anything else is the key of a conversation."""
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind in CHANNELS
+
+
 KEY_MAX = 200
 """Characters of the key of a conversation."""
 
@@ -23,8 +33,22 @@ KEY_MAX = 200
 def check_key(key: str, field: str) -> str:
     """Return the key of a conversation, or raise `BadInput` about the field: it is shown, and handed to commands."""
     if key.isprintable() and key.strip() and len(key) <= KEY_MAX:
-        return key
+        return no_channel(key, field)
     raise BadInput(f"{field}: must be 1 to {KEY_MAX} printable characters", code="bad_key")
+
+
+def no_channel(key: str, field: str) -> str:
+    """Return a key that cannot be taken for a channel, or raise `BadInput`.
+
+    Who is told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
+    """
+    if names_channel(key):
+        raise BadInput(
+            f"{field}: a key must not begin with {key.partition(':')[0]}:",
+            code="bad_key",
+            hint="as in agent:coder:main",
+        )
+    return key
 
 
 class Mode(StrEnum):

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.conversation import no_channel
 from outlast.core.session import Cause, Status
 
 
@@ -66,6 +67,12 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     schedule_id: str | None = None
     channel: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadInput where the end would be told to a channel nobody chose."""
+        no_channel(self.requester, "requester")
+        if self.conversation is not None:
+            no_channel(self.conversation, "conversation")
 
 
 class StartClaim(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ class Wakes:
 
     async def _told(self, wake: Wake) -> None:
         try:
-            events = await self._store.system_events(wake.conversation, 0, TOLD_MAX)
+            events = await self._store.system_events(wake.conversation, wake.sent_event_id, TOLD_MAX)
             upto = events[-1].id if events else wake.sent_event_id
             if events:  # else somebody has read them meanwhile
                 self._sent[wake.id].append(self._clock.now())

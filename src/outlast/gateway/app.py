@@ -227,6 +227,7 @@ class GatewayProcess:
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
         await books.store.prune_system_events(before)
+        await books.store.prune_firings(before)
         if done.pruned:
             log.info("forgot %d tasks that ended long ago", done.pruned)
 

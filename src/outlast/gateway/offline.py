@@ -190,6 +190,9 @@ class OfflineBooks:
         """Refuse."""
         raise GatewayTrouble("no gateway is running", code="not_running")
 
+    def saw_end(self, session: Session, target: str) -> None:
+        """Do nothing: nothing is told here."""
+
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is never done: nobody tells us."""
         return asyncio.get_running_loop().create_future()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
@@ -34,6 +36,7 @@ class Telling:
 
     def __init__(self, config: Config, clock: Clock, environ: Mapping[str, str]) -> None:
         self._secret_path = config.paths.webhook_secret
+        self._home = config.paths.home
         self._tools = Tools(
             clock=clock,
             start=self._start,
@@ -52,12 +55,14 @@ class Telling:
         """Return the channel of a notice's target; None for the key of a conversation. Raises BadInput."""
         if not is_target(target):
             return None
-        return open_channel(parse_target(target), self._tools, secrets=[self.secret()])
+        read = parse_target(target)
+        return open_channel(read, self._tools, secrets=[self.secret()] if read.kind == "webhook" else [])
 
     def open_wake(self, wake: Wake) -> Channel:
         """Return the channel of a wake. Raises BadInput."""
-        secrets = [self.secret() if wake.secret is None else wake.secret]
-        return open_channel(parse_target(wake.channel), self._tools, secrets=secrets)
+        read = parse_target(wake.channel)
+        given = wake.secret if wake.secret is not None or read.kind != "webhook" else self.secret()
+        return open_channel(read, self._tools, secrets=[] if given is None else [given])
 
     def secret(self) -> str:
         """Return what signs the webhooks of this home; made at the first need, readable by its user alone."""
@@ -66,13 +71,16 @@ class Telling:
                 return file.read().strip()
         except FileNotFoundError:
             pass
-        secret = new_secret()
-        fd = os.open(self._secret_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        own = f"{self._secret_path}.{os.getpid()}-{threading.get_ident()}"
+        fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(fd, secret.encode() + b"\n")
+            os.write(fd, new_secret().encode() + b"\n")
         finally:
             os.close(fd)
-        return secret
+        with suppress(FileExistsError):  # whoever was first has made it: there is one, and it is whole
+            os.link(own, self._secret_path)
+        os.unlink(own)
+        return self.secret()
 
     async def _start(self, run: Run) -> RunEnd:
         """Run a command of a wake and wait for its end.
@@ -102,7 +110,7 @@ class Telling:
             allow_duplicate=True,
             leftovers="kill",
         )
-        plan = exec_.make_plan(api, Caller(), request, timers=False)
+        plan = exec_.make_plan(api, Caller(), request, scheduled=True)
         session = await api.sessions.start(plan.spec, umask=api.umask)
         api.books.outlived(session)
         return session

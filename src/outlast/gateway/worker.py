@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 from outlast.core.errors import GatewayTrouble, NotFound
@@ -174,6 +175,10 @@ class Worker:
         if runtime is not None:
             self._hold(task, runtime.resume(task, hands))
 
+    def conclude(self, task: Task, outcome: Outcome) -> None:
+        """Record the end of work this process has seen to its end already."""
+        self._hold(task, _known(outcome))
+
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
         self._busy += takes_slot(task)
@@ -190,7 +195,7 @@ class Worker:
         try:
             await self._persist(await self._come_to_end(task, work))
         finally:
-            del self._held[task.id]
+            self._held.pop(task.id, None)
             self._busy -= takes_slot(task)
             self._wake.set()
         point("worker:after_finish")
@@ -210,10 +215,10 @@ class Worker:
         if task.status is Status.LOST and outcome.status is Status.LOST:
             return None  # nothing new has come to light
         point("worker:before_finish")
-        return partial(self._record, task, outcome)
+        return partial(self._record, task, outcome, count())
 
-    async def _record(self, task: Task, outcome: Outcome) -> None:
-        recorded = await self._ledger.finish(task, outcome)
+    async def _record(self, task: Task, outcome: Outcome, tries: Iterator[int]) -> None:
+        recorded = await self._ledger.finish(task, outcome, repeated=next(tries) > 0)
         if recorded.how == "late":
             log.warning("task %s is %s already: its outcome came late", task.id, recorded.task.status)
         elif recorded.how == "requeued":
@@ -250,6 +255,10 @@ class Worker:
             log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
         finally:
             self._calling_off.discard(task.id)
+
+
+async def _known(outcome: Outcome) -> Outcome:
+    return outcome
 
 
 async def _impossible(missing: str) -> Outcome:

@@ -150,8 +150,11 @@ class Ledger:
 
     # ---- ending
 
-    async def finish(self, task: Task, outcome: Outcome) -> Recorded:
-        """Write how the work of a claimed task came out. ``task`` is as it was claimed: its claim is the fence."""
+    async def finish(self, task: Task, outcome: Outcome, *, repeated: bool = False) -> Recorded:
+        """Write how the work of a claimed task came out. ``task`` is as it was claimed: its claim is the fence.
+
+        ``repeated``: the same was reported before and the answer was lost, so it may stand there already.
+        """
         now, outcome = self.clock.now(), _writable(outcome)
         again = self._again(task, outcome, now)
         if again is not None:
@@ -167,17 +170,9 @@ class Ledger:
             )  # fmt: skip
         moved = await self.store.apply(move)
         if moved is None:
-            return await self._too_late(task, outcome)
-        if moved.status is Status.QUEUED and moved.cancel_asked_at is not None:
-            return Recorded(await self._heed_wish(moved), "ended")
+            return await self._too_late(task, outcome, repeated)
         self.news.moved(moved)
         return Recorded(moved, "ended" if moved.status.final else "requeued")
-
-    async def _heed_wish(self, task: Task) -> Task:
-        """Call off what has just gone back to its queue although somebody had asked for its end meanwhile."""
-        move = transition(task.id, Verb.CANCEL, self.clock.now(), cause=Cause.OPERATOR, error=task.error)
-        move = msgspec.structs.replace(move, sources=(Status.QUEUED,))  # one claimed already is told by its worker
-        return await self._move(move) or await self.require(task.id)
 
     def _again(self, task: Task, outcome: Outcome, now: float) -> float | None:
         if not outcome.may_retry or task.attempt >= task.attempts_max:
@@ -188,7 +183,7 @@ class Ledger:
             deadline_at=task.deadline_at,
         )  # fmt: skip
 
-    async def _too_late(self, task: Task, outcome: Outcome) -> Recorded:
+    async def _too_late(self, task: Task, outcome: Outcome, repeated: bool) -> Recorded:
         """Somebody was first. The truth about a lost task replaces it; anything else is kept as a line of history."""
         present = await self.store.get_task(task.id)
         if present is None:
@@ -197,13 +192,27 @@ class Ledger:
             found = await self.recover(present, outcome)
             if found is not None:
                 return Recorded(found, "recovered")
-        if present.claim_id == task.claim_id and (present.status, present.cause) == (outcome.status, outcome.cause):
-            return Recorded(present, "ended")  # by this very report, whose answer was lost
+        if repeated and present.claim_id == task.claim_id and present.status is outcome.status:
+            return Recorded(present, "ended")
+        if repeated and outcome.may_retry and await self._was_requeued(task):
+            return Recorded(present, "requeued")
         data: dict[str, object] = {"status": outcome.status.value, "cause": outcome.cause.value, **outcome.detail}
         if task.claim_id != present.claim_id:
             data["claimId"] = task.claim_id
         await self.note(task.id, "late", data)
         return Recorded(present, "late")
+
+    async def _was_requeued(self, task: Task) -> bool:
+        """True when the work went back to its queue from this very claim: only its holder can have seen to that."""
+        ours, after = False, 0
+        while events := await self.store.events_of(task.id, after):
+            for event in events:
+                if event.verb in (Verb.CLAIM, "reclaim"):
+                    ours = event.data.get("claimId") == task.claim_id
+                elif event.verb == Verb.REQUEUE and ours:
+                    return True
+            after = events[-1].id
+        return False
 
     async def recover(self, task: Task, outcome: Outcome) -> Task | None:
         """Replace *lost* by the true end; None when it is not lost any more, or the outcome is no end."""
@@ -227,8 +236,7 @@ class Ledger:
     async def never_began(self, task: Task) -> Task | None:
         """Give a claimed task back to its queue because nothing was started; the attempt does not count."""
         move = transition(task.id, Verb.REQUEUE, self.clock.now(), claim_id=task.claim_id, never_began=True)
-        moved = await self._move(move)
-        return moved if moved is None or moved.cancel_asked_at is None else await self._heed_wish(moved)
+        return await self._move(move)
 
     async def time_out(self, task: Task) -> Task | None:
         """End running work that nobody holds because its deadline has passed."""

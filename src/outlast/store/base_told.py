@@ -97,6 +97,9 @@ class ToldActs(Protocol):
     async def prune_system_events(self, before: float) -> None:
         """Forget events that were consumed before that moment."""
 
+    async def prune_firings(self, before: float) -> None:
+        """Forget instants that were settled before that moment."""
+
     async def add_wake(self, wake: Wake) -> None:
         """Register a way to wake a conversation."""
 

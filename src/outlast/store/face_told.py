@@ -50,6 +50,9 @@ class ToldFace(ABC):
     async def prune_system_events(self, before: float) -> None:
         await self._act("prune_system_events", before)
 
+    async def prune_firings(self, before: float) -> None:
+        await self._act("prune_firings", before)
+
     async def add_wake(self, wake: Wake) -> None:
         await self._act("add_wake", wake)
 

@@ -168,11 +168,31 @@ def settle_wake(wake: Wake, sent_event_id: int, now: float) -> Steps[bool]:
     if not rows:
         return False
     conversation = wake.conversation
-    yield [("ack_events", {"conversation": conversation, "upto": sent_event_id, "now": now})]
+    yield from consume(conversation, now)
     [[(newest,)]] = yield [("last_system_event", {"conversation": conversation})]
     if newest > sent_event_id:
         yield [make_due(conversation, now)]
     return True
+
+
+def consume(conversation: str, now: float) -> Steps[None]:
+    """Note as consumed what each wake of a conversation has told, those that were given up left aside."""
+    [[(upto,)]] = yield [("told_upto", {"conversation": conversation})]
+    if upto is not None:
+        yield [("ack_events", {"conversation": conversation, "upto": upto, "now": now})]
+
+
+def park_wake(wake_id: str, now: float, error: str) -> Steps[bool]:
+    """Give a wake up; the others no longer wait for it."""
+    [rows] = yield [("park_wake", {"id": wake_id, "now": now, "error": error})]
+    for (conversation,) in rows:
+        yield from consume(conversation, now)
+    return bool(rows)
+
+
+def prune_firings(before: float) -> Steps[None]:
+    """Forget instants that were settled long ago."""
+    yield [("prune_firings", {"before": before})]
 
 
 def _one(name: str, *names: str) -> Callable[..., Steps[bool]]:
@@ -193,6 +213,6 @@ TOLD_ACTS: dict[str, Callable[..., Steps[Any]]] = {
         prune_system_events, add_wake, settle_wake, _one("remove_wake", "id"),
         _one("retry_wake", "id", "due_at", "error"), _one("delay_wake", "id", "due_at"),
         _one("claim_notice", "id", "expected", "until"), _one("claim_wake", "id", "expected", "until"),
-        _one("park_wake", "id", "now", "error"), _one("revive_wake", "id", "now"),
+        park_wake, prune_firings, _one("revive_wake", "id", "now"),
     )
 }  # fmt: skip

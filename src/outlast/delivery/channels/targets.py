@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never, get_args
 
+from outlast.core.conversation import names_channel
 from outlast.core.errors import BadInput
 from outlast.core.redact import redact_argv
 from outlast.delivery.channels.template import check_template, parse_template, split_template, written
@@ -46,9 +47,8 @@ class Target(NamedTuple):
                 assert_never(unknown)
 
 
-def is_target(text: str) -> bool:
-    """True when a text names a channel; anything else is the key of a conversation."""
-    return text.partition(":")[0] in KINDS and ":" in text
+is_target = names_channel
+"""True when a text names a channel; anything else is the key of a conversation."""
 
 
 def parse_target(text: str) -> Target:

@@ -204,4 +204,5 @@ CREATE TABLE firing (
     note text,
     PRIMARY KEY (schedule_id, instant)
 );
+CREATE INDEX firing_at ON firing (at);
 CREATE INDEX firing_missed ON firing (at) WHERE how = 'missed';

@@ -1,1 +1,1 @@
-DELETE FROM firing WHERE at < :before AND schedule_id = :schedule_id;
+DELETE FROM firing WHERE at < :before;

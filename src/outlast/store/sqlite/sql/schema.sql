@@ -206,4 +206,5 @@ CREATE TABLE firing (
     note TEXT,
     PRIMARY KEY (schedule_id, instant)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX firing_at ON firing (at);
 CREATE INDEX firing_missed ON firing (at) WHERE how = 'missed';

@@ -41,8 +41,9 @@ def _put(call: Call, body: dict[str, object]) -> Result:
     if call["name"] is not None:
         return call.client.post("/v1/cron", {"name": call["name"], **body})
     words = (call["command"] or ["event"])[0].split() or [""]
-    base = "".join(letter for letter in words[0].rpartition("/")[2] if letter.isascii() and letter.isalnum())[:40]
-    base = base or "schedule"
+    program = words[0].rpartition("/")[2].partition(".")[0]
+    base = "".join(letter for letter in program if letter.isascii() and (letter.isalnum() or letter in "_-"))
+    base = base.lstrip("_-")[:40] or "schedule"
     turn = 1
     while True:
         try:

@@ -6,6 +6,7 @@ from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.output import note
 from outlast.surfaces.cli.tasks.log import tries
+from outlast.surfaces.cli.tasks.wait import until_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def along(call: Call, task: Result) -> Result:
     """Show the output and return the task as it ended. Raises Left when the caller leaves; the task goes on."""
     from outlast.surfaces.cli.follow import Follower
 
-    watcher = _Watcher(call, task["taskId"])
+    watcher = _Watcher(call, task)
     tried = 0
     for now, session in tries(call, task):
         if session is None:
@@ -40,27 +41,24 @@ def along(call: Call, task: Result) -> Result:
 class _Watcher:
     """A wait for the task that is open all the time: whoever sees the end by it is not told of it again."""
 
-    def __init__(self, call: Call, task_id: str) -> None:
-        self._task_id = task_id
+    def __init__(self, call: Call, task: Result) -> None:
+        self._call = call
+        self._task = task
         self._client = call.new_client()
-        self._ask(DAY_MS)
-
-    def _ask(self, milliseconds: int) -> None:
-        body = {"lookups": [self._task_id], "mode": "all", "timeoutMs": milliseconds}
-        self._client.begin("POST", "/v1/tasks/wait", body, seconds=None)
+        body = {"lookups": [task["taskId"]], "mode": "all", "timeoutMs": DAY_MS}
+        try:
+            self._client.begin("POST", "/v1/tasks/wait", body, seconds=None)
+        except GatewayTrouble:
+            self._client.close()
 
     def ended(self) -> Result:
         """Return the task, which has ended; asks again where the gateway went away meanwhile."""
         try:
             result = self._client.finish()
-            if result["met"]:
-                return _only(result)
         except GatewayTrouble:
+            result = {"met": False}
+        if not result["met"]:
             self._client.close()
-        self._ask(0)
-        return _only(self._client.finish())
-
-
-def _only(result: Result) -> Result:
-    [task] = result["tasks"]
-    return dict(task)
+            result = until_ended(self._call, [self._task])
+        [task] = result["tasks"]
+        return dict(task)

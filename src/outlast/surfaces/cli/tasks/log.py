@@ -6,6 +6,7 @@ from outlast.core.errors import NotFound
 from outlast.surfaces.cli import log
 from outlast.surfaces.cli.context import Call, session_path, task_path
 from outlast.surfaces.cli.output import note
+from outlast.surfaces.cli.tasks.news import News, steady
 from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
 
 TYPE_CHECKING = False
@@ -103,7 +104,7 @@ class _Sessions:
         if self._expected in (None, self._given):
             return False
         try:
-            self._call.client.get(session_path(str(self._expected)))
+            steady(self._call, session_path(str(self._expected)))
         except NotFound:
             return False
         return True
@@ -111,11 +112,9 @@ class _Sessions:
 
 def _news(call: Call, task: Result, sessions: _Sessions) -> Result:
     """Wait until the task has a session that was not shown yet, or has ended."""
-    from outlast.surfaces.cli.tasks.news import News
-
     with News(call) as news:
         for _ in news.each(task["taskId"]):
-            task = call.client.get(task_path(task["taskId"]))
+            task = steady(call, task_path(task["taskId"]))
             if not is_open(task) or sessions.have(task):
                 return task
     raise AssertionError("news never end")

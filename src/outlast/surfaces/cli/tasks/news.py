@@ -121,6 +121,19 @@ class News:
                     yield event
 
 
+def steady(call: Call, path: str) -> Result:
+    """Ask for something; a gateway that goes away over it is started again and asked again."""
+    for pause in TRY_AGAIN_AFTER[1:]:
+        try:
+            return call.client.get(path)
+        except GatewayTrouble:
+            if not call.client.local:
+                raise
+            call.client.close()
+            time.sleep(pause)
+    return call.client.get(path)
+
+
 def _object(data: str) -> Result:
     from outlast.client.wire import bad_answer
 
