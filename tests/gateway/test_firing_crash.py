@@ -7,7 +7,6 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import pytest
@@ -28,9 +27,9 @@ POINTS = [
     "worker:after_spawn",
     "worker:before_finish",
     "worker:after_finish",
+    "store:before_commit",
+    "store:after_commit",
 ]
-_GATHER = resources.files("outlast.store").joinpath("gather.py").read_text(encoding="utf-8")
-POINTS += [point for point in ("store:before_commit", "store:after_commit") if point in _GATHER]
 LISTENER = "agent:a:main"
 
 
