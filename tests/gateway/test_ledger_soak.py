@@ -60,6 +60,7 @@ class Load:
         self._lock = threading.Lock()
         self.asked: dict[str, str] = {}
         self.acknowledged: dict[str, str] = {}
+        self.within: list[str] = []
         self.failed: list[BaseException] = []
         self._threads = [threading.Thread(target=self._go, daemon=True) for _ in range(AT_ONCE)]
 
@@ -108,8 +109,10 @@ class Load:
             path = f"'{self._node.path(name)}'"
             line = f"echo $OUTLAST_TASK_ID >> {path}; {command.format(nap=nap, ran=path)}"
             answer = self._answer(line, {"detach": "background" not in fields, "labels": [name], **fields})
-            if answer is not None:
+            if answer is not None and answer["status"] in ("queued", "running"):
                 break
+            if answer is not None:  # the gateway was so slow that the command ended within its call
+                self.within.append(name)
         self.acknowledged[name] = str(answer.get("taskId") or "t" + answer["sessionId"][1:])
         if kind == "cancelled":
             self._call_off(self.acknowledged[name])
@@ -181,7 +184,7 @@ def add_up(node: Node, load: Load) -> None:
     for name, kind in load.asked.items():
         lines = ran(node, name)
         if name not in by_name:
-            assert lines == [], name
+            assert len(lines) == (name in load.within), name
             continue
         [task] = by_name[name]
         assert set(lines) <= {task.id if task.source == "detach" else ""}, name

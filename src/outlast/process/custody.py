@@ -223,7 +223,8 @@ class Custody:
         else:
             self._settle_without_link(session)
         if on_record and not told:
-            settle.mark_told(self._home, name)
+            if name not in self._held:
+                settle.mark_told(self._home, name)
             self._emit("ended", session)
         if session.end is None:
             return "live"
