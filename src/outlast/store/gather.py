@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.store.acts import OUTBOX, change_of
+from outlast.store.acts import OUTBOX, SCHEDULES, change_of
 from outlast.store.base import Change
 from outlast.store.migrate import trouble
 from outlast.store.steps import Steps
@@ -72,8 +72,8 @@ class Gatherer(ABC):
         """Give up the database: the thread has ended."""
 
     def near(self, point: str) -> None:
-        """Pass a named point; only batches that bring notices have any."""
-        if _reached is not None and self.brought & OUTBOX:
+        """Pass a named point; only batches that bring notices or fire rules have any."""
+        if _reached is not None and self.brought & (OUTBOX | SCHEDULES):
             _reached(point)
 
     def start(self) -> None:
