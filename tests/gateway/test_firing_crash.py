@@ -113,14 +113,17 @@ def judge(node: Node, rows: list[FiringRow], ran: list[str]) -> None:
 def test_a_crash_in_the_middle_of_a_firing_neither_loses_nor_repeats_it(home: Node, point: str) -> None:
     """Killed before, in and after the commit, before and after the spawn: the next gateway finds all or nothing."""
     names = ("one", "two", "three", "each-hour", "event")
+    hold = f"; {home.gate}" if point == "worker:after_spawn" else ""  # what is over by then has no such moment
+    command = f'echo "$OUTLAST_TASK_ID" >> {home.path("ran")}{hold}'
     add(
         home,
-        *(rule(home, name) for name in names[:3]),
+        *(rule(home, name, payload=CommandPayload(command=command, workdir="/tmp")) for name in names[:3]),
         rule(home, "each-hour", kind=Kind.EVERY, expr="3600", anchor_at=time.time() - 3600.5),
         rule(home, "event", payload=EventPayload(conversation=LISTENER, text="stand up")),
     )
     home.begin(point)
     home.dies()
+    home.open_gate()
     assert home.begin(), home.log()
     until(lambda: len(firings(home, *names)) == len(names))
     home.ended(*(task["taskId"] for task in home.ask("GET", "/v1/tasks").json["tasks"]))

@@ -45,7 +45,8 @@ def test_a_command_that_outlives_many_gateways_is_one_task(node: Node) -> None:
     node.ended(task["taskId"])
     node.judge(Status.FAILED, Cause.EXIT, code=5)
     assert node.runs() == 1
-    assert node.books().verbs_of(node.books().tasks[0]) == ["create", "claim", "began", *["reclaim"] * 4, "fail"]
+    verbs = [verb for verb in node.books().verbs_of(node.books().tasks[0]) if verb != "delivered"]  # may have been told
+    assert verbs == ["create", "claim", "began", *["reclaim"] * 4, "fail"]
 
 
 @pytest.mark.parametrize("still_runs", [False, True])

@@ -75,7 +75,7 @@ def test_an_end_wakes_who_asked_and_a_wake_that_hangs_keeps_nobody_else_waiting(
         assert task is not None
         until(lambda number=number: len(lines(home, "told")) == number)
         assert f"failed with exit code {number}" in lines(home, "told")[-1]
-    assert waiting(home, B) == []
+    until(lambda: waiting(home, B) == [])
     assert home.stop() == 0
 
 
