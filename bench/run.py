@@ -23,6 +23,7 @@ from bench_idle import idle, many
 from bench_peers import peers
 from bench_start import start_exit, told
 from bench_tasks import tasks
+from bench_told import told as later
 from figures import Row
 from lodging import BASE, ground
 
@@ -35,6 +36,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "adopt": adopt,
     "many": many,
     "tasks": tasks,
+    "later": later,
     "peers": peers,
 }
 QUIET = 0.7

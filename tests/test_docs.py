@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
+import standardwebhooks
 
-from outlast.api import requests, results, task_requests, task_results
-from outlast.core import errors
+from outlast.api import requests, results, task_requests, task_results, told_requests, told_results
+from outlast.core import errors, findings
+from outlast.core.durations import parse_duration
 from outlast.core.lifecycle import Verb, chart
+from outlast.core.schedule import Misfire, Overlap, parse_misfire
 from outlast.core.session import Cause, Exit, Status, status_of
+from outlast.delivery.backoff import ATTEMPTS_MAX
+from outlast.delivery.channels import signature
+from outlast.delivery.channels.targets import KINDS, command_target
+from outlast.delivery.channels.template import GAPS
+from outlast.scheduler import cron
+from outlast.store.base_told import How
 from outlast.surfaces import tools
 from outlast.surfaces.cli.parse import parse
 from outlast.surfaces.cli.verbs import VERBS
@@ -27,6 +39,7 @@ DOCS = ROOT / "docs"
 TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES = sorted([*TOP, *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+NOTICE_STATE = get_type_hints(told_requests.NoticesRequest)["state"]
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 
@@ -143,7 +156,7 @@ def console_commands() -> Iterator[tuple[str, str]]:
 
 def words_of(line: str) -> list[list[str]]:
     """The argument lists of every call of outlast in a shell line, without the program's name."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&()")
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&()<>")
     lexer.whitespace_split = True
     lexer.commenters = "#"
     calls: list[list[str]] = []
@@ -152,7 +165,7 @@ def words_of(line: str) -> list[list[str]]:
         if word == "outlast":
             calls.append([])
             inside = True
-        elif set(word) <= set("|;&()"):
+        elif set(word) <= set("|;&()<>"):
             inside = False
         elif inside:
             calls[-1].append(word)
@@ -167,7 +180,7 @@ def test_a_shown_command_is_one_that_outlast_takes(page: str, line: str) -> None
 
 def test_commands_in_the_documentation_are_found() -> None:
     """The parser above must not pass by finding nothing."""
-    assert words_of("FOO=1 outlast process wait ID --quiet 5s | cat; outlast status # look") == [
+    assert words_of("FOO=1 outlast process wait ID --quiet 5s | cat; outlast status > file # look") == [
         ["process", "wait", "ID", "--quiet", "5s"],
         ["status"],
     ]
@@ -238,13 +251,14 @@ def test_every_field_of_a_result_is_in_the_reference() -> None:
 
 REQUESTS = [
     type_
-    for module in (requests, task_requests)
+    for module in (requests, task_requests, told_requests)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
 ]
 ANSWERS = [
     type_
-    for type_ in vars(task_results).values()
+    for module in (task_results, told_results)
+    for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, results.Record) and type_ is not results.Record
 ]
 
@@ -261,8 +275,95 @@ def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Reque
 
 
 @pytest.mark.parametrize("type_", ANSWERS, ids=lambda type_: type_.__name__)
-def test_every_field_of_an_answer_about_tasks_is_in_the_reference(type_: type[results.Record]) -> None:
-    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "http.md") == set()
+def test_every_field_of_an_answer_is_in_the_reference(type_: type[results.Record]) -> None:
+    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md") == set()
+
+
+def fields_of(page: str, first: str) -> set[str]:
+    """Every word in the first cells of a table."""
+    return {word for cell in table_rows(DOCS / "reference" / page, first) for word in re.findall(r"\w+", cell)}
+
+
+def test_every_field_of_a_schedule_has_a_row_and_no_other() -> None:
+    asked = {*told_requests.CronAddRequest.__struct_encode_fields__}
+    asked |= {*told_requests.CronEditRequest.__struct_encode_fields__}
+    assert fields_of("cron.md", "request field") == asked - {"requester"}
+    assert fields_of("cron.md", "schedule field") == {*told_results.ScheduleResult.__struct_encode_fields__}
+
+
+@pytest.mark.parametrize(
+    ("page", "first", "words"),
+    [
+        ("cron.md", "policy", {*Overlap, "skip", "once", "all", "N"}),
+        ("cron.md", "how", {*get_args(How)}),
+        ("cron.md", "status", {"active", "paused", "disabled", "done"}),
+        ("conversations.md", "status", {"ready", "failing", "parked"}),
+        ("delivery.md", "state", {*get_args(get_args(NOTICE_STATE)[0])}),
+        ("tasks.md", "finding", {*findings.Code}),
+    ],
+)
+def test_every_word_for_how_things_stand_is_explained_and_no_other(page: str, first: str, words: set[str]) -> None:
+    assert fields_of(page, first) == words
+
+
+def test_every_channel_is_explained_with_its_target_and_its_wake() -> None:
+    targets = {first.partition(":")[0].strip("`") for first in table_rows(DOCS / "reference" / "delivery.md", "target")}
+    assert targets - {"the key of a conversation"} == set(KINDS)
+    assert {kind.lower() for kind in KINDS} <= anchors(DOCS / "reference" / "delivery.md")
+    wakes = " ".join(table_rows(DOCS / "reference" / "conversations.md", "option"))
+    assert set(re.findall(r"--(\w+)", wakes)) == set(KINDS)
+
+
+def test_every_placeholder_is_explained_and_no_other() -> None:
+    rows = table_rows(DOCS / "reference" / "delivery.md", "placeholder")
+    assert {first.strip("{}") for first in rows} - {""} == GAPS
+
+
+def test_bounds_that_the_pages_name_are_those_of_the_code() -> None:
+    page = (DOCS / "reference" / "delivery.md").read_text("utf-8")
+    assert f"the {ATTEMPTS_MAX}th attempt failed" in page
+    for policy in Misfire:
+        assert parse_misfire(f"{policy}:3" if policy is Misfire.ALL else policy)[0] is policy
+
+
+def test_what_the_pages_schedule_and_wake_is_what_outlast_takes() -> None:
+    """A command line that can be parsed may still name an expression or a template that is refused."""
+    seen = {"--cron": 0, "--every": 0, "--command": 0}
+    for _, line in console_commands():
+        for words in words_of(line):
+            for option, value in itertools.pairwise(words[: words.index("--")] if "--" in words else words):
+                if option == "--cron":
+                    cron.read(value)
+                elif option == "--every":
+                    parse_duration(value)
+                elif option == "--command" and words[0] == "wake":
+                    command_target(value)
+                else:
+                    continue
+                seen[option] += 1
+    assert all(seen.values())
+
+
+def python_blocks() -> Iterator[tuple[str, str]]:
+    for path in PAGES:
+        for body in blocks(path, "python"):
+            yield name(path), body
+
+
+@pytest.mark.parametrize(("page", "body"), list(python_blocks()))
+def test_python_in_the_documentation_is_python(page: str, body: str) -> None:
+    compile(body, page, "exec")
+
+
+def test_the_verification_that_the_pages_show_is_that_of_the_public_package() -> None:
+    """What `delivery.md` and the how-to import and call exists, and takes what outlast signs."""
+    secret = signature.new_secret()
+    body = b'{"type": "task.ended"}'
+    headers = signature.sign([signature.read_secret(secret)], "id", int(time.time()), body)
+    shown = [body for _, body in python_blocks() if "standardwebhooks" in body]
+    assert all('Webhook("whsec_…").verify(body, headers)' in text for text in shown)
+    assert len(shown) == 2
+    assert standardwebhooks.Webhook(secret).verify(body, headers) == {"type": "task.ended"}
 
 
 def test_the_record_of_a_task_has_a_row_for_every_field_and_no_other() -> None:
@@ -278,16 +379,17 @@ def test_the_chart_of_moves_is_printed_from_the_table() -> None:
 def lines_of_history() -> set[str]:
     """The verbs of everything that is written into a task's history: the moves, and what the code notes beside them."""
     found = {str(verb) for verb in Verb} | {"delivered", "parked"}  # how a notice was settled is told as it is
-    place = {"_alter": 3, "note": 1}
+    place = {"_alter": 3, "note": 1, "_turn": 1, "line": 2}
     for folder in ("store", "ledger", "gateway", "api"):
         for path in (ROOT / "src" / "outlast" / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call):
                     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                    if called in place:
+                    if called in place and len(node.args) > place[called]:
                         verb = node.args[place[called]]
-                        assert isinstance(verb, ast.Constant)
-                        found.add(str(verb.value))
+                        assert isinstance(verb, ast.Constant) or called == "line"  # which may be handed it
+                        if isinstance(verb, ast.Constant):
+                            found.add(str(verb.value))
     return found
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from demo_ledger import Ledger
 from demo_stage import STARTED, Answer, Stage, alive, note, paint, step, wait_until
+from demo_told import Told
 
-BUILD_SECONDS = 30
+BUILD_SECONDS = 24
 NUMBERED = re.compile(r"^\[(\d+)\]", re.M)
 # Four children that leave: by setsid, by a double fork, with ignored signals, and one that stays.
 ESCAPE_ARTIST = """
@@ -89,6 +90,7 @@ class Demo(Stage):
         self.catch_the_escape_artist()
         self.count(sessions)
         Ledger(self).run()
+        Told(self).run()
         self.stop()
 
     def start_everything(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The second half of `make demo`: a build on record, told of, found again, done again."""
+"""The second part of `make demo`: a build on record, told of, found again, done again."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from datetime import datetime
 
 from demo_stage import Answer, Stage, alive, note, step, wait_until
 
-BUILD_SECONDS = 14
-HISTORY = ["create", "claim", "began", "progress", "progress", "progress", "progress", "reclaim", "fail"]
-"""All that may have happened to the build: begun once, ended once."""
+BUILD_SECONDS = 11
+HISTORY = ["create", "claim", "began", *["progress"] * 4, "reclaim", "fail", "delivered"]
+"""All that may have happened to the build: begun once, ended once, told once."""
 SECRET = "hunter2-of-the-demo"
 
 
 class Ledger:
-    """The story of tasks, told on the stage of the first half."""
+    """The story of tasks, told on the stage of the first part."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.claim = stage.claim
         self.outlast = stage.outlast
         self.folder = stage.scratch / "nightly"
-        self.told = 0
+        self.asked: list[str] = []
 
     def run(self) -> None:
         """Tell the story."""
@@ -41,7 +41,7 @@ class Ledger:
         self.count_notices()
 
     def what_outlived_its_call(self) -> None:
-        """The commands of the first half were never asked to be recorded, and are."""
+        """The commands of the first part were never asked to be recorded, and are."""
         step("The ledger: what outlived its call is on record, with its true end")
         rows = {task["title"]: task for task in self.outlast("tasks", "list", "--all")["tasks"]}
         for title, task in rows.items():
@@ -50,11 +50,14 @@ class Ledger:
         true = codes == {"long build": 7, "wheel": 0, "short": 42, "calculator": 0}
         self.claim(true, f"exit codes as they were, also of the one that ended with no gateway: {codes}")
         silent = {task["notify"] for task in rows.values()} == {"silent"}
-        self.claim(silent and self.notices() == 0, "nobody asked to be told of them: no notice was written")
+        notices = self.outlast("notifications", "list", quiet=True)["notices"]
+        self.claim(silent and not notices, "nobody asked to be told of them: no notice was written")
 
-    def notices(self) -> int:
-        """Return how many notices wait in the outbox."""
-        return int(self.outlast("tasks", "stats", quiet=True)["outbox"]["pending"])
+    def queue(self) -> list[Answer]:
+        """Return what has been put into the queue of the conversation that asks here, consumed or not."""
+        page = self.outlast("conversations", "events", "local", "--all", quiet=True)
+        events: list[Answer] = page["events"]
+        return events
 
     def show(self, task: str, *, quiet: bool = True) -> Answer:
         """Return how a task stands."""
@@ -78,6 +81,7 @@ class Ledger:
         there = wait_until(lambda: self.show(task["taskId"])["progress"] == 40, 60)
         self.claim(there, "it reports how far it is, from inside: 40 %")
         self.explain(task["taskId"])
+        self.asked.append(task["taskId"])
         return str(task["taskId"])
 
     def explain(self, name: str) -> None:
@@ -109,7 +113,7 @@ class Ledger:
         """Start a gateway and look at what it has made of the task."""
         step("The next gateway settles it from evidence")
         started = self.outlast("gateway", "start")
-        settled = wait_until(lambda: self.events(task)[-1]["verb"] == "fail")
+        settled = wait_until(lambda: self.events(task)[-1]["verb"] == "delivered")
         self.claim(settled, f"settled by the gateway with pid {started['gateway']['pid']}")
         events = self.events(task)
         for event in events:
@@ -118,10 +122,10 @@ class Ledger:
         ended = self.show(task)
         same = ended["endedAt"] == ended_at and ended["exitCode"] == 7 and ended["cause"] == "exit"
         self.claim(same, f"the moment is that of the true end, {ended['endedAt']}, and the same answer as before")
-        before = datetime.fromisoformat(ended_at) < datetime.fromisoformat(events[-2]["at"])
+        before = datetime.fromisoformat(ended_at) < datetime.fromisoformat(events[-3]["at"])
         self.claim(before, "which was before this gateway took it over")
-        self.told = 1
-        self.claim(self.notices() == self.told, "one notice of it waits in the outbox: not none, not two")
+        told = [event["data"]["taskId"] for event in self.queue()]
+        self.claim(told == [task], "and it waits in the queue of the one who asked: not never, not twice")
 
     def events(self, task: str) -> list[Answer]:
         """Return the history of a task, as it is on record."""
@@ -146,7 +150,7 @@ class Ledger:
         again = self.outlast("tasks", "retry", task)
         self.claim(again["taskId"] != task and again["label"] == "nightly", "a new task, by the record of the old one")
         done = self.outlast("tasks", "wait", again["taskId"], "--timeout", "1m")["tasks"][0]
-        self.told += 1
+        self.asked.append(again["taskId"])
         good = done["status"] == "succeeded" and done["exitCode"] == 0 and done["progress"] == 40
         self.claim(good, f"it succeeded, exit code {done['exitCode']}, after {done['durationMs'] / 1000:.1f} s")
         note(f"its last line: {done['summary'].splitlines()[-1]}")
@@ -160,7 +164,7 @@ class Ledger:
         task = self.outlast("run", *words, "--", line, quiet=True)
         note(f"recorded as: {task['command']}")
         done = self.outlast("tasks", "wait", task["taskId"], quiet=True)["tasks"][0]
-        self.told += 1
+        self.asked.append(task["taskId"])
         octets = len(SECRET) + len(f"--password={SECRET}")
         self.claim(done["summary"] == str(octets), f"the command got the real values: {octets} octets")
         shown = json.dumps([task, done, self.events(task["taskId"])])
@@ -175,7 +179,7 @@ class Ledger:
             options = ("--queue", "one", "--label", name, "--priority", priority)
             tasks.append(self.outlast("run", *options, "--", f"sleep 1.5 # {name}")["taskId"])
         ended = self.outlast("tasks", "wait", *tasks, "--timeout", "1m")["tasks"]
-        self.told += len(tasks)
+        self.asked += tasks
         turns = sorted(ended, key=lambda task: task["startedAt"])
         order = [task["label"] for task in turns]
         self.claim(order == ["first", "urgent", "second"], f"they ran in this order: {', '.join(order)}")
@@ -183,12 +187,24 @@ class Ledger:
         self.claim(apart, "and never two at once")
 
     def count_notices(self) -> None:
-        """Count the notices once more, and the tasks that are not as they should be."""
+        """Count the tasks that are not as they should be, and how each end was told."""
         step("Count")
         stats = self.outlast("tasks", "stats")
         counts = {status: number for status, number in stats["byStatus"].items() if number}
         note(f"{stats['total']} tasks on record: {counts}")
         live = {"queued", "running", "lost"} & set(counts)
         self.claim(not live, "none is lost, none is left over")
-        told = stats["outbox"]["pending"]
-        self.claim(told == self.told, f"{told} notices wait: one for each end somebody asked to be told of")
+        hows = {task: self.how_told(task) for task in self.asked}
+        once = all(len(how) == 1 for how in hows.values())
+        self.claim(once, f"{len(hows)} ends somebody asked to be told of: each was told once")
+        queued = sorted(event["data"]["taskId"] for event in self.queue())
+        waited = sum(how == ["wait"] for how in hows.values())
+        unseen = sorted(task for task, how in hows.items() if how == ["conversation"])
+        self.claim(
+            queued == unseen, f"{waited} by waiting for it, the others wait in the queue, once each: {len(queued)}"
+        )
+
+    def how_told(self, task: str) -> list[str]:
+        """Return how the end of a task was told, once for each time."""
+        wait_until(lambda: self.show(task)["delivery"] == "delivered")
+        return [event["data"]["how"] for event in self.events(task) if event["verb"] == "delivered"]

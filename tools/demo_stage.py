@@ -62,6 +62,7 @@ class Stage:
         self.home = scratch / "home"
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "MAKE", "MFLAGS"))}
         self.env["OUTLAST_HOME"] = str(self.home)
+        self.env["OUTLAST_DELIVERY_ALLOW_PRIVATE"] = "127.0.0.1"  # where the receiver of webhooks listens
         self.run_directory: Path | None = None
         self.broken: list[str] = []
 

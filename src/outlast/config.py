@@ -40,6 +40,7 @@ class Paths(NamedTuple):
     log: str
     token: str
     node: str
+    webhook_secret: str
     config_file: str
     sessions: str
     open: str
@@ -76,12 +77,19 @@ class Config(NamedTuple):
     store_url: str
     tasks_slots: int
     tasks_keep_days: float
+    delivery_allow_private: tuple[str, ...]
+    delivery_smtp_host: str
+    delivery_smtp_port: int
+    delivery_smtp_security: Literal["starttls", "tls", "none"]
+    delivery_smtp_sender: str
+    delivery_smtp_username: str
+    delivery_smtp_password: str
     gateway_listen: str
     gateway_allow_hosts: tuple[str, ...]
 
     def describe(self) -> list[Row]:
         """Return every setting: its value as JSON knows it, where it comes from, what it is for."""
-        return [Row(s.key, _plain(getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
+        return [Row(s.key, _hidden(s.key, getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
 
 
 _SECTIONS = frozenset(setting.key.partition(".")[0] for setting in SETTINGS)
@@ -194,6 +202,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
         log=os.path.join(home, "gateway.log"),
         token=os.path.join(home, "token"),
         node=os.path.join(home, "node"),
+        webhook_secret=os.path.join(home, "webhook.secret"),
         config_file=os.path.abspath(environ.get("OUTLAST_CONFIG") or config_file),
         sessions=os.path.join(home, "sessions"),
         open=os.path.join(home, "open"),
@@ -270,6 +279,10 @@ def private_directory(path: str) -> None:
 
 
 _ELSEWHERE = "set OUTLAST_HOME to a directory of your own"
+
+
+def _hidden(key: str, value: Any) -> Any:  # noqa: ANN401
+    return "***" if key.endswith("password") and value else _plain(value)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -304,6 +304,9 @@ class NoBooks:
 
     store = ledger
 
+    def saw_end(self, session: Any, target: str) -> None:
+        """Nobody is told here."""
+
     def outlived(self, session: FakeSession) -> None:
         self.outlived_ids.append(session.id)
 

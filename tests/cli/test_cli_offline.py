@@ -6,11 +6,13 @@ import os
 import pytest
 from cli_fakes import answer
 from cli_ledger import DONE, FAILED, FIRST, HOSTILE, TASK, audit, upkeep
+from cli_told import EVENT, NOTICE, RUNS, SCHEDULE, UNDERSTOOD, WAKE, events
 
 # without a gateway
 
 
 PAGE = {"tasks": [TASK], "next": None}
+TALK = {"conversation": "k", "waiting": 0, "oldestAt": None, "newestAt": None, "wakes": 0}
 OFFLINE = [
     ("tasks --status lost --as me", PAGE, ("tasks.list", None, {"status": "lost"}, "me")),
     ("tasks show 01t", TASK, ("tasks.show", "01t", {})),
@@ -25,6 +27,16 @@ OFFLINE = [
     ("tasks export --dismissed", PAGE, ("tasks.list", None, {"dismissed": True, "limit": 500})),
     ("explain 01t", {"lines": ["a"]}, ("explain", "01t", {})),
     ("backup /x", {"path": "/x", "bytes": 1}, ("backup", None, {"path": "/x"})),
+    ("cron --as me", {"schedules": [SCHEDULE], "next": None}, ("cron.list", None, {}, "me")),
+    ("cron show backup", SCHEDULE, ("cron.show", "backup", {})),
+    ("cron next backup -n 2", UNDERSTOOD, ("cron.next", "backup", {"count": 2})),
+    ("cron runs backup", {"runs": RUNS, "next": None}, ("cron.runs", "backup", {})),
+    ("cron export", {"text": ""}, ("cron.export", None, {})),
+    ("conversations", {"conversations": [], "next": None}, ("conversations.list", None, {})),
+    ("conversations show k", [{**TALK, "wakes": 1}, {"wakes": [WAKE]}], ("conversations.show", "k", {})),
+    ("conversations events k", events(EVENT), ("conversations.events", "k", {"limit": 100})),
+    ("wake list k", {"wakes": []}, ("wake.list", None, {"conversation": "k"})),
+    ("notifications", {"notices": [NOTICE], "next": None}, ("notifications.list", None, {})),
 ]
 
 
@@ -48,13 +60,32 @@ def test_another_gateway_is_never_answered_for(outlast, home):
         assert "no gateway listens" in err
 
 
-def test_task_ids_are_completed(outlast, home, gateway, monkeypatch):
-    def offered(line, store=None):
+@pytest.fixture
+def offered(outlast, monkeypatch):
+    def offer(line, store=None):
         monkeypatch.setenv("_OUTLAST_COMPLETE", "bash_complete")
         monkeypatch.setenv("COMP_WORDS", line)
         monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
         return [row.partition(",")[2] for row in outlast(store=store)[1].split()]
 
+    return offer
+
+
+def test_names_of_schedules_conversations_and_wakes_are_completed(offered, gateway):
+    gateway.will(
+        answer({"schedules": [SCHEDULE, {**SCHEDULE, "name": "sync"}], "next": None}),
+        answer({"conversations": [TALK], "next": None}),
+        answer({"wakes": [WAKE]}),
+        answer({"wakes": [WAKE]}),
+    )
+    assert offered("outlast cron edit ba") == ["backup"]
+    assert offered("outlast conversations events ") == ["k"]
+    assert offered("outlast wake test w") == ["w1"]
+    assert offered("outlast wake remove x") == []
+    assert offered("outlast cron add --overlap sk") == ["skip"]
+
+
+def test_task_ids_are_completed(offered, home, gateway):
     gateway.will(*[answer({"tasks": [HOSTILE, FAILED], "next": None})] * 3)
     assert offered("outlast tasks show ") == ["01task", "01other"]
     assert offered("outlast tasks cancel 01o") == ["01other"]

@@ -73,6 +73,26 @@ GOOD = [
     "exec --detach --label nightly -- ./build.sh",
     "explain a",
     "backup file",
+    "cron",
+    "cron --all --json",
+    "cron add --name backup --every 15m --tz Europe/London --misfire all:3 --jitter 5m --retry 3 -- ./backup.sh -v",
+    "cron add --in 20m --event text --to agent:a:main --delete-after-run",
+    "cron edit backup --cron @daily --revision 3 -- make -j2 all",
+    "cron next backup -n 10",
+    "cron runs backup --before 1796000000.25",
+    "cron run backup --wait",
+    "cron rm backup",
+    "cron import - --dry-run --prefix web-",
+    "conversations",
+    "conversations events agent:a:main -f --ack --timeout 10m",
+    "conversations ack agent:a:main --upto 7",
+    "wake",
+    "wake add agent:a:main --command {conversation}",
+    "wake add agent:a:main -- tell --file -",
+    "wake list agent:a:main --json",
+    "notifications --failed",
+    "notifications retry 7",
+    "system event hello --to agent:a:main --mode next-heartbeat --key k",
 ]
 
 
@@ -180,6 +200,12 @@ def test_the_commands_are_the_promised_ones():
     tasks = "list show events children log wait watch cancel retry dismiss notify audit maintenance stats queues export"
     expected |= {("tasks", action) for action in tasks.split()}
     expected |= {("tasks", "report", action) for action in ("start", "progress", "done")}
+    cron = "add list show next runs edit pause resume run remove import export"
+    expected |= {("cron", action) for action in cron.split()}
+    expected |= {("conversations", action) for action in ("list", "show", "events", "ack")}
+    expected |= {("wake", action) for action in ("add", "list", "test", "remove")}
+    expected |= {("notifications", action) for action in ("list", "retry", "dismiss")}
+    expected |= {("system", "event")}
     words = "exec run tool status explain backup doctor completion version"
     expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected

@@ -117,9 +117,8 @@ def test_an_older_gateway_is_named(outlast, gateway):
 def test_run_that_waits_ends_as_the_command_did(outlast, gateway, end, code):
     ended = {**TASK, "exitCode": None, "cause": None, **end}
     gateway.will(answer(QUEUED), answer({"met": True, "timedOut": False, "tasks": [ended]}))
-    found, out, err = outlast("run", "--wait", "x")
-    assert (found, out) == (code, "01task\n")
-    assert f"01task {end['status']}" in err
+    found, out, err = outlast("run", "--wait", "--json", "x")
+    assert (found, json.loads(out), err) == (code, ended, "")
     assert body(gateway).items() >= {"lookups": ["01task"], "mode": "all"}.items()
 
 
@@ -355,6 +354,9 @@ def test_raw_bytes_come_from_the_session(outlast, gateway):
 SESSION = {"sessionId": "s1"}
 
 
+NOT_STARTED = answer({"error": {"code": "not_found", "message": "no session s1", "hint": None}}, 404)
+
+
 def followed(text):
     return chunked(frame(1, text) + frame(0, {"event": "ended", "status": "failed"}))
 
@@ -365,9 +367,10 @@ def test_a_log_is_followed_from_try_to_try(outlast, gateway):
     second = {**TASK, "sessionId": "s2", "attempt": 2}
     gateway.will(
         answer({**QUEUED, "sessionId": "s1"}),
+        NOT_STARTED,
         news(CLAIMED, PROGRESS),
         answer(TASK),
-        answer({"error": {"code": "not_found", "message": "no session s1", "hint": None}}, 404),  # not started yet
+        NOT_STARTED,
         answer(TASK),
         answer(SESSION),
         answer(SESSION),
@@ -386,6 +389,23 @@ def test_a_log_is_followed_from_try_to_try(outlast, gateway):
     assert (code, out) == (0, "one\ntwo\n")
     assert "try 2: session s2" in err
     assert "failed: exit code 7" in err
+
+
+def test_a_try_that_was_over_before_it_was_looked_at_is_shown(outlast, gateway):
+    """Between two tries a task has no session: what the first one printed must not be lost."""
+    gateway.will(
+        answer({**QUEUED, "sessionId": "s1"}),
+        NOT_STARTED,
+        news(CLAIMED),
+        answer({**QUEUED, "sessionId": None}),
+        answer(SESSION),
+        answer(SESSION),
+        answer({**FIRST, "text": ""}),
+        followed(b"one\n"),
+        news(),
+        answer({**FAILED, "sessionId": None}),
+    )
+    assert outlast("tasks", "log", "-f", "01t")[:2] == (0, "one\n")
 
 
 def test_what_has_no_output_is_said(outlast, gateway):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlast.core.text import is_sound, sound
+from outlast.core.text import is_sound, is_sound_value, sound
 
 TEXTS = st.text(st.characters())
 
@@ -37,3 +37,17 @@ def test_it_reaches_into_everything_json_can_hold() -> None:
     value = {"a\0": ["\udcff", {"b": ("x\0",)}, 1, None, True, 2.5]}
     assert sound(value) == {"a\ufffd": ["\ufffd", {"b": ["x\ufffd"]}, 1, None, True, 2.5]}
     assert json.dumps(sound(value), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "as_it_is"),
+    [
+        (None, True), (1, True), (True, True), (2.5, True), ("text", True), ([], True), ({}, True),
+        ({"exitCode": 0, "note": "é", "more": [{"a": "b"}], "none": None}, True),
+        ("\0", False), ({"a": "\0"}, False), ({"\0": 1}, False), ([["\udcff"]], False), ({"a": [{"b": "\0"}]}, False),
+        (("a tuple becomes a list",), False),
+    ],
+)  # fmt: skip
+def test_a_value_is_sound_when_nothing_of_it_would_change(value: object, as_it_is: bool) -> None:
+    assert is_sound_value(value) is as_it_is
+    assert (sound(value) == value) is as_it_is

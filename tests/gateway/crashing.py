@@ -17,14 +17,18 @@ from nursery import bear
 from running import PATIENCE, Gateway, UnixConnection
 
 from outlast import config as config_module
+from outlast.core.conversation import SystemEvent
 from outlast.core.lifecycle import FINAL, TASK_MOVES, Verb
 from outlast.core.session import Cause, Status
 from outlast.core.task import Event, Task, TaskFilter
 from outlast.gateway.stores import make_store
 from outlast.process.keeper import record as records
-from outlast.store.base import OutboxRow
+from outlast.store.base_told import NoticeRow
 
 ENDS = frozenset((Verb.SUCCEED, Verb.FAIL, Verb.TIME_OUT, Verb.CANCEL, Verb.LOSE))
+
+STANDS = frozenset((("pending", 0), ("delivered", 1), ("delivered", 0)))
+"""How a notice stands, and how often its conversation has heard it: not at all where a waiter saw the end itself."""
 
 
 class Books(NamedTuple):
@@ -32,10 +36,11 @@ class Books(NamedTuple):
 
     tasks: list[Task]
     events: dict[str, list[Event]]
-    notices: list[OutboxRow]
+    notices: list[NoticeRow]
     payloads: dict[str, dict[str, object]]
+    told: list[SystemEvent]
 
-    def notices_of(self, task: Task) -> list[OutboxRow]:
+    def notices_of(self, task: Task) -> list[NoticeRow]:
         return [row for row in self.notices if row.task_id == task.id]
 
     def verbs_of(self, task: Task) -> list[str]:
@@ -177,10 +182,16 @@ class Node(Gateway):
                 tasks += page.tasks
             events = {task.id: await store.events_of(task.id) for task in tasks}
             payloads = {task.id: body for task in tasks if (body := await store.payload_of(task.id)) is not None}
-            notices: list[OutboxRow] = []
-            while rows := await store.pending_outbox(1000, notices[-1].id if notices else 0):
+            notices: list[NoticeRow] = []
+            while rows := await store.list_notices(None, None, 100, notices[-1].id if notices else None):
                 notices += rows
-            return Books(tasks, events, notices, payloads)
+            told: list[SystemEvent] = []
+            for key in {task.requester for task in tasks}:
+                after = 0
+                while heard := await store.system_events(key, after, 100, waiting=False):
+                    told += heard
+                    after = heard[-1].id
+            return Books(tasks, events, notices[::-1], payloads, told)
         finally:
             await store.close()
 
@@ -243,8 +254,8 @@ def replay(events: list[Event]) -> Status:
     status = Status.QUEUED
     for event in events[1:]:
         if event.status is None:
-            assert event.verb in ("began", "attach", "reclaim", "ask_cancel", "progress", "late"), event
-            assert status not in FINAL or event.verb == "late", events
+            assert event.verb in ("began", "attach", "reclaim", "ask_cancel", "progress", "late", "delivered"), event
+            assert (event.verb in ("late", "delivered")) or status not in FINAL, events
             continue
         move = TASK_MOVES[Verb(event.verb)]
         assert status in move.sources and event.status in move.targets, (status, event)
@@ -271,7 +282,9 @@ def check(
     told = books.notices_of(task)
     assert len(told) == notices, told
     for notice in told:
-        assert (notice.kind, notice.state, notice.target) == ("ended", "pending", task.requester)
+        assert (notice.kind, notice.target) == ("ended", task.requester)
+        heard = [event for event in books.told if event.source_key == notice.idempotency_key]
+        assert (notice.state, len(heard)) in STANDS, (notice, books.told)
         assert notice.idempotency_key == f"{task.id}:{ends[0].verb}:{task.revision}"
         assert notice.body["status"] == status.value
     assert task.id not in books.payloads

@@ -11,6 +11,7 @@ from worker_fakes import asynchronous, ledger_world
 
 from outlast.core.session import Cause, Status
 from outlast.core.task import NotifyPolicy, TaskFilter
+from outlast.delivery.outbox import Outbox
 from outlast.gateway.hands import SEEN_SECONDS
 from watched_store import trouble
 
@@ -274,3 +275,63 @@ async def test_progress_starts_anew_with_every_attempt(tmp_path: Path) -> None:
         (await at.session_of(task.task_id)).prints(b"\x1b]9;4;1;50\x07")
         await at.clock.advance(2)
         assert (await at.task(task.task_id)).progress == 50
+
+
+@asynchronous
+async def test_a_session_that_is_removed_before_its_record_is_there_still_has_its_end_on_record(tmp_path: Path) -> None:
+    """The store was out of reach, the command ended, and somebody cleared up: what was seen of it is not lost."""
+    async with ledger_world(tmp_path) as at:
+        at.store.failing["create_task"] = trouble()
+        session = await at.session()
+        await at.settle()
+        session.prints(b"last words\n")
+        session.ends(3)
+        await at.ask("remove", session.id)
+        at.store.failing.clear()
+        await at.clock.advance(60)
+        [task] = await records(at)
+        assert (task.status, task.cause, task.attempt) == (Status.FAILED, Cause.EXIT, 1)
+        assert (task.detail["exitCode"], task.error) == (3, "exit code 3")
+        assert await at.verbs(task.id) == ["create", "claim", "fail"]
+
+
+# ---- who has seen an end by himself
+
+
+@pytest.mark.parametrize("ask", ["poll", "wait"])
+@asynchronous
+async def test_who_was_given_the_end_of_a_session_is_not_told_of_its_task(tmp_path: Path, ask: str) -> None:
+    """The end is seen a moment before it is on record; its notice must not overtake that."""
+    async with ledger_world(tmp_path) as at:
+        outbox = Outbox(at.store, at.clock, lambda target: None)
+        at.books._tellers = Speaking(outbox)
+        outbox.start()
+        told = []
+        for times in (1, 2):
+            task = await at.ask("exec", command=f"make {times}", detach=True)
+            await at.settle()
+            session = at.sessions.all[(await at.task(task.task_id)).session_id]
+            given = {"sessionIds": [session.id]} if ask == "wait" else {}
+            if times == 1:
+                asking = asyncio.create_task(
+                    at.ask(ask, session.id if ask == "poll" else None, timeoutMs=60_000, **given)
+                )
+                await at.settle()
+            session.ends(0)
+            await at.settle()
+            await at.clock.advance(1)
+            if times == 1:
+                assert asking.done()
+            told += [e.data["how"] for e in await at.store.events_of(task.task_id) if e.verb == "delivered"]
+        await outbox.stop()
+    assert told == ["poll", "conversation"]
+
+
+class Speaking:
+    """What tells, as far as it is needed here."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    async def stop(self) -> None:
+        """Nothing."""

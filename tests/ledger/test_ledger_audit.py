@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from api_fakes import asynchronous
 from ledger_fakes import DONE, FAILED, SINCE, Two, ledgers
@@ -141,6 +142,20 @@ async def test_a_clock_that_was_set_back_is_found(address: Address) -> None:
         await at.one.finish(task, DONE)
         [finding] = (await audit(at.one.store, at.clock.now())).findings
         assert (finding.code, finding.fix) == (Code.INCONSISTENT_TIMESTAMPS, "outlast tasks dismiss t1")
+
+
+@asynchronous
+async def test_what_ended_work_was_to_run_and_is_still_there_is_found(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger.db")
+    async with ledgers(("sqlite", path)) as at:
+        await at.one.finish(await at.one.begun("t1", payload={"spec": 1}), DONE)
+        assert await codes(at) == []
+        connection = apsw.Connection(path)
+        connection.execute("INSERT INTO payload VALUES ('t1', '{}')")
+        connection.close()
+        [finding] = (await audit(at.one.store, at.clock.now())).findings
+        assert (finding.code, finding.severity, finding.task_id) == (Code.MISSING_CLEANUP, "warn", "t1")
+        assert finding.fix == "outlast tasks maintenance --apply"
 
 
 @asynchronous

@@ -207,6 +207,30 @@ def test_sessions_are_found_by_id_and_by_prefix(house: House) -> None:
     house.run(act)
 
 
+def test_there_is_no_session_before_its_start_is_known(house: House) -> None:
+    """Its record is on disk before we hear of it; whoever found it there would wait for its end for ever."""
+
+    async def act(table: Sessions) -> None:
+        ask, found = table._ask_keeper, []
+
+        async def asked(request: dict) -> tuple:
+            answer = await ask(request)
+            name = request["spec"]["id"]
+            assert os.path.exists(f"{house.home}/sessions/{name}/record")
+            with pytest.raises(NotFound):
+                table.get(name)
+            found.append(name)
+            return answer
+
+        table._ask_keeper = asked
+        session = await table.start(spec(table, "true"))
+        assert found == [session.id]
+        assert table.get(session.id) is session
+        await table.until_end(table.get(session.id))
+
+    house.run(act)
+
+
 def test_remove_forgets_ended_sessions_only(house: House) -> None:
     async def act(table: Sessions) -> None:
         session = await table.start(spec(table, "sleep 300"))

@@ -251,6 +251,26 @@ async def test_a_session_that_is_there_is_stayed_with(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_progress_said_before_anybody_watched_is_passed_on(tmp_path: Path) -> None:
+    """By a command that outlived its call, or while no gateway ran. It is no sign of life: nobody knows when it was."""
+    bench = Bench(tmp_path)
+    task = bench.task(session_id="s0000001")
+    begun = bench.begin(task)
+    await settle()
+    begun.cancel()
+    bench.session.prints(b"\x1b]9;4;1;60\x07")
+    bench.hands.said.clear()
+    for known, said in ((None, [("progress", 60)]), (60, []), (50, [("progress", 60)])):
+        again = asyncio.ensure_future(
+            bench.runtime.resume(bench.task(session_id="s0000001", progress=known), bench.hands)
+        )
+        await settle()
+        assert bench.hands.said == said
+        bench.hands.said.clear()
+        again.cancel()
+
+
+@asynchronous
 async def test_a_claim_without_a_session_never_began(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with pytest.raises(NeverBegan):
@@ -274,6 +294,15 @@ async def test_a_start_that_is_on_record_and_left_no_trace_is_lost(tmp_path: Pat
     outcome = await bench.runtime.resume(bench.task(session_id="s0000001"), bench.hands)
     assert (outcome.status, outcome.cause, outcome.at) == (Status.LOST, Cause.EVIDENCE_GONE, None)
     assert outcome.error is not None and "s0000001" in outcome.error
+    assert bench.sessions.forestalled == set()
+
+
+@asynchronous
+async def test_a_command_that_outlived_its_call_has_begun_whatever_is_left_of_it(tmp_path: Path) -> None:
+    """It was put on record because it ran: without its session it is lost, never queued to be run again."""
+    bench = Bench(tmp_path)
+    outcome = await bench.runtime.resume(bench.task(session_id="s0000001", source="exec"), bench.hands)
+    assert (outcome.status, outcome.cause) == (Status.LOST, Cause.EVIDENCE_GONE)
     assert bench.sessions.forestalled == set()
 
 

@@ -9,9 +9,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from outlast.api import commands, exec, explain, queries, screens, status, task_commands, tasks, waits
+from outlast.api import (
+    commands,
+    cron,
+    cron_queries,
+    exec,
+    explain,
+    queries,
+    screens,
+    status,
+    task_commands,
+    tasks,
+    waits,
+)
+from outlast.api import conversations as talk
 from outlast.api import requests as r
 from outlast.api import task_requests as t
+from outlast.api import told_requests as w
 from outlast.api.context import Api, Caller
 from outlast.api.task_lookup import find_task
 from outlast.core.errors import BadInput
@@ -68,6 +82,32 @@ ACTS: dict[str, Act] = {
     "tasks.stats": Act(r.PlainRequest, tasks.stats, of_session=False, offline=True),
     "tasks.queues": Act(r.PlainRequest, tasks.queues, of_session=False, offline=True),
     "tasks.set-queue": Act(t.QueueRequest, task_commands.set_queue, of_session=False),
+    "cron.add": Act(w.CronAddRequest, cron.add, of_session=False),
+    "cron.list": Act(w.CronListRequest, cron_queries.list_schedules, of_session=False, offline=True),
+    "cron.show": Act(r.PlainRequest, cron_queries.show, of_session=False, of="name", offline=True),
+    "cron.next": Act(w.CronNextRequest, cron_queries.next_firings, of_session=False, of="name", offline=True),
+    "cron.edit": Act(w.CronEditRequest, cron.edit, of_session=False, of="name"),
+    "cron.pause": Act(r.PlainRequest, cron.pause, of_session=False, of="name"),
+    "cron.resume": Act(r.PlainRequest, cron.resume, of_session=False, of="name"),
+    "cron.run": Act(r.PlainRequest, cron.run_now, of_session=False, of="name"),
+    "cron.runs": Act(w.CronRunsRequest, cron_queries.runs, of_session=False, of="name", offline=True),
+    "cron.remove": Act(r.PlainRequest, cron.remove, of_session=False, of="name"),
+    "cron.import": Act(w.CronImportRequest, cron_queries.import_crontab, of_session=False),
+    "cron.export": Act(r.PlainRequest, cron_queries.export_crontab, of_session=False, offline=True),
+    "conversations.list": Act(w.ConversationsRequest, talk.list_conversations, of_session=False, offline=True),
+    "conversations.show": Act(r.PlainRequest, talk.show, of_session=False, of="name", offline=True),
+    "conversations.events": Act(
+        w.ConversationEventsRequest, talk.events, of_session=False, may_wait=True, of="name", offline=True
+    ),
+    "conversations.ack": Act(w.AckRequest, talk.ack, of_session=False, of="name"),
+    "wake.add": Act(w.WakeAddRequest, talk.add_wake, of_session=False),
+    "wake.list": Act(w.WakesRequest, talk.list_wakes, of_session=False, offline=True),
+    "wake.test": Act(r.PlainRequest, talk.test_wake, of_session=False, may_wait=True, of="name"),
+    "wake.remove": Act(r.PlainRequest, talk.remove_wake, of_session=False, of="name"),
+    "notifications.list": Act(w.NoticesRequest, talk.list_notices, of_session=False, offline=True),
+    "notifications.retry": Act(r.PlainRequest, talk.retry_notice, of_session=False, of="name"),
+    "notifications.dismiss": Act(r.PlainRequest, talk.dismiss_notice, of_session=False, of="name"),
+    "system.event": Act(w.SystemEventRequest, talk.tell, of_session=False),
     "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
     "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
     "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),

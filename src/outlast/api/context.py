@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.api.followed import Followed
 from outlast.api.readers import Readers
 from outlast.config import Config
+from outlast.core.conversation import Wake, no_channel
 from outlast.core.errors import BadInput, NotFound, Refused
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, Task
+from outlast.delivery.channels.base import Channel
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session, Sessions
@@ -39,6 +41,7 @@ class Caller(NamedTuple):
             return self
         if not requester.isprintable() or not requester.strip() or len(requester) > 200:
             raise BadInput("requester: must be 1 to 200 printable characters")
+        no_channel(requester, "requester")
         if self.remote and requester == LOCAL:
             raise Refused(f"requester: {LOCAL!r} is the operator's own name", hint="choose another")
         return Caller(requester, operator=False, remote=self.remote)
@@ -114,6 +117,18 @@ class Books(Protocol):
 
     def look(self) -> None:
         """Something may be due earlier than it was."""
+
+    def open_wake(self, wake: Wake) -> Channel:
+        """Return the channel of a wake. Raises BadInput for one that is no use."""
+
+    def saw_end(self, session: Session, target: str) -> None:
+        """Note that a requester was given the end of a session: he is not told the end of its task again."""
+
+    def next_wake(self) -> asyncio.Future[None]:
+        """Return a future that is done when a conversation may have something new to hear."""
+
+    def holding(self, task_ids: Iterable[str], target: str) -> AbstractContextManager[None]:
+        """Keep notices back while somebody waits who will see for himself."""
 
 
 class Api:

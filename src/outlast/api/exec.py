@@ -98,14 +98,18 @@ def _untold(task: Task, request: ExecRequest) -> list[str]:
     ]
 
 
-def make_plan(api: Api, caller: Caller, request: ExecRequest) -> Plan:
-    """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing."""
+def make_plan(api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool = False) -> Plan:
+    """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing.
+
+    What was ``scheduled`` may keep time, and is tried even where its directory is not there at the moment: that is a
+    run that failed, which the next may mend.
+    """
     command, argv = _what(request)
     base = _base_environment(api, caller, request)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
-    cwd = _workdir(request.workdir, base.get("HOME"))
+    cwd = _workdir(request.workdir, base.get("HOME"), there=not scheduled)
     _require_allowed(api, caller, command, argv)
-    advice = _fake_timer_advice(api, command, argv)
+    advice = [] if scheduled else _fake_timer_advice(api, command, argv)
     ready = _ready(request.ready_when)
     background = bool(request.background or request.detach)
     settings = api.config
@@ -188,14 +192,16 @@ def _possible(name: str, value: str) -> bool:
     return bool(name) and "=" not in name and "\0" not in name and "\0" not in value
 
 
-def _workdir(workdir: str | None, home: str | None) -> str:
-    """Return the directory to run in. Raises BadInput (``bad_workdir``) unless it is absolute and there."""
+def _workdir(workdir: str | None, home: str | None, *, there: bool = True) -> str:
+    """Return the directory to run in. Raises BadInput (``bad_workdir``) unless it is absolute and (asked so) there."""
     path = _expand("~" if workdir is None else workdir, home)
     if "\0" in path or not path.startswith("/"):
         raise BadInput(
             f"workdir: {workdir!r} is not an absolute path", code="bad_workdir", hint="start it with / or ~/"
         )
     path = os.path.normpath(path)
+    if not there and workdir is not None:
+        return path
     if not os.path.isdir(path):
         if workdir is None:
             return "/"  # no home directory: nobody asked for one

@@ -31,7 +31,11 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
         try:
             session = await api.find(caller, name)
         except NotFound:
-            raise missing from None
+            if isinstance(missing, GatewayTrouble):
+                raise missing from None
+            raise NotFound(
+                f"no task and no session {name!r}", hint="outlast tasks list and outlast process list show them"
+            ) from None
         return _of_session(session, api.clock.now(), followed=api.followed.has(session))
 
 
@@ -84,7 +88,7 @@ def _state(task: Task, now: float) -> str:
         parts.append(f"{'for' if task.status is Status.RUNNING else 'after'} {format_duration(max(0.0, spent))}")
     if task.attempts_max > 1:
         parts.append(f"attempt {task.attempt} of {task.attempts_max}")
-    if task.progress is not None:
+    if task.progress is not None and task.status is not Status.SUCCEEDED:
         parts.append(f"{task.progress} % done")
     return ", ".join(parts)
 

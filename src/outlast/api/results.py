@@ -310,8 +310,8 @@ def _usage(end: Exit | None) -> Usage | None:
     if end is None or end.user_seconds is None:
         return None
     return Usage(
-        user_seconds=end.user_seconds,
-        system_seconds=end.system_seconds or 0.0,
+        user_seconds=round(end.user_seconds, 6),
+        system_seconds=round(end.system_seconds or 0.0, 6),
         max_rss_bytes=end.max_rss or 0,
     )
 

@@ -60,6 +60,14 @@ class SessionCounts(Record, frozen=True, kw_only=True):
     adopted: AdoptedStatus
 
 
+class ToldStatus(Record, frozen=True, kw_only=True):
+    """What is to come, and what is on its way: the next firing, notices that wait and those that were given up."""
+
+    next_firing_at: str | None
+    notices_pending: int
+    notices_parked: int
+
+
 class StatusResult(Record, frozen=True, kw_only=True):
     """The answer to "how are you"."""
 
@@ -67,6 +75,7 @@ class StatusResult(Record, frozen=True, kw_only=True):
     keeper: KeeperFacts
     sessions: SessionCounts
     tasks: TasksStatus | None
+    told: ToldStatus | None
 
 
 async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResult:
@@ -93,7 +102,18 @@ async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResul
             adopted=AdoptedStatus(live=adopted.live, ended=adopted.ended, lost=adopted.lost, ms=adopted.ms),
         ),
         tasks=await tasks_status(api, caller),
+        told=await told_status(api),
     )
+
+
+async def told_status(api: Api) -> ToldStatus | None:
+    """Return what is to come and what is on its way; None while the store cannot be used."""
+    try:
+        counts = await api.store.outbox_counts()
+        due = await api.store.next_schedule_due()
+    except GatewayTrouble:
+        return None
+    return ToldStatus(next_firing_at=iso(due), notices_pending=counts["pending"], notices_parked=counts["parked"])
 
 
 async def _store(api: Api) -> StoreStatus:

@@ -311,8 +311,8 @@ def _usage(detail: dict[str, Any]) -> Usage | None:
     if detail.get("userSeconds") is None:
         return None
     return Usage(
-        user_seconds=detail["userSeconds"],
-        system_seconds=detail.get("systemSeconds") or 0.0,
+        user_seconds=round(detail["userSeconds"], 6),
+        system_seconds=round(detail.get("systemSeconds") or 0.0, 6),
         max_rss_bytes=detail.get("maxRssBytes") or 0,
     )
 

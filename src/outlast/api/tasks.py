@@ -39,6 +39,8 @@ from outlast.runtimes import evidence
 LIST_DEFAULT = 50
 EVENTS_DEFAULT = 200
 WAIT_DEFAULT_MS = 600_000
+MISFIRES_SECONDS = 86_400.0
+"""How long an audit speaks of a missed instant."""
 FREE_WARN = 1024**3
 """Bytes of free disk below which an audit says so."""
 
@@ -111,8 +113,20 @@ async def children(api: Api, caller: Caller, task: Task, request: PlainRequest) 
 
 
 async def wait(api: Api, caller: Caller, request: TaskWaitRequest) -> TaskWaitResult:
-    """Wait until all tasks, or the first of them, have ended; one call, nobody polls."""
+    """Wait until all tasks, or the first of them, have ended; one call, nobody polls.
+
+    Who sees an end by this is not told of it again.
+    """
     ids = list(dict.fromkeys([(await find_task(api, caller, name)).id for name in request.lookups]))
+    with api.books.holding(ids, caller.requester):
+        answer = await _wait(api, ids, request)
+        ended = [task.task_id for task in answer.tasks if task.ended_at is not None]
+        if ended:
+            await api.store.settle_seen(ended, caller.requester, api.clock.now(), "wait")
+    return answer
+
+
+async def _wait(api: Api, ids: list[str], request: TaskWaitRequest) -> TaskWaitResult:
     seconds = (WAIT_DEFAULT_MS if request.timeout_ms is None else request.timeout_ms) / 1000
     deadline = api.clock.monotonic() + seconds
     every = request.mode != "any"
@@ -190,7 +204,7 @@ async def findings(api: Api, caller: Caller, limit: int) -> tuple[list[Finding],
         own = {one.task_id for one in found if one.task_id and await _owns(api, caller, one.task_id)}
         return [one for one in found if one.task_id in own], more
     order = list(KINDS)
-    return sorted([*found, *_disk(api)], key=lambda one: order.index(one.code)), more
+    return sorted([*found, *await _told(api, now, limit), *_disk(api)], key=lambda one: order.index(one.code)), more
 
 
 def _by_severity(found: list[Finding]) -> dict[str, int]:
@@ -200,6 +214,31 @@ def _by_severity(found: list[Finding]) -> dict[str, int]:
 async def _owns(api: Api, caller: Caller, task_id: str) -> bool:
     task = await api.store.get_task(task_id)
     return task is not None and may_see(caller, task)
+
+
+async def _told(api: Api, now: float, limit: int) -> list[Finding]:
+    """What is wrong with rules and wakes."""
+    found = [
+        Finding(
+            Code.AUTO_DISABLED, one.name, f"it is switched off: {one.disabled_why}", since=one.disabled_at,
+            about=one.name,
+        )
+        for one in await api.store.disabled_schedules(limit)
+    ]  # fmt: skip
+    for row in await api.store.missed_firings(now - MISFIRES_SECONDS, limit):
+        schedule = await api.store.get_schedule(row.schedule_id)
+        if schedule is not None:
+            found.append(
+                Finding(Code.MISFIRED, schedule.name, row.note or "it was missed", since=row.at, about=schedule.name)
+            )
+    for wake in await api.store.parked_wakes(limit):
+        found.append(
+            Finding(
+                Code.WAKE_PARKED, wake.conversation, f"its wake was given up: {wake.error}", since=wake.parked_at,
+                about=wake.id,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _disk(api: Api) -> list[Finding]:

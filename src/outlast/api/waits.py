@@ -6,6 +6,7 @@ No caller needs a loop.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -39,7 +40,10 @@ async def poll(api: Api, caller: Caller, session: Session, request: PollRequest)
     patience = (request.timeout_ms or 0) / 1000
     habit = api.readers.habit(session.id, reader)
     habit, hold = guards.poll_arrives(habit, api.clock.monotonic(), patience)
-    result = await _news(api, session, start, max(patience, hold), request)
+    with _holding(api, caller, session):
+        result = await _news(api, session, start, max(patience, hold), request)
+        if result.status != "running":
+            api.books.saw_end(session, caller.requester)
     news = _is_news(result, session)
     advice = None if news else guards.poll_advice(habit, session.id)
     habit, hint = guards.poll_answered(habit, api.clock.monotonic(), news)
@@ -119,8 +123,12 @@ async def wait(api: Api, caller: Caller, request: WaitRequest) -> WaitResult:
     timed_out = False
     if not await _look_once(watches, every):
         seconds = (WAIT_DEFAULT_MS if request.timeout_ms is None else request.timeout_ms) / 1000
-        came = await api.first(_run(watches, every), seconds=min(seconds, DAY_MS / 1000))
+        with _holding(api, caller, *(watch.session for watch in watches)):
+            came = await api.first(_run(watches, every), seconds=min(seconds, DAY_MS / 1000))
+            _saw(api, caller, watches)
         timed_out = came is None and not api.stopping
+    else:
+        _saw(api, caller, watches)
     room = request.max_bytes or max(SHOWN_LEAST, SHOWN_DEFAULT // len(watches))
     met = (all if every else any)(watch.met for watch in watches)
     return WaitResult(
@@ -128,6 +136,18 @@ async def wait(api: Api, caller: Caller, request: WaitRequest) -> WaitResult:
         timed_out=timed_out and not met,
         results=[_waited(api, watch, request, room) for watch in watches],
     )
+
+
+def _holding(api: Api, caller: Caller, *sessions: Session) -> AbstractContextManager[None]:
+    """Keep the notices of these sessions' tasks from one who is about to see their end by himself."""
+    ids = [session.info.task_id for session in sessions if session.info.task_id is not None]
+    return api.books.holding(ids, caller.requester) if ids else nullcontext()
+
+
+def _saw(api: Api, caller: Caller, watches: list[Watch]) -> None:
+    for watch in watches:
+        if watch.session.end is not None:
+            api.books.saw_end(watch.session, caller.requester)
 
 
 def wants_of(request: WaitRequest) -> Wants:

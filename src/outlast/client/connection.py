@@ -252,8 +252,8 @@ class FrameStream:
 
     @property
     def waiting(self) -> bool:
-        """True when frames are here already, so that a poll would wait in vain."""
-        return bool(self._ready)
+        """True when frames are here already, or none will come any more, so that a poll would wait in vain."""
+        return bool(self._ready) or self._body.done
 
     def close(self) -> None:
         """Close the connection below."""

@@ -18,6 +18,9 @@ class Code(StrEnum):
     DELIVERY_FAILED = "delivery_failed"
     MISSING_CLEANUP = "missing_cleanup"
     INCONSISTENT_TIMESTAMPS = "inconsistent_timestamps"
+    AUTO_DISABLED = "auto_disabled"
+    MISFIRED = "misfired"
+    WAKE_PARKED = "wake_parked"
     STORE_DAMAGED = "store_damaged"
     LOW_DISK = "low_disk"
 
@@ -35,22 +38,29 @@ KINDS: dict[Code, Kind] = {
     Code.LOST: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks retry {id}, or dismiss {id}"),
     Code.STALE_RUNNING: Kind("error", 1800.0, "outlast tasks log {id}; then: outlast tasks cancel {id}"),
     Code.DELIVERY_FAILED: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks dismiss {id}"),
+    Code.AUTO_DISABLED: Kind("error", 0.0, "outlast cron runs {id}; then: outlast cron resume {id}"),
+    Code.WAKE_PARKED: Kind("error", 0.0, "outlast wake test {id}; one that works is used again"),
     Code.LOW_DISK: Kind("warn", 0.0, "free some space; outlast tasks maintenance --apply forgets old records"),
     Code.STALE_QUEUED: Kind("warn", 600.0, "outlast tasks queues; then: outlast tasks cancel {id}"),
     Code.INCONSISTENT_TIMESTAMPS: Kind("warn", 0.0, "outlast tasks dismiss {id}"),
     Code.MISSING_CLEANUP: Kind("warn", 0.0, "outlast tasks maintenance --apply"),
+    Code.MISFIRED: Kind("info", 0.0, "outlast cron runs {id}"),
 }
 """Worst first."""
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, or may be. ``since`` in seconds since the epoch, None when there is no such moment."""
+    """One thing that is wrong, or may be. ``since`` in seconds since the epoch, None when there is no such moment.
+
+    ``about`` names what the mend is to be done to where that is no task.
+    """
 
     code: Code
     subject: str
     message: str
     task_id: str | None = None
     since: float | None = None
+    about: str | None = None
 
     @property
     def severity(self) -> Severity:
@@ -60,4 +70,4 @@ class Finding(NamedTuple):
     @property
     def fix(self) -> str:
         """The command that mends it."""
-        return KINDS[self.code].fix.replace("{id}", self.task_id or "")
+        return KINDS[self.code].fix.replace("{id}", self.task_id or self.about or "")

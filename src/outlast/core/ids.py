@@ -14,7 +14,11 @@ def timed_id(letter: str, now: float, luck: int, pairs: int) -> str:
     """
     value = max(0, int(now * 1000) - _EPOCH_MS)
     stamp = _PAIRS[value >> 30 & 1023] + _PAIRS[value >> 20 & 1023] + _PAIRS[value >> 10 & 1023] + _PAIRS[value & 1023]
-    return letter + stamp + "".join([_PAIRS[luck >> 10 * place & 1023] for place in range(pairs)])
+    name = letter + stamp
+    for _ in range(pairs):
+        name += _PAIRS[luck & 1023]
+        luck >>= 10
+    return name
 
 
 def task_of_session(session_id: str) -> str:

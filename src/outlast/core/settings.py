@@ -213,6 +213,27 @@ SETTINGS: tuple[Setting, ...] = (
         _number(0, 36_500), _to_number,
     ),
     Setting(
+        "delivery.allow_private", (), "a list of networks or addresses; in the variable, with commas between",
+        "Addresses of your own network that webhooks may reach; all others that are not public are refused.",
+        _strings(bool), _to_hosts,
+    ),
+    Setting(
+        "delivery.smtp_host", "", "a host name or address, or empty",
+        "The mail server for notifications by mail; empty: no mail is sent.",
+        _string(_is_host), str,
+    ),
+    Setting("delivery.smtp_port", 587, "a whole number from 1 to 65535", "Its port.", _whole(1, 65_535), _to_whole),
+    Setting(
+        "delivery.smtp_security", "starttls", "starttls, tls or none",
+        "How the connection to it is protected.",
+        _choice("starttls", "tls", "none"), str,
+    ),
+    Setting("delivery.smtp_sender", "", "a mail address, or empty", "Who the mail is from.", _string(bool), str),
+    Setting(
+        "delivery.smtp_username", "", "text, or empty", "The user to log in as; empty: no login.", _string(bool), str,
+    ),
+    Setting("delivery.smtp_password", "", "text, or empty", "The password of that user.", _string(bool), str),
+    Setting(
         "gateway.listen", "", "HOST:PORT, or empty",
         "Also listen on TCP there, with a token; empty: only on the Unix socket.",
         _string(_is_address), str,

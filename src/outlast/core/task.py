@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from outlast.core.conversation import no_channel
 from outlast.core.session import Cause, Status
 
 
@@ -22,6 +23,8 @@ class Runtime(StrEnum):
 
 class NotifyPolicy(StrEnum):
     """Of what the requester is told."""
+
+    __hash__ = str.__hash__  # as Status has it
 
     DONE_ONLY = "done_only"
     STATE_CHANGES = "state_changes"
@@ -64,6 +67,14 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: float | None = None
     not_before_at: float | None = None
     session_id: str | None = None
+    schedule_id: str | None = None
+    channel: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadInput where the end would be told to a channel nobody chose."""
+        no_channel(self.requester, "requester")
+        if self.conversation is not None:
+            no_channel(self.conversation, "conversation")
 
 
 class StartClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +134,8 @@ class Task(msgspec.Struct, frozen=True):
     session_id: str | None = None
     cancel_asked_at: float | None = None
     dismissed_at: float | None = None
+    schedule_id: str | None = None
+    channel: str | None = None
 
 
 OUTLIVED = "exec"
@@ -163,6 +176,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     requester: str | None = None
     conversation: str | None = None
     parent_id: str | None = None
+    schedule_id: str | None = None
     flow_id: str | None = None
     label: str | None = None
     search: str | None = None

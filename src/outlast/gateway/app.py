@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from outlast._version import __version__
+from outlast.api import cron
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
@@ -30,6 +31,7 @@ from outlast.gateway.books import Books
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
+from outlast.gateway.telling import Telling
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import Clock, SystemClock
@@ -47,6 +49,9 @@ FORGET_MAX = 200_000
 """Tasks forgotten in one hourly pass."""
 STOP_PATIENCE = 2.0
 """Seconds that answers under way get to go out when the gateway stops."""
+GC_THRESHOLDS = 10_000, 20, 50
+"""How much is made before rings of references are looked for: work makes few, and with Python's own 700 each task in
+flight is looked at again and again."""
 
 
 class Face(Protocol):
@@ -168,16 +173,20 @@ class GatewayProcess:
 
     async def _serve_sessions(self, sessions: Sessions, make_face: MakeFace, ready_fd: int | None) -> None:
         config = self._config
+        environ = dict(os.environ)  # no setting: what commands inherit
+        telling = Telling(config, self._clock, environ)
         books = self._books(sessions)
         api = Api(
             sessions=sessions,
             config=config,
             clock=self._clock,
-            environ=dict(os.environ),  # no setting: what commands inherit
+            environ=environ,
             gateway=self,
             books=books,
             umask=self._umask,
         )
+        telling.serve(api)
+        books.tell_by(telling, partial(cron.compose, api))
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,
@@ -196,6 +205,7 @@ class GatewayProcess:
             self._announce(sessions, ready_fd)
             gc.collect()
             gc.freeze()  # what is here now stays: no collection needs to look at it again
+            gc.set_threshold(*GC_THRESHOLDS)
             await self._stop.wait()
             log.info("stopping")
         finally:
@@ -220,6 +230,8 @@ class GatewayProcess:
         """Forget tasks that ended longer ago than they are kept."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
+        await books.store.prune_system_events(before)
+        await books.store.prune_firings(before)
         if done.pruned:
             log.info("forgot %d tasks that ended long ago", done.pruned)
 

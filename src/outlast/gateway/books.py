@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
-from outlast.core.errors import Conflict, GatewayTrouble
+from outlast.core.conversation import Wake
+from outlast.core.errors import BadInput, Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
+from outlast.core.outcome import outcome_of
 from outlast.core.redact import MASK
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
 from outlast.core.text import is_sound, sound
+from outlast.delivery.channels.base import Channel
 from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
+from outlast.gateway.tellers import Tellers
+from outlast.gateway.telling import Telling
 from outlast.gateway.worker import Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
-from outlast.store.base import Created, Store
+from outlast.runtimes.cli import summary_of
+from outlast.scheduler.service import Compose
+from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
+
+SEEN_SECONDS = 30.0
+"""For the end of a session that somebody has seen to be on record."""
 
 OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
@@ -37,13 +48,20 @@ class Books:
     """Opens the store, settles what the last gateway held, records what outlives its call."""
 
     def __init__(
-        self, ledger: Ledger, sessions: Sessions, runtimes: Mapping[Runtime, base.Runtime], *, slots: int
+        self,
+        ledger: Ledger,
+        sessions: Sessions,
+        runtimes: Mapping[Runtime, base.Runtime],
+        *,
+        slots: int,
     ) -> None:
         self._ledger = ledger
         self._sessions = sessions
         self.worker = Worker(ledger, runtimes, slots=slots)
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
+        self._tellers: Tellers | None = None
+        self._wake_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
@@ -80,6 +98,9 @@ class Books:
             self._spawn(self._record(session))
         self.worker.start()
         self.rounds.start()
+        self._ledger.store.on_change(self._changed)
+        if self._tellers is not None:
+            self._tellers.start()
         return True
 
     async def _open_later(self) -> None:
@@ -93,6 +114,8 @@ class Books:
         """Let go: what runs goes on and is found again."""
         for job in list(self._jobs):
             job.cancel()
+        if self._tellers is not None:
+            await self._tellers.stop()
         await self.rounds.stop()
         await self.worker.stop()
         await self._ledger.store.close()
@@ -115,6 +138,10 @@ class Books:
     def store(self) -> Store:
         """The store. Raises GatewayTrouble while it is not open."""
         return self.ledger.store
+
+    def tell_by(self, telling: Telling, compose: Compose) -> None:
+        """Say how notices are sent, and what the instants of schedules bring. Before `open`."""
+        self._tellers = Tellers(self._ledger, telling, compose)
 
     async def submit(self, new: NewTask) -> Created:
         """Put work on record and begin it when nothing stands before it."""
@@ -145,6 +172,57 @@ class Books:
         """Something may be due earlier than it was."""
         self.rounds.look()
 
+    def open_wake(self, wake: Wake) -> Channel:
+        """Return the channel of a wake. Raises BadInput for one that is no use."""
+        if self._tellers is None:
+            raise BadInput("nothing is told here", code="not_available")
+        return self._tellers.telling.open_wake(wake)
+
+    def holding(self, task_ids: Iterable[str], target: str) -> AbstractContextManager[None]:
+        """Keep notices back while somebody waits who will see for himself."""
+        return nullcontext() if self._tellers is None else self._tellers.outbox.holding(task_ids, target)
+
+    def saw_end(self, session: Session, target: str) -> None:
+        """Note that a requester was given the end of a session: he is not told the end of its task again."""
+        task_id = session.info.task_id
+        if task_id is not None and self._tellers is not None and self._trouble is None:
+            held = self.holding([task_id], target)
+            held.__enter__()  # at once: its notice may be on its way before the loop comes round to what is spawned
+            self._spawn(self._seen(task_id, session.id, target, held))
+
+    async def _seen(self, task_id: str, session_id: str, target: str, held: AbstractContextManager[None]) -> None:
+        with ExitStack() as stack:
+            stack.push(held)
+            deadline = self._ledger.clock.monotonic() + SEEN_SECONDS
+            while (left := deadline - self._ledger.clock.monotonic()) > 0:
+                moved = self._ledger.news.waiting_for([task_id])
+                try:
+                    task = await self._ledger.store.get_task(task_id)
+                    if task is None or task.session_id != session_id:
+                        return  # that was one try: how the task ends, nobody has seen
+                    if task.status.final:
+                        await self._ledger.store.settle_seen([task_id], target, self._ledger.clock.now(), "poll")
+                        return
+                    await asyncio.wait([moved], timeout=left)
+                except GatewayTrouble as trouble:
+                    log.warning("the end of task %s may be told to who has seen it: %s", task_id, trouble.message)
+                    return
+                finally:
+                    moved.cancel()
+
+    def next_wake(self) -> asyncio.Future[None]:
+        """Return a future that is done when a conversation may have something new to hear."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake_waiters.add(waiter)
+        waiter.add_done_callback(self._wake_waiters.discard)
+        return waiter
+
+    def _changed(self, change: Change) -> None:
+        if change.wakes or change.foreign:
+            for waiter in tuple(self._wake_waiters):
+                if not waiter.done():
+                    waiter.set_result(None)
+
     # ---- sessions that outlive their call
 
     def outlived(self, session: Session) -> None:
@@ -167,8 +245,12 @@ class Books:
         task = await insist(partial(self._recorded, session), self._ledger.clock, waits)
         self._unrecorded.pop(session.id, None)
         self._sessions.release(session)
-        if task is not None and task.status is Status.RUNNING and not self.worker.holds(task.id):
+        if task is None or task.status is not Status.RUNNING or self.worker.holds(task.id):
+            return
+        if session.end is None:
             self.worker.resume(task)
+        else:  # what is known is not looked up again: somebody may have removed the session meanwhile
+            self.worker.conclude(task, outcome_of(session.end, summary=summary_of(session)))
 
     async def _recorded(self, session: Session) -> Task | None:
         point("books:before_record")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import msgspec
@@ -17,14 +19,17 @@ from outlast.api import decode
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
 from outlast.api.results import iso
+from outlast.api.status import told_status
 from outlast.api.task_results import AuditResult
 from outlast.api.tasks import describe_finding, tasks_status
 from outlast.config import Config
+from outlast.core.conversation import Wake
 from outlast.core.errors import GatewayTrouble
 from outlast.core.findings import Code, Finding
 from outlast.core.ids import task_of_session
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, Task
+from outlast.delivery.channels.base import Channel
 from outlast.gateway.places import node_at
 from outlast.gateway.seen import Eyes, SeenStore
 from outlast.gateway.stores import FILE_NAME, make_store
@@ -63,7 +68,9 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
         )
         if act == "status":
             caller = Caller().acting_for(query.get("requester"))
-            return {"gateway": None, "keeper": None, "sessions": None, "tasks": _plain(await tasks_status(api, caller))}
+            nobody = {"gateway": None, "keeper": None, "sessions": None}
+            tasks, told = await tasks_status(api, caller), await told_status(api)
+            return {**nobody, "tasks": _plain(tasks), "told": _plain(told)}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(
@@ -178,3 +185,19 @@ class OfflineBooks:
 
     def look(self) -> None:
         """Do nothing."""
+
+    def open_wake(self, wake: Wake) -> Channel:
+        """Refuse."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+    def saw_end(self, session: Session, target: str) -> None:
+        """Do nothing: nothing is told here."""
+
+    def next_wake(self) -> asyncio.Future[None]:
+        """Return a future that is never done: nobody tells us."""
+        return asyncio.get_running_loop().create_future()
+
+    @contextmanager
+    def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:
+        """Do nothing: nothing is sent here."""
+        yield

@@ -175,10 +175,15 @@ class Worker:
         if runtime is not None:
             self._hold(task, runtime.resume(task, hands))
 
+    def conclude(self, task: Task, outcome: Outcome) -> None:
+        """Record the end of work this process has seen to its end already."""
+        self._hold(task, _known(outcome))
+
     def _hold(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> None:
         self._held[task.id] = task
         self._busy += takes_slot(task)
-        self.spawn(self._see_through(task, work))
+        # Kept here, not by `spawn`: it takes itself off when it ends, and a callback costs a turn of the loop.
+        self._jobs.add(asyncio.create_task(self._see_through(task, work)))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside, for as long as the worker lives."""
@@ -191,10 +196,16 @@ class Worker:
         try:
             await self._persist(await self._come_to_end(task, work))
         finally:
-            self._held.pop(task.id, None)
-            self._busy -= takes_slot(task)
-            self._wake.set()
+            self._let_go(task)
         point("worker:after_finish")
+
+    def _let_go(self, task: Task) -> None:
+        self._held.pop(task.id, None)
+        self._busy -= takes_slot(task)
+        self._wake.set()
+        job = asyncio.current_task()
+        assert job is not None
+        self._jobs.discard(job)
 
     async def _come_to_end(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> Recording | None:
         """Return what is to be recorded of it."""
@@ -251,6 +262,10 @@ class Worker:
             log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
         finally:
             self._calling_off.discard(task.id)
+
+
+async def _known(outcome: Outcome) -> Outcome:
+    return outcome
 
 
 async def _impossible(missing: str) -> Outcome:

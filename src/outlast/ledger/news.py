@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from outlast.core.task import Task
 from outlast.store.base import Change, Store
@@ -11,11 +12,27 @@ from outlast.store.base import Change, Store
 Waiter = asyncio.Future[None]
 
 
+class _TaskWaiter(asyncio.Future[None]):
+    """Waits for tasks by name. It is forgotten in the act that wakes it, or in the one that gives it up.
+
+    A done callback would do the same one turn of the loop later, and that turn costs as much as all the rest of
+    waiting.
+    """
+
+    forget: Callable[[_TaskWaiter], None]
+    task_ids: tuple[str, ...]
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 — as the class above has it
+        """Give it up."""
+        self.forget(self)
+        return super().cancel(msg)
+
+
 class News:
     """The waiters of one process. Moves of this process name their task; what others commit wakes everybody."""
 
     def __init__(self) -> None:
-        self._waiters: dict[str, set[Waiter]] = {}
+        self._waiters: dict[str, set[_TaskWaiter]] = {}
         self._events: set[Waiter] = set()
         self._moved: list[Callable[[Task], None]] = []
 
@@ -29,8 +46,8 @@ class News:
 
     def moved(self, task: Task) -> None:
         """Say that a task has moved."""
-        for waiter in self._waiters.get(task.id, ()):
-            _wake(waiter)
+        if task.id in self._waiters:
+            self._wake_all(self._waiters[task.id])
         for callback in self._moved:
             callback(task)
 
@@ -39,11 +56,15 @@ class News:
 
         Ask for it first and look then, so that nothing falls between the two.
         """
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        ids = tuple(task_ids)
-        for task_id in ids:
-            self._waiters.setdefault(task_id, set()).add(waiter)
-        waiter.add_done_callback(lambda done: self._forget(ids, done))
+        waiter = _TaskWaiter(loop=asyncio.get_running_loop())
+        waiter.forget = self._forget
+        waiter.task_ids = tuple(task_ids)
+        for task_id in waiter.task_ids:
+            waiters = self._waiters.get(task_id)
+            if waiters is None:
+                self._waiters[task_id] = {waiter}
+            else:
+                waiters.add(waiter)
         return waiter
 
     def next_event(self) -> Waiter:
@@ -56,13 +77,17 @@ class News:
     def stir(self) -> None:
         """Wake everybody: something may have happened anywhere."""
         for waiters in tuple(self._waiters.values()):
-            for waiter in tuple(waiters):
-                _wake(waiter)
+            self._wake_all(waiters)
         for waiter in tuple(self._events):
             _wake(waiter)
 
-    def _forget(self, task_ids: tuple[str, ...], waiter: Waiter) -> None:
-        for task_id in task_ids:
+    def _wake_all(self, waiters: set[_TaskWaiter]) -> None:
+        for waiter in tuple(waiters):
+            self._forget(waiter)
+            _wake(waiter)
+
+    def _forget(self, waiter: _TaskWaiter) -> None:
+        for task_id in waiter.task_ids:
             waiters = self._waiters.get(task_id)
             if waiters is not None:
                 waiters.discard(waiter)

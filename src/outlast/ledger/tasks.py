@@ -23,7 +23,7 @@ from outlast.core.outcome import Outcome
 from outlast.core.retry import RetryPolicy, again_at
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, Runtime, StartClaim, Task
-from outlast.core.text import sound
+from outlast.core.text import is_sound_value, sound
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
 from outlast.store.base import Claim, Claimed, Created, Questions, Store
@@ -289,6 +289,8 @@ class Ledger:
 
 def _writable(outcome: Outcome) -> Outcome:
     """Return an outcome whose texts any store can hold. Programs, and errors that name files, say other things too."""
+    if is_sound_value(outcome.detail) and is_sound_value(outcome.summary) and is_sound_value(outcome.error):
+        return outcome  # nearly always, and to look costs less than to make it anew
     return msgspec.structs.replace(
         outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
     )

@@ -51,6 +51,15 @@ class Sessions(Custody):
         A command that cannot be spawned comes back as an ended session with cause ``spawn_error``. Raises
         GatewayTrouble when nothing could be started or recorded (keeper gone, disk full).
         """
+        # Its record is on disk before we hear of it. Whoever found it there would have a session that nobody leads
+        # and wait for its end for ever, so until then there is none.
+        self._starting.add(spec.id)
+        try:
+            return await self._start(spec, umask)
+        finally:
+            self._starting.discard(spec.id)
+
+    async def _start(self, spec: ExecSpec, umask: int | None) -> Session:
         public = _public(spec, self._boot)
         request = _request(spec, umask, public)
         for attempt in (1, 2):
@@ -151,7 +160,7 @@ class Sessions(Custody):
         found = self._live.get(name) or self._recent.get(name)
         if found is not None:
             return found
-        if not NAME.match(name):
+        if not NAME.match(name) or name in self._starting:
             raise NotFound(f"no session {name!r}", hint="outlast process list shows them")
         folder = f"{self._home}/sessions/{name}"
         record = records.read(folder)

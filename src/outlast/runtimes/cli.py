@@ -13,7 +13,7 @@ from outlast.core.errors import Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import SUMMARY_MAX, Outcome, outcome_of
 from outlast.core.redact import redact
 from outlast.core.session import Cause, ExecSpec, Exit, Status
-from outlast.core.task import Task
+from outlast.core.task import OUTLIVED, Task
 from outlast.process.clock import Clock
 from outlast.process.plain import plain
 from outlast.process.sessions import Session, Sessions
@@ -78,11 +78,15 @@ class CliRuntime:
             return evidence_gone(task, [])  # as was said before
         if session is None:
             traces = self._sessions.traces(task.session_id)
-            if not traces and not await hands.has_begun() and await self._sessions.forestall(task.session_id):
+            began = bool(traces) or task.source == OUTLIVED or await hands.has_begun()
+            if not began and await self._sessions.forestall(task.session_id):
                 raise NeverBegan
             session = await self._sessions.take_up(task.session_id)
         if session is None:
             return evidence_gone(task, traces)
+        percent = _progress_in(session, 0)  # said before anybody watched
+        if percent is not None and percent != task.progress:
+            hands.progress(percent, None)
         return await self._stay(task, session, hands, session.produced)
 
     async def cancel(self, task: Task, cause: Cause, grace_seconds: float | None = None) -> None:
@@ -123,10 +127,16 @@ class CliRuntime:
             if session.end is not None:
                 return
             produced = session.produced
-            start = max(since - progress.SEQUENCE_MAX, produced - LOOK_BYTES, 0)
-            hands.progress(progress.latest(session.output.read(start, produced)), None)
+            hands.progress(_progress_in(session, since), None)
             since = produced
             await self._clock.sleep(LOOK_SECONDS)
+
+
+def _progress_in(session: Session, since: int) -> int | None:
+    """Return what the output after an offset says last of progress, None where it says nothing."""
+    produced = session.produced
+    start = max(since - progress.SEQUENCE_MAX, produced - LOOK_BYTES, 0)
+    return progress.latest(session.output.read(start, produced)) if produced else None
 
 
 def evidence_gone(task: Task, traces: Sequence[int] = ()) -> Outcome:

@@ -8,10 +8,10 @@ it may be run again when another act of its batch fails. It leaves nothing behin
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,17 +21,16 @@ from outlast.core.notification import notice_of, told
 from outlast.core.session import Cause, Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
 from outlast.store.base import Change, Claim, Claimed, Created
-from outlast.store.rows import Row, columns_of, json_text, json_value, new_record, task_of
+from outlast.store.rows import columns_of, json_text, json_value, new_record, task_of
+from outlast.store.runs import count_run
+from outlast.store.steps import Rows, Step, Steps, line
 
-T = TypeVar("T")
-Step = tuple[str, dict[str, Any]]
-Rows = Sequence[Row]
-Steps = Generator[Sequence[Step], Sequence[Rows], T]
-
-EVENTS, QUEUED, OUTBOX = 1, 2, 4
+EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES = 1, 2, 4, 8, 16
 BROUGHT = {
     "append_event": EVENTS, "append_notice": OUTBOX, "create_task": QUEUED, "requeue_task": QUEUED,
-    "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED,
+    "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED, "retry_notice": OUTBOX, "revive_notice": OUTBOX,
+    "add_schedule": SCHEDULES, "edit_schedule": SCHEDULES, "advance_schedule": SCHEDULES,
+    "add_system_event": WAKES, "make_wakes_due": WAKES, "retry_wake": WAKES, "revive_wake": WAKES, "add_wake": WAKES,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 
@@ -43,7 +42,10 @@ def taken(task_id: str) -> Conflict:
 
 def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
-    return Change(bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign)
+    return Change(
+        bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign, bool(brought & SCHEDULES),
+        bool(brought & WAKES),
+    )  # fmt: skip
 
 
 def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
@@ -54,11 +56,11 @@ def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
             return Created(task_of(rows[0]), True)
     begun = None if start is None else (yield from _start(new, start))
     task = begun or new_record(new, None)
-    line = _line(task.id, new.created_at, Verb.CREATE, Status.QUEUED, None, "{}")
+    created = line(task.id, new.created_at, Verb.CREATE, "{}", Status.QUEUED)
     if begun is None:
-        steps: list[Step] = [("create_task", columns_of(task)), line]
+        steps: list[Step] = [("create_task", columns_of(task)), created]
     else:
-        steps = [line, *_claimed(task, new.created_at)]
+        steps = [created, *_claimed(task, new.created_at)]
     if new.payload is not None:
         steps.append(("put_payload", {"task_id": new.id, "body": json_text(new.payload)}))
     yield steps
@@ -128,7 +130,7 @@ def _claim(claim: Claim, task_id: str, claim_id: str) -> dict[str, Any]:
 def _claimed(task: Task, at: float) -> list[Step]:
     """Return the statements for the line of history of a claim, and for its notice."""
     data = json_text({"worker": task.claimed_by, "claimId": task.claim_id, "attempt": task.attempt})
-    return [_line(task.id, at, Verb.CLAIM, Status.RUNNING, None, data), *_notice(task, at, Verb.CLAIM, None)]
+    return [line(task.id, at, Verb.CLAIM, data, Status.RUNNING), *_notice(task, at, Verb.CLAIM, None)]
 
 
 def apply(move: Transition) -> Steps[Task | None]:
@@ -152,11 +154,13 @@ def apply(move: Transition) -> Steps[Task | None]:
         return None
     task = task_of(rows[0])
     data = json_text({**move.detail, "neverBegan": True}) if move.never_began else params["detail"] or "{}"
-    steps = [_line(task.id, move.at, move.verb, move.target, move.cause, data)]
+    steps = [line(task.id, move.at, move.verb, data, move.target, move.cause)]
     steps += _notice(task, move.at, move.verb, move.cause)
     if ends:
         steps.append(("delete_payload", {"task_id": task.id}))
     yield steps
+    if ends and task.schedule_id is not None:
+        yield (yield from count_run(task, move.at))
     if not ends and task.cancel_asked_at is not None:
         # In the same commit: a moment later it might be claimed, and start what somebody has called off.
         return (yield from apply(_heeded(task, move.at))) or task
@@ -183,7 +187,7 @@ def append_event(task_id: str, verb: str, at: float, data: dict[str, object]) ->
     [rows] = yield [("get_task", {"id": task_id})]
     if not rows:
         return None
-    [made] = yield [_line(task_id, at, verb, None, None, json_text(data))]
+    [made] = yield [line(task_id, at, verb, json_text(data))]
     return Event(id=made[0][0], task_id=task_id, at=at, verb=verb, data=data)
 
 
@@ -239,13 +243,13 @@ def set_queue_limit(name: str, limit_max: int | None) -> Steps[None]:
         yield [("set_queue_limit", {"name": name, "limit_max": limit_max})]
 
 
-def settle_notice(notice_id: int, state: str, now: float) -> Steps[bool]:
+def settle_notice(notice_id: int, state: str, now: float, error: str | None) -> Steps[bool]:
     """Close a notice and tell the task."""
-    [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now})]
+    [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now, "error": error})]
     if not rows:
         return False
     task_id = rows[0][0]
-    yield [("set_delivery", {"id": task_id}), _line(task_id, now, state, None, None, json_text({"notice": notice_id}))]
+    yield [("set_delivery", {"id": task_id}), line(task_id, now, state, json_text({"notice": notice_id}))]
     return True
 
 
@@ -269,15 +273,8 @@ def _alter(name: str, params: dict[str, Any], at: float, verb: str, data: dict[s
     [rows] = yield [(name, params)]
     if not rows:
         return None
-    yield [_line(params["id"], at, verb, None, None, json_text(data))]
+    yield [line(params["id"], at, verb, json_text(data))]
     return task_of(rows[0])
-
-
-def _line(task_id: str, at: float, verb: str, status: Status | None, cause: Cause | None, data: str) -> Step:
-    """Return the statement for a line of history."""
-    return "append_event", {
-        "task_id": task_id, "at": at, "verb": verb, "status": status, "cause": cause, "data": data,
-    }  # fmt: skip
 
 
 def _notice(task: Task, at: float, verb: Verb, cause: Cause | None) -> list[Step]:

@@ -24,6 +24,9 @@ import msgspec
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
+from outlast.store.base_told import NoticeRow, ScheduleActs, ToldActs, ToldQuestions
+
+OutboxRow = NoticeRow
 
 LIST_MAX = 1000
 """Most rows one question answers; a larger limit is cut to this."""
@@ -77,20 +80,6 @@ class Page(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice as it waits: ``state`` is pending, delivered or parked."""
-
-    id: int
-    task_id: str
-    event_id: int
-    at: float
-    kind: str
-    target: str
-    state: str
-    idempotency_key: str
-    body: dict[str, object]
-
-
 class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     """A queue with its limit of running tasks (None: no limit) and what it holds now."""
 
@@ -101,7 +90,7 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a commit brought: new history, work that may be claimed, notices to deliver.
+    """What a commit brought: new history, work that may be claimed, notices to deliver, rules, wakes that are due.
 
     ``foreign`` when it was another process's: nobody here has been told what moved.
     """
@@ -110,6 +99,8 @@ class Change(msgspec.Struct, frozen=True):
     queued: bool = True
     outbox: bool = True
     foreign: bool = False
+    schedules: bool = True
+    wakes: bool = True
 
 
 class Acts(Protocol):
@@ -168,7 +159,9 @@ class Acts(Protocol):
     async def set_queue_limit(self, name: str, limit_max: int | None) -> None:
         """Limit how many tasks of a queue run at once (0 pauses it); None lifts the limit."""
 
-    async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
+    async def settle_notice(
+        self, notice_id: int, state: Literal["delivered", "parked"], now: float, error: str | None = None
+    ) -> bool:
         """Close a pending notice and write the task's delivery status; False when it was not pending."""
 
     async def drop_payloads(self, task_ids: Sequence[str]) -> int:
@@ -260,7 +253,7 @@ class Questions(Protocol):
         """Return notices not settled yet, oldest first, after the one with that id."""
 
 
-class Store(Acts, Questions, Protocol):
+class Store(Acts, Questions, ToldActs, ScheduleActs, ToldQuestions, Protocol):
     """One database of the ledger, used from one event loop."""
 
     async def open(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast
 
@@ -10,9 +10,10 @@ from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
 from outlast.store.base import LIST_MAX, Change, Claim, Claimed, Created, OutboxRow, Page, QueueState
+from outlast.store.face_told import ToldFace
 
 
-class Face(ABC):
+class Face(ToldFace):
     """What `Store` promises, but for opening and closing. See there for what each method does."""
 
     def __init__(self) -> None:
@@ -77,8 +78,10 @@ class Face(ABC):
     async def set_queue_limit(self, name: str, limit_max: int | None) -> None:
         await self._act("set_queue_limit", name, limit_max)
 
-    async def settle_notice(self, notice_id: int, state: Literal["delivered", "parked"], now: float) -> bool:
-        return cast(bool, await self._act("settle_notice", notice_id, state, now))
+    async def settle_notice(
+        self, notice_id: int, state: Literal["delivered", "parked"], now: float, error: str | None = None
+    ) -> bool:
+        return cast(bool, await self._act("settle_notice", notice_id, state, now, error))
 
     async def drop_payloads(self, task_ids: Sequence[str]) -> int:
         return cast(int, await self._act("drop_payloads", task_ids))

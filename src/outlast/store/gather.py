@@ -21,9 +21,10 @@ from typing import Any
 
 import msgspec
 
-from outlast.store.acts import OUTBOX, Steps, change_of
+from outlast.store.acts import OUTBOX, change_of
 from outlast.store.base import Change
 from outlast.store.migrate import trouble
+from outlast.store.steps import Steps
 
 BATCH_MAX = 512
 """Acts in one commit: bounds how long the first of them waits for the last."""

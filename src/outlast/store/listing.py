@@ -50,6 +50,7 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
         "requester": narrow.requester,
         "conversation": narrow.conversation,
         "parent_id": narrow.parent_id,
+        "schedule_id": narrow.schedule_id,
         "flow_id": narrow.flow_id,
         "label": narrow.label,
     }
@@ -68,6 +69,8 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def _leader(narrow: TaskFilter) -> str:
+    if narrow.schedule_id is not None:
+        return "task_schedule"
     if narrow.parent_id is not None:
         return "task_parent"
     if narrow.flow_id is not None:

@@ -12,13 +12,16 @@ from outlast.core.lifecycle import Verb
 from outlast.core.notification import told
 from outlast.core.session import Cause, Status
 from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, Runtime, StartClaim, Task
-from outlast.store.base import OutboxRow
+from outlast.store.base_told import NoticeRow as OutboxRow
 
 Row = Sequence[Any]
 
 TASK_COLUMNS = Task.__struct_fields__
 EVENT_COLUMNS = ("id", "task_id", "at", "verb", "status", "cause", "data")
-OUTBOX_COLUMNS = ("id", "task_id", "event_id", "at", "kind", "target", "state", "idempotency_key", "body")
+OUTBOX_COLUMNS = (
+    "id", "task_id", "event_id", "at", "kind", "target", "state", "idempotency_key", "body", "attempts", "next_at",
+    "error", "settled_at",
+)  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -75,7 +78,8 @@ def outbox_of(row: Row) -> OutboxRow:
     """Make a notice of a row in the order of `OUTBOX_COLUMNS`."""
     return OutboxRow(
         id=row[0], task_id=row[1], event_id=row[2], at=row[3], kind=row[4], target=row[5], state=row[6],
-        idempotency_key=row[7], body=json_value(row[8]),
+        idempotency_key=row[7], body=json_value(row[8]), attempts=row[9], next_at=row[10], error=row[11],
+        settled_at=row[12],
     )  # fmt: skip
 
 
@@ -95,6 +99,7 @@ def new_record(new: NewTask, start: StartClaim | None) -> Task:
         new.conversation, new.parent_id, new.flow_id, node, new.label, new.title, attempt, new.attempts_max,
         new.retry, None, None, None, None, new.notify, delivery, new.priority, new.queue, new.dedupe_key,
         new.deadline_at, not_before_at, begun_at, None, begun_at, claim_id, worker, lease_until, new.session_id,
+        None, None, new.schedule_id, new.channel,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ WALKS = {
     "queued_in_queue": "the queued of one index",
     "check": "integrity looks at everything",
     "queue_limits": "a row for each limit that was set",
+    "list_wakes": "a row for each wake that was registered",
     "foreign_version": "no table",
 }
 LIVE = (
@@ -30,12 +31,20 @@ LIVE = (
     "task_undelivered",
     "outbox_pending",
     "outbox_parked",
+    "outbox_heads",
+    "system_event_waiting",
+    "system_event_acked",
+    "wake_due",
+    "wake_parked",
+    "schedule_due",
+    "schedule_disabled",
+    "firing_missed",
     "task_ready",
     "task_delayed",
     "task_cancelling",
 )
 """Indexes of what is live or odd: walking one whole is walking a short list."""
-SORTS_FEW = {"running_tasks", "stale_running", "expired_leases", "missing_cleanup", "cancel_asked"}
+SORTS_FEW = {"due_heads", "running_tasks", "stale_running", "expired_leases", "missing_cleanup", "cancel_asked"}
 
 
 @pytest.fixture(scope="module")

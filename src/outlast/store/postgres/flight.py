@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from outlast.store.acts import Rows, Step
 from outlast.store.postgres.connection import Connection, spelled
+from outlast.store.steps import Rows, Step
 
 _ASKS = re.compile(r"^(SELECT|WITH)\b", re.MULTILINE)
 _RETURNING = re.compile(r"\bRETURNING\s+(?:\w+\.)?(\w+)")

@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 
 from outlast.core.errors import BadInput
-from outlast.store.acts import ACTS, change_of
+from outlast.store.acts import change_of
 from outlast.store.base import Change, StoreInfo
 from outlast.store.face import Face
 from outlast.store.migrate import trouble
@@ -27,7 +27,7 @@ from outlast.store.postgres.connection import (
 )  # fmt: skip
 from outlast.store.postgres.reader import PostgresReader
 from outlast.store.postgres.writer import Writer
-from outlast.store.questions import QUESTIONS
+from outlast.store.registry import ACTS, QUESTIONS
 from outlast.store.statements import load
 
 _READERS = 2

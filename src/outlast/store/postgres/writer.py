@@ -14,11 +14,12 @@ from typing import Any
 
 import psycopg
 
-from outlast.store.acts import ACTS, BROUGHT, Rows, Step, Steps, taken
+from outlast.store.acts import ACTS, BROUGHT, taken
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect_writer, explain
 from outlast.store.postgres.flight import fly, statement
+from outlast.store.steps import Rows, Step, Steps
 
 _ALONE = frozenset((ACTS["claim_tasks"],))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import apsw
 
-from outlast.store.acts import Rows
 from outlast.store.statements import Numbered, numbered
+from outlast.store.steps import Rows
 
 Run = Callable[[Mapping[str, Any]], Rows]
 Execute = Callable[..., Any]

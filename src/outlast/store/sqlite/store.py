@@ -12,15 +12,15 @@ from typing import Any, cast
 import apsw
 
 from outlast.core.errors import BadInput
-from outlast.store.acts import ACTS, Steps
 from outlast.store.base import Change, StoreInfo
 from outlast.store.face import Face
 from outlast.store.migrate import trouble
-from outlast.store.questions import QUESTIONS
+from outlast.store.registry import ACTS, QUESTIONS
 from outlast.store.sqlite.connection import PACKAGE, connect, explain, prepare
 from outlast.store.sqlite.reader import SqliteReader
 from outlast.store.sqlite.writer import Writer
 from outlast.store.statements import load
+from outlast.store.steps import Steps
 
 _READERS = 2
 

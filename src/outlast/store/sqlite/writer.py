@@ -9,11 +9,12 @@ from typing import Any
 import apsw
 
 from outlast.core.errors import GatewayTrouble
-from outlast.store.acts import BROUGHT, Step, Steps, taken
+from outlast.store.acts import BROUGHT, taken
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.sqlite.connection import connect, explain
 from outlast.store.sqlite.runs import runs_of
+from outlast.store.steps import Step, Steps
 
 
 class Writer(Gatherer):

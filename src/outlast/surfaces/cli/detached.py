@@ -29,7 +29,7 @@ def run(call: Call) -> int:
             "the gateway is of a version that records no tasks", code="old_gateway", hint="outlast gateway restart"
         )
     if call["wait"]:
-        return _stay(call, task)
+        return stay(call, task)
     call.answer(task, announce)
     return 0
 
@@ -53,8 +53,10 @@ def _task_fields(call: Call) -> dict[str, object]:
 
 def announce(task: Result) -> None:
     """Print the id alone on standard output; what else is worth knowing, and the next steps, beside it."""
-    _print_id(task)
     id = task["taskId"]
+    say(id)
+    _print_remarks(task)
+    sys.stdout.flush()
     steps = exec.steps(
         (f"outlast tasks show {id}", "how it stands"),
         (f"outlast tasks log -f {id}", "follow its output"),
@@ -64,27 +66,32 @@ def announce(task: Result) -> None:
     sys.stderr.write(steps + "\n")
 
 
-def _print_id(task: Result) -> None:
-    say(task["taskId"])
+def _print_remarks(task: Result) -> None:
     if task.get("existing"):
         note("the same work is on record already and has not ended: this is its task")
     for line in task.get("advice") or ():
         note(safe(line))
-    sys.stdout.flush()
 
 
-def _stay(call: Call, task: Result) -> int:
-    """Wait for the end; the exit code is the command's own."""
+def stay(call: Call, task: Result) -> int:
+    """Stay for the end, with the output as it comes unless JSON is wanted; the exit code is the command's own."""
+    from outlast.surfaces.cli.signals import Left
     from outlast.surfaces.cli.tasks.wait import until_ended
     from outlast.surfaces.cli.tasks.words import say_how, task_exit_code
 
-    if not call.json:
-        _print_id(task)
     try:
-        [ended] = until_ended(call, [task])["tasks"]
-    except KeyboardInterrupt:
-        note(f"interrupted: task {task['taskId']} goes on; back to it: outlast tasks wait {task['taskId']}")
-        return INTERRUPTED
+        if call.json:
+            [ended] = until_ended(call, [task])["tasks"]
+        else:
+            from outlast.surfaces.cli.tasks.along import along
+
+            note(f"task {task['taskId']}")
+            _print_remarks(task)
+            ended = along(call, task)
+    except (KeyboardInterrupt, Left) as left:
+        why, code = (str(left), left.code) if isinstance(left, Left) else ("interrupted", INTERRUPTED)
+        note(f"{why}: task {task['taskId']} goes on; back to it: outlast tasks log -f {task['taskId']}")
+        return code
     if call.json:
         print_json(ended)
     else:

@@ -14,9 +14,11 @@ from outlast.surfaces.cli.spec import LOOKUP, Argument, Kind, Option, Parsed, Ve
 from outlast.surfaces.cli.verbs import GROUPS, VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from outlast.surfaces.cli.context import StoreReader
+
+    Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem[Any]]]
 
 PROGRAM = "outlast"
 COMPLETE_VARIABLE = "_OUTLAST_COMPLETE"
@@ -192,7 +194,7 @@ def _option(option: Option) -> click.Option:
         help=option.help,
         hidden=option.hidden,
         metavar=option.kind.metavar,
-        shell_complete=_complete_tasks if option.kind is LOOKUP else None,
+        shell_complete=_COMPLETIONS["task"] if option.kind is LOOKUP else None,
     )
 
 
@@ -225,16 +227,21 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
     return _items(items, incomplete)
 
 
-def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-    """List the tasks whose id begins like this, with or without a gateway to ask."""
-    from outlast.surfaces.cli.context import Call
+def _from_records(
+    act: str, path: str, rows: str, id: str, about: Callable[[dict[str, Any]], str], limit: int | None = None
+) -> Completion:
+    """List what is on record and begins like this, with or without a gateway to ask."""
 
-    try:
-        found = Call({}, answer_offline=ctx.find_root().obj).read("tasks.list", "/v1/tasks", limit=200)
-    except OutlastError:
-        return []
-    items = ((row["taskId"], f"{row['status']}: {row.get('label') or row['command']}") for row in found["tasks"])
-    return _items(items, incomplete)
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        from outlast.surfaces.cli.context import Call
+
+        try:
+            found = Call({}, answer_offline=ctx.find_root().obj).read(act, path, None, limit=limit)
+        except OutlastError:
+            return []
+        return _items(((row[id], about(row)) for row in found[rows]), incomplete)
+
+    return complete
 
 
 def _items(rows: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem[Any]]:
@@ -246,4 +253,28 @@ def _items(rows: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionI
     ]
 
 
-_COMPLETIONS = {"session": _complete_sessions, "task": _complete_tasks}
+_COMPLETIONS = {
+    "session": _complete_sessions,
+    "task": _from_records(
+        "tasks.list",
+        "/v1/tasks",
+        "tasks",
+        "taskId",
+        lambda row: f"{row['status']}: {row.get('label') or row['command']}",
+        limit=200,
+    ),
+    "schedule": _from_records(
+        "cron.list", "/v1/cron", "schedules", "name", lambda row: f"{row['status']}: {row['words']}", limit=1000
+    ),
+    "conversation": _from_records(
+        "conversations.list",
+        "/v1/conversations",
+        "conversations",
+        "conversation",
+        lambda row: f"{row['waiting']} waiting",
+        limit=1000,
+    ),
+    "wake": _from_records(
+        "wake.list", "/v1/wakes", "wakes", "wakeId", lambda row: f"{row['conversation']}: {row['channel']}"
+    ),
+}

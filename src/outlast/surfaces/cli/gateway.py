@@ -11,6 +11,7 @@ from outlast.client.start import Starting, ensure, ensure_locked
 from outlast.core.durations import format_size
 from outlast.core.errors import BadInput, GatewayTrouble, OutlastError
 from outlast.surfaces.cli.context import Call
+from outlast.surfaces.cli.moments import ahead
 from outlast.surfaces.cli.output import note, print_json, safe, say, span
 
 TYPE_CHECKING = False
@@ -162,7 +163,7 @@ def _ledger(call: Call) -> Result:
     except OutlastError as error:
         note(f"{error.message} (see: outlast doctor)")
         return {"tasks": None}
-    return {name: found.get(name) for name in ("tasks", "store")}
+    return {name: found.get(name) for name in ("tasks", "told", "store")}
 
 
 def _status(call: Call) -> Result:
@@ -195,6 +196,18 @@ def _print_overview(call: Call, result: Result) -> None:
         from outlast.surfaces.cli.tasks.board import headline
 
         say(f"Tasks: {headline(result['tasks'])}")
+    if result.get("told") is not None:
+        _print_told(result["told"])
+
+
+def _print_told(told: Result) -> None:
+    """Print when the next schedule fires, and the notices that are not delivered, if there are any."""
+    coming = told.get("nextFiringAt")
+    say(f"Schedules: {f'next {ahead(coming)}' if coming else 'none'}")
+    counts = (("noticesPending", "waiting"), ("noticesParked", "given up"))
+    parts = [f"{told[name]} {word}" for name, word in counts if told.get(name)]
+    if parts:
+        say(f"Notices: {' · '.join(parts)}")
 
 
 def _print_sessions(result: Result) -> None:

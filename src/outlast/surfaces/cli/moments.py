@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+from outlast.core.durations import format_duration
+
 _DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 
@@ -45,3 +47,12 @@ def since(moment: str | None) -> float | None:
     """Milliseconds from a moment to now by this machine's clock, never less than 0."""
     seconds = epoch(moment)
     return None if seconds is None else max(0.0, time.time() - seconds) * 1000
+
+
+def ahead(moment: str | None) -> str:
+    """How far a moment is from now by this machine's clock: ``in 4m 10s``, ``now``; ``-`` when there is none."""
+    seconds = epoch(moment)
+    if seconds is None:
+        return str(moment or "-")
+    left = seconds - time.time()
+    return f"in {format_duration(left)}" if left > 0 else "now"

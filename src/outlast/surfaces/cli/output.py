@@ -27,6 +27,16 @@ STATUS_COLOURS = {
     "fail": RED,
     "ok": GREEN,
     "error": RED,
+    "active": GREEN,
+    "paused": YELLOW,
+    "disabled": RED,
+    "done": DIM,
+    "skipped": YELLOW,
+    "missed": YELLOW,
+    "failing": YELLOW,
+    "parked": RED,
+    "dismissed": DIM,
+    "delivered": DIM,
 }
 
 BRIEF_MAX = 200

@@ -52,6 +52,18 @@ def _range(low: int | None, high: int | None) -> str:
     return f"up to {high}" if low is None else f"{low} to {high}"
 
 
+def decimal(metavar: str = "SECONDS") -> Kind:
+    """A plain number from 0 up that may have a fraction, kept as it was written."""
+
+    def convert(word: str) -> str:
+        whole, _, fraction = word.partition(".")
+        if not (word.isascii() and whole.isdigit() and (fraction or "0").isdigit() and len(word) <= 24):
+            raise ValueError(f"{word[:24]!r} is not a number of seconds")
+        return word
+
+    return Kind(metavar, convert)
+
+
 def choice(*words: str) -> Kind:
     """One of a few words."""
 

@@ -18,12 +18,19 @@ from outlast.surfaces.cli.options import (
     SESSION,
 )
 from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, integer, text
+from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
 from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
+from outlast.surfaces.cli.verbs_told import TOLD_VERBS
 
 GROUPS = {
     "tasks": "The ledger: what recorded work ran, for whom, how it ended. Alone: list.",
     "tasks report": "Report work that runs elsewhere.",
+    "cron": "Work to come: what runs when, and what became of it. Alone: list.",
+    "conversations": "Who asked, and what they have yet to hear. Alone: list.",
+    "wake": "How a conversation is woken when there is something to hear. Alone: list.",
+    "notifications": "Notices on their way, delivered, or given up. Alone: list.",
+    "system": "Speak to a conversation by hand.",
     "process": "Watch and steer the sessions that exec started.",
     "gateway": "Run, start, stop or look at the gateway of this home.",
     "config": "Show the settings in force and where they come from.",
@@ -255,7 +262,7 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *OTHERS)
+VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *CRON_VERBS, *TOLD_VERBS, *OTHERS)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}

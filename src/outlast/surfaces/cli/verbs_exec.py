@@ -74,9 +74,10 @@ RUN = Verb(
     options=(*COMMAND_OPTIONS, *TASK_OPTIONS, *ASKED),
     details=(
         "Short for exec --detach. The id is printed when the task is on record, before the command starts. With "
-        "--wait the exit code is the command's own; 124 when a time limit or the deadline ended it, 127 when it could "
-        "not be started, 125 when it was cancelled before it began or its end is not known. Ctrl-C leaves the task "
-        "alone."
+        "--wait the output appears as it comes (with --json only the task, at its end), the id stands on standard "
+        "error, and the exit code is the command's own; 124 when a time limit or the deadline ended it, 127 when it "
+        "could not be started, 125 when it was cancelled before it began or its end is not known. Ctrl-C leaves the "
+        "task alone."
     ),
     free_options=False,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.api import requests, results, status, task_requests, task_results
+from outlast.api import requests, results, status, task_requests, task_results, told_results
 from outlast.api.acts import ACTS
 from outlast.surfaces.http.routes import ROUTES, Row
 
@@ -42,6 +42,26 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "tasks.stats": task_results.StatsResult,
     "tasks.queues": task_results.Queues,
     "tasks.set-queue": task_results.Queues,
+    "cron.list": told_results.SchedulePage,
+    "cron.next": told_results.UnderstoodResult,
+    "cron.run": told_results.FiredResult,
+    "cron.runs": told_results.RunsPage,
+    "cron.remove": results.Removed,
+    "cron.import": told_results.ImportResult,
+    "cron.export": told_results.ExportResult,
+    **dict.fromkeys(("cron.add", "cron.show", "cron.edit", "cron.pause", "cron.resume"), told_results.ScheduleResult),
+    "conversations.list": told_results.ConversationPage,
+    "conversations.show": told_results.ConversationResult,
+    "conversations.events": told_results.SystemEventPage,
+    "conversations.ack": told_results.Acked,
+    "wake.add": told_results.WakeResult,
+    "wake.list": told_results.WakeList,
+    "wake.test": told_results.WakeTested,
+    "wake.remove": results.Removed,
+    "notifications.list": told_results.NoticePage,
+    "notifications.retry": told_results.NoticeResult,
+    "notifications.dismiss": told_results.NoticeResult,
+    "system.event": told_results.Told,
     "explain": task_results.Explained,
     "backup": task_results.BackupResult,
     "store": task_results.StoreCheck,

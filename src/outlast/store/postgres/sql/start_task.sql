@@ -4,12 +4,14 @@
 INSERT INTO task (
     id, runtime, kind, source, requester, status, created_at, revision, ask, detail, conversation, parent_id, flow_id,
     node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
-    started_at, seen_at, claim_id, claimed_by, lease_until, session_id
+    started_at, seen_at, claim_id, claimed_by, lease_until, session_id, schedule_id,
+    channel
 )
 SELECT
     id, runtime, kind, source, requester, status, created_at, revision, ask, detail, conversation, parent_id, flow_id,
     node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
-    started_at, seen_at, claim_id, claimed_by, lease_until, session_id
+    started_at, seen_at, claim_id, claimed_by, lease_until, session_id, schedule_id,
+    channel
 FROM (
     SELECT *, row_number() OVER (PARTITION BY queue ORDER BY ordinality) AS place
     FROM ROWS FROM (json_to_recordset(:rows) AS (
@@ -18,7 +20,7 @@ FROM (
         title text, attempt integer, attempts_max integer, retry text, notify text, delivery text, priority integer,
         queue text, dedupe_key text, deadline_at double precision, started_at double precision,
         seen_at double precision, claim_id text, claimed_by text, lease_until double precision, session_id text,
-        force boolean
+        schedule_id text, channel text, force boolean
     )) WITH ORDINALITY
 ) AS new
 WHERE force OR NOT EXISTS (

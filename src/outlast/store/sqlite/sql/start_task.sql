@@ -2,9 +2,10 @@
 INSERT INTO task (
     id, runtime, kind, source, requester, status, created_at, revision, ask, detail, conversation, parent_id, flow_id,
     node, label, title, attempt, attempts_max, retry, notify, delivery, priority, queue, dedupe_key, deadline_at,
-    started_at, seen_at, claim_id, claimed_by, lease_until, session_id
+    started_at, seen_at, claim_id, claimed_by, lease_until, session_id, schedule_id, channel
 ) VALUES (
     :id, :runtime, :kind, :source, :requester, :status, :created_at, :revision, :ask, :detail, :conversation, :parent_id,
     :flow_id, :node, :label, :title, :attempt, :attempts_max, :retry, :notify, :delivery, :priority, :queue, :dedupe_key,
-    :deadline_at, :started_at, :seen_at, :claim_id, :claimed_by, :lease_until, :session_id
+    :deadline_at, :started_at, :seen_at, :claim_id, :claimed_by, :lease_until, :session_id,
+    :schedule_id, :channel
 );

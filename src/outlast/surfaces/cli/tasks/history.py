@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from outlast.surfaces.cli.context import Call, given, task_path
+from outlast.surfaces.cli.facts import details
 from outlast.surfaces.cli.moments import local
 from outlast.surfaces.cli.output import STATUS_COLOURS, brief, colour, note, print_json, say
 from outlast.surfaces.cli.tasks.words import OPEN
@@ -63,7 +64,7 @@ def line(event: Result) -> str:
     head = f"{local(event['at'])}  {brief(event['verb'], 20):<12}"
     stands = colour(f"{status or '':<10}", STATUS_COLOURS.get(str(status), ""))
     rest = [str(event["cause"])] if event.get("cause") else []
-    rest += [f"{name}: {value}" for name, value in (event.get("data") or {}).items() if value not in (None, "", {}, [])]
+    rest += [f"{name}: {value}" for name, value in details(event.get("data") or {})]
     return f"{head} {stands} {brief(', '.join(rest), 300)}".rstrip()
 
 

@@ -58,7 +58,8 @@ def run(call: Call) -> None:
         page = next(found)
         call.answer(page, lambda _: _print(page, []))
         if page.get("next") and not call.json:
-            note(f"there are more: the same with --cursor {page['next']}")
+            asked = "more:" if call["limit"] else "there are more: the same with"
+            note(f"{asked} --cursor {page['next']}")
     elif call.json:
         _print_all_json(found)
     else:

@@ -6,10 +6,12 @@ from outlast.core.errors import NotFound
 from outlast.surfaces.cli import log
 from outlast.surfaces.cli.context import Call, session_path, task_path
 from outlast.surfaces.cli.output import note
+from outlast.surfaces.cli.tasks.news import News, steady
 from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     Result = dict[str, Any]
@@ -51,43 +53,68 @@ def _follow(call: Call) -> int:
         log.show(_read(call, task["taskId"]))
         say_how(task)
         return 0
-    followed: str | None = None
-    while True:
-        session = _next_session(call, task, followed)
+    first = True
+    for now, session in tries(call, task):
+        task = now
         if session is not None:
-            if followed is not None:
-                note(f"try {task.get('attempt')}: session {session}")
+            if not first:
+                note(f"try {now.get('attempt')}: session {session}")
+            first = False
             code = log.follow(call, session)
             if code:
                 return code
-            followed = session
-        elif not is_open(task):
-            break
-        task = _news(call, task["taskId"], followed)
     if not call.json:
         say_how(task)
     return 0
 
 
-def _next_session(call: Call, task: Result, followed: str | None) -> str | None:
-    """The session to show next; None while it does not exist: its id is known before it is started."""
-    session = session_of(task)
-    if session in (None, followed) or task["status"] == "queued":
-        return None
-    try:
-        call.client.get(session_path(str(session)))
-    except NotFound:
-        return None
-    return session
+def tries(call: Call, task: Result) -> Iterator[tuple[Result, str | None]]:
+    """Yield the task with each new session it has, waiting for the next; at last as it ended, with None."""
+    sessions = _Sessions(call)
+    while True:
+        session = sessions.next(task)
+        if session is not None:
+            yield task, session
+        elif not is_open(task):
+            yield task, None
+            return
+        else:
+            task = _news(call, task, sessions)
 
 
-def _news(call: Call, task_id: str, followed: str | None) -> Result:
+class _Sessions:
+    """The sessions of a task, one after the other."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._given: str | None = None
+        self._expected: str | None = None
+
+    def next(self, task: Result) -> str | None:
+        """The session to show next; None while there is none."""
+        if not self.have(task):
+            return None
+        self._given = self._expected
+        return self._given
+
+    def have(self, task: Result) -> bool:
+        """True when there is a session that was not shown yet. Its id is known before it is started."""
+        # Between two tries a task has none: what is remembered is the one of a try that was over before we looked.
+        self._expected = session_of(task) or self._expected
+        if self._expected in (None, self._given):
+            return False
+        try:
+            steady(self._call, session_path(str(self._expected)))
+        except NotFound:
+            return False
+        return True
+
+
+def _news(call: Call, task: Result, sessions: _Sessions) -> Result:
     """Wait until the task has a session that was not shown yet, or has ended."""
-    from outlast.surfaces.cli.tasks.news import News
-
     with News(call) as news:
-        for _ in news.each(task_id):
-            task = call.client.get(task_path(task_id))
-            if not is_open(task) or _next_session(call, task, followed) is not None:
+        for _ in news.each(task["taskId"]):
+            task = steady(call, task_path(task["taskId"]))
+            if not is_open(task) or sessions.have(task):
                 return task
     raise AssertionError("news never end")

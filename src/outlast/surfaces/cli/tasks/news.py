@@ -7,11 +7,11 @@ restarting, and then missed: who stops a gateway does not want a board on anothe
 from __future__ import annotations
 
 import json
-import select
 import time
 
 from outlast.client import NotRunning, StreamLost, ensure_gateway
 from outlast.core.errors import GatewayTrouble
+from outlast.surfaces.cli.patience import until_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,13 +101,11 @@ class News:
         self._stream = client.event_stream(PATH, self.last_id)
 
     def wait(self) -> list[Result]:
-        """Wait for the next bytes and return the events in them, if any."""
-        if not self.waiting:
-            poll = select.poll()
-            poll.register(self, select.POLLIN)
-            if not poll.poll(SILENCE_MS):
-                self.reopen(start=True)
-                return []
+        """Wait for the next bytes and return the events in them, if any. Raises BrokenPipeError without a reader."""
+        assert self._stream is not None
+        if not self.waiting and not until_readable(self._stream, SILENCE_MS):
+            self.reopen(start=True)
+            return []
         return self.take()
 
     def each(self, task_id: str) -> Iterator[Result | None]:
@@ -121,6 +119,19 @@ class News:
             for event in news:
                 if event.get("taskId") == task_id:
                     yield event
+
+
+def steady(call: Call, path: str) -> Result:
+    """Ask for something; a gateway that goes away over it is started again and asked again."""
+    for pause in TRY_AGAIN_AFTER[1:]:
+        try:
+            return call.client.get(path)
+        except GatewayTrouble:
+            if not call.client.local:
+                raise
+            call.client.close()
+            time.sleep(pause)
+    return call.client.get(path)
 
 
 def _object(data: str) -> Result:

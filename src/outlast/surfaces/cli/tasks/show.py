@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from outlast.core.durations import format_size
 from outlast.surfaces.cli.context import Call, task_path
-from outlast.surfaces.cli.moments import local, since
-from outlast.surfaces.cli.output import DIM, STATUS_COLOURS, brief, colour, note, safe, say, span
-from outlast.surfaces.cli.tasks.words import is_open, percent, stands
+from outlast.surfaces.cli.facts import details, fact, moment_fact, quoted, seconds
+from outlast.surfaces.cli.output import DIM, STATUS_COLOURS, brief, colour, note, safe, say
+from outlast.surfaces.cli.tasks.words import ended, is_open, percent, stands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
     Result = dict[str, Any]
 
-LONG = 4_000
-LINES_MAX = 40
+OWN_KEYS = "start:"
+"""How the keys begin that outlast makes itself, to start the same thing once."""
 FACTS = (
     ("label", "label"),
     ("title", "title"),
     ("command", "command"),
     ("in", "workdir"),
-    ("error", "error"),
     ("runtime", "runtime"),
     ("requester", "requester"),
     ("conversation", "conversation"),
@@ -29,7 +28,6 @@ FACTS = (
     ("flow", "flowId"),
     ("node", "node"),
     ("session", "sessionId"),
-    ("dedupe", "dedupeKey"),
 )
 MOMENTS = (
     ("recorded", "createdAt"),
@@ -49,51 +47,42 @@ def run(call: Call) -> None:
 
 
 def _print(task: Result) -> None:
-    _fact("task", task["taskId"])
-    _fact("status", colour(stands(task), STATUS_COLOURS.get(task["status"], "")), plain=False)
+    fact("task", task["taskId"])
+    fact("status", colour(stands(task), STATUS_COLOURS.get(task["status"], "")), plain=False)
+    if task.get("error") and str(task["error"]) not in ended(task):
+        fact("error", task["error"])
     for name, field in FACTS:
-        _fact(name, task.get(field))
-    if task.get("progress") is not None or task.get("progressMessage"):
-        _fact("progress", f"{percent(task)} {task.get('progressMessage') or ''}".strip())
+        fact(name, task.get(field))
+    if not str(task.get("dedupeKey") or "").startswith(OWN_KEYS):
+        fact("dedupe", task.get("dedupeKey"))
+    if percent(task) != "-" or task.get("progressMessage"):
+        fact("progress", f"{percent(task)} {task.get('progressMessage') or ''}".strip())
     if (task.get("attemptsMax") or 1) > 1 or (task.get("attempt") or 0) > 1:
-        _fact("try", f"{task.get('attempt')} of {task.get('attemptsMax')}")
-    _fact("queue", f"{task.get('queue')}, priority {task.get('priority')}")
-    _fact("notify", f"{task.get('notify')}, {str(task.get('delivery')).replace('_', ' ')}")
+        fact("try", f"{task.get('attempt')} of {task.get('attemptsMax')}")
+    fact("queue", f"{task.get('queue')}, priority {task.get('priority')}")
+    fact("notify", f"{task.get('notify')}, {str(task.get('delivery')).replace('_', ' ')}")
     _usage(task.get("usage") or {})
     for name, field in MOMENTS:
-        _moment(name, task.get(field))
-    for name, value in (task.get("detail") or {}).items():
-        _fact(brief(name, 40), value)
+        moment_fact(name, task.get(field))
+    for name, value in details(task.get("detail") or {}):
+        fact(brief(name, 40), value)
     _summary(task)
     for line in task.get("advice") or ():
         note(safe(line))
 
 
-def _fact(name: str, value: object, *, plain: bool = True) -> None:
-    if value not in (None, ""):
-        say(f"{colour(f'{name:<13}', DIM)} {brief(value, LONG) if plain else value}")
-
-
-def _moment(name: str, moment: str | None) -> None:
-    if moment is not None:
-        ago = since(moment)
-        _fact(name, local(moment) + (f" ({span(ago)} ago)" if ago else ""))
-
-
 def _usage(usage: Result) -> None:
     if usage:
-        cpu = f"{usage.get('userSeconds') or 0:g} s user, {usage.get('systemSeconds') or 0:g} s system"
+        cpu = f"{seconds(usage.get('userSeconds') or 0)} user, {seconds(usage.get('systemSeconds') or 0)} system"
         memory = usage.get("maxRssBytes")
-        _fact("used", cpu + (f", {format_size(memory)} at most" if memory else ""))
+        fact("used", cpu + (f", {format_size(memory)} at most" if memory else ""))
 
 
 def _summary(task: Result) -> None:
     """Print the last lines of output that the record keeps, each made safe."""
-    lines = str(task.get("summary") or "").rstrip("\n").split("\n")[-LINES_MAX:]
-    if lines != [""]:
+    if str(task.get("summary") or "").strip("\n"):
         say(colour("the last lines:" if not is_open(task) else "so far:", DIM))
-        for line in lines:
-            say(f"  {brief(line, LONG)}")
+        quoted(task["summary"], last=True)
 
 
 def explain(call: Call) -> None:

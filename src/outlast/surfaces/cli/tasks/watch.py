@@ -65,7 +65,8 @@ def line(event: Result) -> str:
     """An event on one line: when, which task, what happened, how it stands, how far it is, what it is."""
     task = event.get("task") or {}
     status = str(event.get("status") or task.get("status") or "")
-    done = f"  {percent(task)}" if task.get("progress") is not None else ""
+    done = percent({**task, "status": status})
+    done = f"  {done}" if done != "-" else ""
     message = f"  ({brief(task['progressMessage'])})" if task.get("progressMessage") else ""
     head = f"{local(event.get('at'))}  {event.get('taskId')}  {brief(event.get('verb'), 20)}"
     return f"{head}  {status}{done}  {what({**task, 'taskId': event.get('taskId')})}{message}".rstrip()

@@ -36,9 +36,9 @@ def what(task: Result) -> str:
 
 
 def percent(task: Result) -> str:
-    """How far it is; ``-`` when nobody said."""
+    """How far it is, or had come when it ended badly; ``-`` when nobody said, or nothing is left to do."""
     progress = task.get("progress")
-    return "-" if progress is None else f"{progress} %"
+    return "-" if progress is None or task["status"] == "succeeded" else f"{progress} %"
 
 
 def row(task: Result) -> tuple[str, ...]:

@@ -47,7 +47,9 @@ CREATE TABLE task (
     lease_until double precision,
     session_id text COLLATE "C",
     cancel_asked_at double precision,
-    dismissed_at double precision
+    dismissed_at double precision,
+    schedule_id text COLLATE "C",
+    channel text
 );
 
 -- Listings: newest first.
@@ -60,6 +62,8 @@ CREATE INDEX task_flow ON task (flow_id, created_at, id) WHERE flow_id IS NOT NU
 CREATE INDEX task_session ON task (session_id, created_at, id) WHERE session_id IS NOT NULL;
 CREATE INDEX task_conversation ON task (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -95,14 +99,18 @@ CREATE TABLE outbox (
     event_id bigint NOT NULL,
     at double precision NOT NULL,
     kind text NOT NULL,
-    target text NOT NULL,
-    state text NOT NULL CHECK (state IN ('pending', 'delivered', 'parked')),
+    target text COLLATE "C" NOT NULL,
+    state text NOT NULL CHECK (state IN ('pending', 'delivered', 'parked', 'dismissed')),
     settled_at double precision,
     idempotency_key text NOT NULL UNIQUE,
-    body text NOT NULL
+    body text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    next_at double precision NOT NULL DEFAULT 0,
+    error text
 );
 CREATE INDEX outbox_task ON outbox (task_id);
 CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'pending';
+CREATE INDEX outbox_heads ON outbox (target, id) WHERE state = 'pending';
 CREATE INDEX outbox_parked ON outbox (id) WHERE state = 'parked';
 
 -- What a worker really runs, secrets and all: here only until the task has ended.
@@ -115,3 +123,86 @@ CREATE TABLE queue (
     name text COLLATE "C" PRIMARY KEY,
     limit_max integer NOT NULL CHECK (limit_max >= 0)
 );
+
+-- What a conversation has yet to hear.
+CREATE TABLE system_event (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    conversation text COLLATE "C" NOT NULL,
+    at double precision NOT NULL,
+    kind text NOT NULL,
+    text text NOT NULL,
+    data text NOT NULL,
+    source_key text NOT NULL UNIQUE,
+    mode text NOT NULL,
+    acked_at double precision
+);
+CREATE INDEX system_event_waiting ON system_event (conversation, id) WHERE acked_at IS NULL;
+CREATE INDEX system_event_of ON system_event (conversation, id);
+CREATE INDEX system_event_acked ON system_event (acked_at) WHERE acked_at IS NOT NULL;
+
+-- How a conversation is nudged. The channel and the secret are private.
+CREATE TABLE wake (
+    id text COLLATE "C" PRIMARY KEY,
+    conversation text COLLATE "C" NOT NULL,
+    channel text NOT NULL,
+    secret text,
+    created_at double precision NOT NULL,
+    due_at double precision,
+    attempts integer NOT NULL,
+    error text,
+    sent_event_id bigint NOT NULL,
+    sent_at double precision,
+    parked_at double precision
+);
+CREATE INDEX wake_conversation ON wake (conversation, id);
+CREATE INDEX wake_due ON wake (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX wake_parked ON wake (parked_at) WHERE parked_at IS NOT NULL;
+
+-- Rules of work to come. The payload is private: it holds what is really run.
+CREATE TABLE schedule (
+    id text COLLATE "C" PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    requester text COLLATE "C" NOT NULL,
+    created_at double precision NOT NULL,
+    updated_at double precision NOT NULL,
+    kind text NOT NULL,
+    expr text NOT NULL,
+    payload text NOT NULL,
+    revision integer NOT NULL,
+    conversation text,
+    tz text NOT NULL,
+    anchor_at double precision,
+    misfire text NOT NULL,
+    misfire_max integer NOT NULL,
+    overlap text NOT NULL,
+    jitter_seconds double precision NOT NULL,
+    retries integer NOT NULL,
+    timeout_seconds double precision,
+    deliver text NOT NULL,
+    channel text,
+    comment text,
+    delete_after_run integer NOT NULL,
+    paused_at double precision,
+    disabled_at double precision,
+    disabled_why text,
+    next_at double precision,
+    next_fire_at double precision,
+    last_at double precision,
+    failures integer NOT NULL
+);
+CREATE INDEX schedule_due ON schedule (next_fire_at) WHERE next_fire_at IS NOT NULL;
+CREATE INDEX schedule_requester ON schedule (requester, name);
+CREATE INDEX schedule_disabled ON schedule (id) WHERE disabled_at IS NOT NULL;
+
+-- Each instant of a rule once, whoever was first.
+CREATE TABLE firing (
+    schedule_id text COLLATE "C" NOT NULL,
+    instant double precision NOT NULL,
+    at double precision NOT NULL,
+    how text NOT NULL,
+    task_id text,
+    note text,
+    PRIMARY KEY (schedule_id, instant)
+);
+CREATE INDEX firing_at ON firing (at);
+CREATE INDEX firing_missed ON firing (at) WHERE how = 'missed';

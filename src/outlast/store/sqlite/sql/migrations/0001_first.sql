@@ -49,7 +49,9 @@ CREATE TABLE task (
     lease_until REAL,
     session_id TEXT,
     cancel_asked_at REAL,
-    dismissed_at REAL
+    dismissed_at REAL,
+    schedule_id TEXT,
+    channel TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Listings: newest first.
@@ -62,6 +64,8 @@ CREATE INDEX task_flow ON task (flow_id, created_at, id) WHERE flow_id IS NOT NU
 CREATE INDEX task_session ON task (session_id, created_at, id) WHERE session_id IS NOT NULL;
 CREATE INDEX task_conversation ON task (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -98,13 +102,17 @@ CREATE TABLE outbox (
     at REAL NOT NULL,
     kind TEXT NOT NULL,
     target TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'delivered' OR state = 'parked'),
+    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'delivered' OR state = 'parked' OR state = 'dismissed'),
     settled_at REAL,
     idempotency_key TEXT NOT NULL UNIQUE,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at REAL NOT NULL DEFAULT 0,
+    error TEXT
 ) STRICT;
 CREATE INDEX outbox_task ON outbox (task_id);
 CREATE INDEX outbox_pending ON outbox (id) WHERE state = 'pending';
+CREATE INDEX outbox_heads ON outbox (target, id) WHERE state = 'pending';
 CREATE INDEX outbox_parked ON outbox (id) WHERE state = 'parked';
 
 -- What a worker really runs, secrets and all: here only until the task has ended.
@@ -117,3 +125,86 @@ CREATE TABLE queue (
     name TEXT PRIMARY KEY,
     limit_max INTEGER NOT NULL CHECK (limit_max >= 0)
 ) STRICT, WITHOUT ROWID;
+
+-- What a conversation has yet to hear.
+CREATE TABLE system_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation TEXT NOT NULL,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    data TEXT NOT NULL,
+    source_key TEXT NOT NULL UNIQUE,
+    mode TEXT NOT NULL,
+    acked_at REAL
+) STRICT;
+CREATE INDEX system_event_waiting ON system_event (conversation, id) WHERE acked_at IS NULL;
+CREATE INDEX system_event_of ON system_event (conversation, id);
+CREATE INDEX system_event_acked ON system_event (acked_at) WHERE acked_at IS NOT NULL;
+
+-- How a conversation is nudged. The channel and the secret are private.
+CREATE TABLE wake (
+    id TEXT PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    secret TEXT,
+    created_at REAL NOT NULL,
+    due_at REAL,
+    attempts INTEGER NOT NULL,
+    error TEXT,
+    sent_event_id INTEGER NOT NULL,
+    sent_at REAL,
+    parked_at REAL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX wake_conversation ON wake (conversation, id);
+CREATE INDEX wake_due ON wake (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX wake_parked ON wake (parked_at) WHERE parked_at IS NOT NULL;
+
+-- Rules of work to come. The payload is private: it holds what is really run.
+CREATE TABLE schedule (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    requester TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    expr TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    conversation TEXT,
+    tz TEXT NOT NULL,
+    anchor_at REAL,
+    misfire TEXT NOT NULL,
+    misfire_max INTEGER NOT NULL,
+    overlap TEXT NOT NULL,
+    jitter_seconds REAL NOT NULL,
+    retries INTEGER NOT NULL,
+    timeout_seconds REAL,
+    deliver TEXT NOT NULL,
+    channel TEXT,
+    comment TEXT,
+    delete_after_run INTEGER NOT NULL,
+    paused_at REAL,
+    disabled_at REAL,
+    disabled_why TEXT,
+    next_at REAL,
+    next_fire_at REAL,
+    last_at REAL,
+    failures INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX schedule_due ON schedule (next_fire_at) WHERE next_fire_at IS NOT NULL;
+CREATE INDEX schedule_requester ON schedule (requester, name);
+CREATE INDEX schedule_disabled ON schedule (id) WHERE disabled_at IS NOT NULL;
+
+-- Each instant of a rule once, whoever was first.
+CREATE TABLE firing (
+    schedule_id TEXT NOT NULL,
+    instant REAL NOT NULL,
+    at REAL NOT NULL,
+    how TEXT NOT NULL,
+    task_id TEXT,
+    note TEXT,
+    PRIMARY KEY (schedule_id, instant)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX firing_at ON firing (at);
+CREATE INDEX firing_missed ON firing (at) WHERE how = 'missed';

@@ -1,0 +1,30 @@
+"""Those who tell and those who start later work: outbox, wakes and scheduler of one gateway, as one."""
+
+from __future__ import annotations
+
+from outlast.delivery.outbox import Outbox
+from outlast.delivery.wake import Wakes
+from outlast.gateway.telling import Telling
+from outlast.ledger.tasks import Ledger
+from outlast.scheduler.service import Compose, Scheduler
+
+
+class Tellers:
+    """They are nudged by commits of the store, each by those that concern it."""
+
+    def __init__(self, ledger: Ledger, telling: Telling, compose: Compose) -> None:
+        self.telling = telling
+        shared = ledger.lease_seconds is not None
+        self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target, shared=shared)
+        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, shared=shared)
+        self._scheduler = Scheduler(ledger.store, ledger.clock, compose)
+
+    def start(self) -> None:
+        """Begin with what is there: the store is open by now."""
+        for part in (self.outbox, self._wakes, self._scheduler):
+            part.start()
+
+    async def stop(self) -> None:
+        """End. What was under way is done again by the next gateway, recognisably."""
+        for part in (self._scheduler, self._wakes, self.outbox):
+            await part.stop()

@@ -1,0 +1,13 @@
+-- The oldest pending notice of each target, where its time has come: a younger one never overtakes it.
+WITH RECURSIVE name (target) AS (
+    SELECT min(target) FROM outbox WHERE state = 'pending'
+    UNION ALL
+    SELECT (SELECT min(later.target) FROM outbox AS later WHERE later.state = 'pending' AND later.target > name.target)
+    FROM name WHERE name.target IS NOT NULL
+)
+SELECT {outbox.} FROM name
+JOIN outbox ON outbox.id = (
+    SELECT min(first.id) FROM outbox AS first WHERE first.state = 'pending' AND first.target = name.target
+)
+WHERE name.target IS NOT NULL AND outbox.next_at <= :now
+ORDER BY outbox.id LIMIT :limit;

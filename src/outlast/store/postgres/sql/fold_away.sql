@@ -1,0 +1,1 @@
+DELETE FROM system_event WHERE conversation = :conversation AND acked_at IS NULL AND id < :before;

@@ -1,0 +1,1 @@
+UPDATE system_event SET kind = :kind, text = :text, data = :data WHERE id = :id;

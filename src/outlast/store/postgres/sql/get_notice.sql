@@ -1,0 +1,1 @@
+SELECT {outbox} FROM outbox WHERE id = :id;

@@ -1,0 +1,1 @@
+SELECT {wake} FROM wake WHERE id = :id;

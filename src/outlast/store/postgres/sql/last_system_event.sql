@@ -1,0 +1,1 @@
+SELECT coalesce(max(id), 0) FROM system_event WHERE conversation = :conversation AND acked_at IS NULL;

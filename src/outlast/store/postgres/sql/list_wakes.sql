@@ -1,0 +1,1 @@
+SELECT {wake} FROM wake ORDER BY conversation, id LIMIT :limit;

@@ -1,0 +1,1 @@
+UPDATE wake SET due_at = :due_at WHERE id = :id RETURNING id;

@@ -1,0 +1,1 @@
+SELECT {schedule} FROM schedule WHERE id = :id;

@@ -1,0 +1,1 @@
+SELECT {firing} FROM firing WHERE how = 'missed' AND at >= :since ORDER BY at LIMIT :limit;

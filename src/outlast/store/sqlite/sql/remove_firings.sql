@@ -1,0 +1,1 @@
+DELETE FROM firing WHERE schedule_id = :schedule_id;

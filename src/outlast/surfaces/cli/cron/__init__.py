@@ -1,0 +1,1 @@
+"""The commands of work to come; ``verbs_cron`` has their table."""

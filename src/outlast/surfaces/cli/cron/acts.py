@@ -1,0 +1,46 @@
+"""``cron pause``, ``resume``, ``run`` and ``remove``: what is done to a schedule that is on record."""
+
+from __future__ import annotations
+
+from outlast.surfaces.cli import detached
+from outlast.surfaces.cli.context import Call, task_path
+from outlast.surfaces.cli.cron.words import say_stands, schedule_path
+from outlast.surfaces.cli.output import note, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Result = dict[str, Any]
+
+
+def pause(call: Call) -> None:
+    """Let it rest."""
+    call.answer(call.client.post(schedule_path(call["schedule"], "pause")), say_stands)
+
+
+def resume(call: Call) -> None:
+    """Let it fire again."""
+    call.answer(call.client.post(schedule_path(call["schedule"], "resume")), say_stands)
+
+
+def remove(call: Call) -> None:
+    """Forget it."""
+    answer = call.client.request("DELETE", schedule_path(call["schedule"]))
+    call.answer(answer, lambda result: say(f"{', '.join(result['removed'])} removed"))
+
+
+def run_now(call: Call) -> int:
+    """Do its work now; with --wait stay for the end, and end with the command's code."""
+    fired = call.client.post(schedule_path(call["schedule"], "run"))
+    if call["wait"] and fired.get("taskId"):
+        return detached.stay(call, call.client.get(task_path(fired["taskId"])))
+    call.answer(fired, _print_fired)
+    return 0
+
+
+def _print_fired(fired: Result) -> None:
+    if fired.get("taskId"):
+        detached.announce(fired)
+    else:
+        note(f"{fired['name']}: done, it makes no task")

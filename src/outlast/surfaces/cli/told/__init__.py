@@ -1,0 +1,1 @@
+"""The commands of telling; ``verbs_told`` has their table."""
