@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from crashing import Node
@@ -25,10 +26,13 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     node.close()
 
 
-@pytest.fixture
-def nodes(pg_database: str) -> Iterator[tuple[Node, Node]]:
-    """Two homes that share one database, with leases of a second."""
-    pair = Node(pg_database), Node(pg_database)
+@pytest.fixture(params=["postgresql", "sqlite"])
+def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    """Two homes that share one database (or one file), with leases of a second."""
+    shared = (
+        request.getfixturevalue("pg_database") if request.param == "postgresql" else f"sqlite://{tmp_path}/shared.db"
+    )
+    pair = Node(shared), Node(shared)
     for node in pair:
         node.settings["outlast.gateway.app.LEASE_SECONDS"] = 1.0
     yield pair

@@ -1,9 +1,10 @@
-"""Two gateways on one database: who falls silent is given up, and may come back with the truth and nothing else."""
+"""Two gateways on one store: who falls silent is given up, and may come back with the truth and nothing else."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 
 from crashing import Node, exits, replay, supervisor_of, until
@@ -11,13 +12,35 @@ from crashing import Node, exits, replay, supervisor_of, until
 from outlast.core.lifecycle import Verb, transition
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
+from outlast.process.keeper import proc
 
 Pair = tuple[Node, Node]
 
 
 def freeze(node: Node) -> None:
+    """Stop a gateway where it stands, but not within a commit to a file: that would stop everybody."""
     assert node.process is not None
-    node.process.send_signal(signal.SIGSTOP)
+    pid = node.process.pid
+    while True:
+        node.process.send_signal(signal.SIGSTOP)
+        until(lambda: proc.state_of(pid) == "T")
+        if not holds_file(node):
+            return
+        thaw(node)
+
+
+def holds_file(node: Node) -> bool:
+    url = node.config.store_url
+    if not url.startswith("sqlite://"):
+        return False
+    connection = sqlite3.connect(url.removeprefix("sqlite://"), timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 def thaw(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import queue
 import random
 import threading
@@ -10,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from crashing import ENDS, Node, check
+from crashing import ENDS, Node, check, until
 
 from houses import House
 from outlast.core.session import Cause, Status
@@ -159,6 +160,7 @@ def endure(node: Node, *, tasks: int, kills: int, seed: int) -> None:
         load.gateway(True)
     load.more(tasks)
     load.join()
+    until(lambda: all_recorded(node, load))
     unheard = [task for task in live(node) if load.asked[task["label"]] == "cancelled"]
     for task in unheard:
         node.ask("POST", f"/v1/tasks/{task['taskId']}/cancel", {})
@@ -166,6 +168,14 @@ def endure(node: Node, *, tasks: int, kills: int, seed: int) -> None:
     if left:
         node.ended(*left)
     add_up(node, load)
+
+
+def all_recorded(node: Node, load: Load) -> bool:
+    """True once everything that outlived its call has a record; that comes just after the answer."""
+    specs = {name: node.record(name).get("spec") or {} for name in os.listdir(node.paths.sessions)}
+    outlived = [name for name, spec in specs.items() if spec and not spec.get("task_id")]
+    wanted = [name for name in outlived if specs[name]["labels"][0] not in load.within]
+    return all(node.ask("GET", f"/v1/tasks/t{name[1:]}").status == 200 for name in wanted)
 
 
 def live(node: Node) -> list[dict[str, Any]]:

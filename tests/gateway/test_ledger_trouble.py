@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 
 import pytest
 from crashing import Node, check, exits, replay, supervisor_of, until
-from running import Reply
+from running import PATIENCE, Reply
 
 from outlast.core.session import Cause, Status
+from outlast.process.keeper import proc
 
 
 def asked(node: Node, command: str = "true", **fields: Any) -> Reply:
@@ -86,6 +89,17 @@ class Server:
         self.run(writing, f"ALTER SYSTEM SET default_transaction_read_only = {read_only}", "SELECT pg_reload_conf()")
         until(lambda: self.run("SHOW default_transaction_read_only") == read_only)
         self.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+    def freeze(self) -> None:
+        """Stop the server and all its processes where they stand."""
+        pid = self._server.get_pid()
+        for frozen in (pid, *proc.descendants(pid)):
+            os.kill(frozen, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        pid = self._server.get_pid()
+        for frozen in (*proc.descendants(pid), pid):
+            os.kill(frozen, signal.SIGCONT)
 
     def close(self) -> None:
         self._server.cleanup()
@@ -209,6 +223,32 @@ def test_postgresql_may_refuse_writes_for_a_while(server: Server) -> None:
         other = wait_for(node)
         node.ended(held, other)
         whole(node, {held, other})
+    finally:
+        node.close()
+
+
+def test_a_server_that_freezes_keeps_callers_waiting_and_no_command(server: Server) -> None:
+    """Nothing answers and nothing is refused: what was asked is done when it goes on, what needs no record at once."""
+    node = Node(server.url)
+    try:
+        assert node.begin()
+        done = wait_for(node)
+        server.freeze()
+        replies: list[Reply] = []
+        asking = threading.Thread(target=lambda: replies.append(asked(node)))
+        asking.start()
+        try:
+            assert node.exec("echo here; exit 3")["exitCode"] == 3
+            background = node.exec(f"{node.gate}; exit 7", background=True)["sessionId"]
+            assert replies == []
+        finally:
+            server.thaw()
+        asking.join(PATIENCE)
+        other = replies[0].json["taskId"]
+        node.open_gate()
+        node.ended(done, other)
+        node.until("fail", "t" + background[1:])
+        whole(node, {done, other, "t" + background[1:]})
     finally:
         node.close()
 
