@@ -33,24 +33,35 @@ def notice_of(task: Task, verb: Verb, cause: Cause | None) -> Notice | None:
     if task.notify not in told(verb, task.status):
         return None
     kind = "corrected" if verb is Verb.RECOVER else "ended" if task.status.final else "changed"
-    body: dict[str, object] = {
-        "taskId": task.id,
-        "status": task.status.value,
-        "cause": None if cause is None else cause.value,
-        "label": task.label,
-        "title": task.title,
-        "attempt": task.attempt,
-        "startedAt": task.started_at,
-        "endedAt": task.ended_at,
-        "exitCode": task.detail.get("exitCode"),
-        "exitSignal": task.detail.get("exitSignal"),
-        "error": task.error,
-        "summary": task.summary,
-        "sessionId": task.session_id,
-    }
     return Notice(
         target=task.channel or task.conversation or task.requester,
         kind=kind,
-        idempotency_key=f"{task.id}:{verb.value}:{task.revision}",
-        body={name: value for name, value in body.items() if value is not None},
+        idempotency_key=f"{task.id}:{verb}:{task.revision}",
+        body=_body_of(task, cause),
     )
+
+
+def _body_of(task: Task, cause: Cause | None) -> dict[str, object]:
+    """Return what is known of the move. Most tasks have few of these facts: those are added one by one."""
+    body: dict[str, object] = {"taskId": task.id, "status": str(task.status)}
+    if cause is not None:
+        body["cause"] = str(cause)
+    if task.label is not None:
+        body["label"] = task.label
+    if task.title is not None:
+        body["title"] = task.title
+    body["attempt"] = task.attempt
+    if task.started_at is not None:
+        body["startedAt"] = task.started_at
+    if task.ended_at is not None:
+        body["endedAt"] = task.ended_at
+    for fact in ("exitCode", "exitSignal"):
+        if (known := task.detail.get(fact)) is not None:
+            body[fact] = known
+    if task.error is not None:
+        body["error"] = task.error
+    if task.summary is not None:
+        body["summary"] = task.summary
+    if task.session_id is not None:
+        body["sessionId"] = task.session_id
+    return body

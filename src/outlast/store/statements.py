@@ -42,11 +42,17 @@ def load(package: str) -> dict[str, str]:
     for file in (resources.files(package) / "sql").iterdir():
         name, dot, suffix = file.name.rpartition(".")
         if dot and suffix == "sql" and name != "schema":
-            text = file.read_text(encoding="utf-8").strip().removesuffix(";")
+            text = _one_line(file.read_text(encoding="utf-8")).removesuffix(";")
             for sign, columns in _LISTS.items():
                 text = text.replace(sign, columns)
             found[name] = text
     return found
+
+
+def _one_line(text: str) -> str:
+    """Return a statement without its comments and line ends: it is looked up by its whole text each time it runs."""
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith("--"))
 
 
 def numbered(sql: str) -> Numbered:
@@ -59,4 +65,7 @@ def numbered(sql: str) -> Numbered:
 def _picker(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda params: tuple(params[name] for name in names)
+    if not names:
+        return lambda params: ()
+    [only] = names
+    return lambda params: (params[only],)
