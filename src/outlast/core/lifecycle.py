@@ -29,6 +29,8 @@ from outlast.core.session import Cause, Status
 class Verb(StrEnum):
     """The name of a move."""
 
+    __hash__ = str.__hash__  # that of an enumeration is a call of Python's own, at each look into a table
+
     CREATE = "create"
     CLAIM = "claim"
     SUCCEED = "succeed"

@@ -15,6 +15,8 @@ import msgspec
 class Status(StrEnum):
     """Where a session or task stands. One vocabulary in every layer."""
 
+    __hash__ = str.__hash__  # that of an enumeration is a call of Python's own, at each look into a table
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -26,11 +28,13 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """True when nothing but late truth about a lost one may follow."""
-        return self not in (Status.QUEUED, Status.RUNNING)
+        return self is not Status.QUEUED and self is not Status.RUNNING
 
 
 class Cause(StrEnum):
     """Why something ended."""
+
+    __hash__ = str.__hash__  # as Status has it
 
     EXIT = "exit"
     SIGNAL = "signal"

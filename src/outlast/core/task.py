@@ -23,6 +23,8 @@ class Runtime(StrEnum):
 class NotifyPolicy(StrEnum):
     """Of what the requester is told."""
 
+    __hash__ = str.__hash__  # as Status has it
+
     DONE_ONLY = "done_only"
     STATE_CHANGES = "state_changes"
     FAILURES_ONLY = "failures_only"
