@@ -49,6 +49,9 @@ FORGET_MAX = 200_000
 """Tasks forgotten in one hourly pass."""
 STOP_PATIENCE = 2.0
 """Seconds that answers under way get to go out when the gateway stops."""
+GC_THRESHOLDS = 10_000, 20, 50
+"""How much is made before rings of references are looked for: work makes few, and with Python's own 700 each task in
+flight is looked at again and again."""
 
 
 class Face(Protocol):
@@ -202,6 +205,7 @@ class GatewayProcess:
             self._announce(sessions, ready_fd)
             gc.collect()
             gc.freeze()  # what is here now stays: no collection needs to look at it again
+            gc.set_threshold(*GC_THRESHOLDS)
             await self._stop.wait()
             log.info("stopping")
         finally:
