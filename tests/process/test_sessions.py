@@ -212,6 +212,7 @@ def test_there_is_no_session_before_its_start_is_known(house: House) -> None:
 
     async def act(table: Sessions) -> None:
         ask, found = table._ask_keeper, []
+        waiting: list[asyncio.Task[None]] = []
 
         async def asked(request: dict) -> tuple:
             answer = await ask(request)
@@ -219,12 +220,16 @@ def test_there_is_no_session_before_its_start_is_known(house: House) -> None:
             assert os.path.exists(f"{house.home}/sessions/{name}/record")
             with pytest.raises(NotFound):
                 table.get(name)
+            waiting.append(asyncio.create_task(table.until_started(name)))
+            await asyncio.sleep(0)
+            assert not waiting[0].done()
             found.append(name)
             return answer
 
         table._ask_keeper = asked
         session = await table.start(spec(table, "true"))
         assert found == [session.id]
+        await waiting[0]
         assert table.get(session.id) is session
         await table.until_end(table.get(session.id))
 

@@ -182,6 +182,7 @@ class Api:
         """
         if not name:
             raise BadInput("sessionId: must not be empty")
+        await self.sessions.until_started(name)  # its id is told as soon as its task is on record
         try:
             session = self.sessions.get(name)
         except NotFound:

@@ -55,7 +55,7 @@ class Custody:
         self._launching = asyncio.Lock()
         self._live: dict[str, Session] = {}
         self._recent: OrderedDict[str, Session] = OrderedDict()
-        self._starting: set[str] = set()
+        self._starting: dict[str, asyncio.Event] = {}
         self._by_key: dict[str, Session] = {}
         self._listeners: list[Callable[[str, Session], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()

@@ -53,11 +53,12 @@ class Sessions(Custody):
         """
         # Its record is on disk before we hear of it. Whoever found it there would have a session that nobody leads
         # and wait for its end for ever, so until then there is none.
-        self._starting.add(spec.id)
+        started = self._starting[spec.id] = asyncio.Event()
         try:
             return await self._start(spec, umask)
         finally:
-            self._starting.discard(spec.id)
+            self._starting.pop(spec.id, None)
+            started.set()
 
     async def _start(self, spec: ExecSpec, umask: int | None) -> Session:
         public = _public(spec, self._boot)
@@ -154,6 +155,11 @@ class Sessions(Custody):
         return proc.marked(session_id, 0)
 
     # ---- finding
+
+    async def until_started(self, name: str) -> None:
+        """Return when a session that is just being started is there, or will not come; at once for any other."""
+        if (started := self._starting.get(name)) is not None:
+            await started.wait()
 
     def get(self, name: str) -> Session:
         """Return a session by id or unique prefix (4 characters or more). Raises NotFound, BadInput (``ambiguous``)."""
