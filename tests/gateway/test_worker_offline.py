@@ -90,15 +90,18 @@ def variety(gateway: Gateway) -> dict[str, str]:
     ended = gateway.ask("POST", "/v1/tasks/wait", {"lookups": [names["done"], names["failed"]]}).json
     assert ended["met"]
     for name in ("runs", "ends"):
-        while "began" not in [
-            one["verb"] for one in gateway.ask("GET", f"/v1/tasks/{names[name]}/events").json["events"]
-        ]:
-            pass  # it is written just after the start
-    while gateway.ask("GET", f"/v1/tasks/{names['outlived']}").status == 404:
-        pass  # it goes on record just after the answer
-    while gateway.ask("GET", "/v1/tasks/stats").json["outbox"]["pending"]:
-        pass  # notices are on their way
+        history = f"/v1/tasks/{names[name]}/events"
+        soon(lambda history=history: "began" in str(gateway.ask("GET", history).json))
+    soon(lambda: gateway.ask("GET", f"/v1/tasks/{names['outlived']}").status == 200)
+    soon(lambda: gateway.ask("GET", "/v1/tasks/stats").json["outbox"]["pending"] == 0)
     return names
+
+
+def soon(look: Callable[[], bool]) -> None:
+    """Return when what happens just after an answer has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("requester", [None, "ann"])
