@@ -6,10 +6,12 @@ import json
 import os
 import re
 import select
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from running import Gateway
+from running import PATIENCE, Gateway
 
 from outlast import config as config_module
 from outlast.core.errors import OutlastError
