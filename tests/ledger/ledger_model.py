@@ -92,8 +92,7 @@ class Model:
             return same[0].id, True
         begins = force
         if start and row.not_before_at is None and row.node in (None, node):
-            self.ripen(row.created_at)
-            first = [r for r in self.ready(row.queue, node) if order(r) < order(row)]
+            first = [r for r in self.ready(row.queue, node, row.created_at) if order(r) < order(row)]
             begins = self.room(row.queue) > 0 and not first
         self.rows[row.id] = row
         if begins:
@@ -105,7 +104,7 @@ class Model:
         """Return the ids that are taken, in the order they are taken."""
         self.ripen(now)
         names = queues or {row.queue for row in self.rows.values()}
-        heads = [row for name in names for row in self.ready(name, node)[: max(0, self.room(name))]]
+        heads = [row for name in names for row in self.ready(name, node, now)[: max(0, self.room(name))]]
         taken = sorted(heads, key=order)[:count]
         for row in taken:
             self._take(row, node, worker, now)
@@ -116,12 +115,13 @@ class Model:
             if row.status == "queued" and row.not_before_at is not None and row.not_before_at <= now:
                 row.not_before_at = None
 
-    def ready(self, queue: str, node: str) -> list[Row]:
+    def ready(self, queue: str, node: str, now: float) -> list[Row]:
         found = [
             row
             for row in self.rows.values()
-            if row.status == "queued" and row.not_before_at is None and row.queue == queue and row.node in (None, node)
-        ]
+            if row.status == "queued" and (row.not_before_at or 0.0) <= now and row.queue == queue
+            and row.node in (None, node)
+        ]  # fmt: skip
         return sorted(found, key=order)
 
     def room(self, queue: str) -> int:
