@@ -122,9 +122,13 @@ def test_an_unknown_benchmark_is_an_error(capsys: pytest.CaptureFixture[str]) ->
 def test_what_a_process_uses_is_read_from_the_kernel() -> None:
     pid = os.getpid()
     used = machine.memory(pid)
-    assert 0 < used.uss <= used.pss <= used.rss <= machine.peak_rss(pid) * 1.1
+    assert 0 < used.uss <= used.pss <= used.rss
+    assert used.rss <= machine.peak_rss(pid) * 1.1
     before = machine.work(pid).nanoseconds
-    sum(range(300_000))
+    for _ in range(300):  # the kernel counts at its ticks
+        sum(range(300_000))
+        if machine.work(pid).nanoseconds > before:
+            break
     assert machine.work(pid).nanoseconds > before
     assert machine.parent(pid) == os.getppid()
     assert machine.memory(2**22 + 1) == machine.NOTHING
