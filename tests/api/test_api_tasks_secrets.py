@@ -109,7 +109,6 @@ async def test_secrets_in_words_about_work_are_not_kept(tmp_path: Path) -> None:
         assert clean(shown) and shown.count("TOKEN=***") >= 6
 
 
-@pytest.mark.xfail(reason="the SQLite store does not overwrite what it deletes (secure_delete is off)", strict=False)
 @asynchronous
 async def test_a_secret_is_gone_from_the_file_when_its_work_has_ended(tmp_path: Path) -> None:
     """Not only from the answers: a backup of the file, or its copy on another disk, must not have it either."""

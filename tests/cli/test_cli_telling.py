@@ -75,6 +75,10 @@ def test_a_directory_that_is_away_costs_a_run_and_not_the_schedule(live, tmp_pat
     place.mkdir()
     assert live.run("cron", "add", "--name", "away", "--every", "1h", "-C", str(place), "--", "pwd").returncode == 0
     place.rmdir()
+    refused = live.run("cron", "add", "--name", "gone", "--every", "1h", "-C", str(place), "--", "pwd")
+    assert (refused.returncode, b"does not exist" in refused.stderr) == (2, True)
+    assert live.run("cron", "edit", "away", "-C", str(place)).returncode == 2
+    assert live.run("cron", "edit", "away", "--comment", "kept while it is away").returncode == 0
     assert live.run("cron", "run", "away", "--wait").returncode == 127
     assert live.json("cron", "show", "away", "--json")["status"] == "active"
     place.mkdir()

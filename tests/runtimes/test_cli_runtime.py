@@ -106,6 +106,20 @@ async def test_the_command_knows_its_task_and_its_session(tmp_path: Path) -> Non
 
 
 @asynchronous
+async def test_what_has_run_in_its_session_is_not_run_again(tmp_path: Path) -> None:
+    """A ledger put back from a copy has it queued still; the session knows better."""
+    bench = Bench(tmp_path)
+    task = bench.task(session_id="s0000042")
+    work = bench.begin(task)
+    await settle()
+    bench.session.ends(3)
+    first = await work
+    bench.sessions.on_start = lambda session: pytest.fail("it was started a second time")
+    assert await bench.begin(task) == first
+    assert bench.hands.said == [("began", "s0000042")]
+
+
+@asynchronous
 async def test_nothing_is_started_for_a_claim_that_is_lost(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.hands.held = False

@@ -296,6 +296,11 @@ class Api:
             listener(event, session)
 
 
+async def until(waiter: asyncio.Future[None]) -> None:
+    """Return when a future is done: `Api.first` takes coroutines."""
+    await waiter
+
+
 async def _then(over: asyncio.Future[None], wait: Coroutine[Any, Any, object]) -> None:
     """Wait, and say that it is over from within the task: a callback would come two turns of the loop later."""
     try:

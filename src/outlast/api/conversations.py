@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
-from outlast.api.context import Api, Caller
+from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
 from outlast.api.results import Removed
 from outlast.api.told_requests import (
@@ -98,17 +97,13 @@ async def events(api: Api, caller: Caller, key: str, request: ConversationEvents
             left = deadline - api.clock.monotonic()
             if found or left <= 0 or api.stopping:
                 break
-            await api.first(_until(news), seconds=left)
+            await api.first(until(news), seconds=left)
         finally:
             news.cancel()
     return SystemEventPage(
         conversation=key, events=[describe_event(event) for event in found],
         next=found[-1].id if len(found) == limit else None,
     )  # fmt: skip
-
-
-async def _until(future: asyncio.Future[None]) -> None:
-    await future
 
 
 async def ack(api: Api, caller: Caller, key: str, request: AckRequest) -> Acked:
@@ -122,9 +117,8 @@ async def ack(api: Api, caller: Caller, key: str, request: AckRequest) -> Acked:
 async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
     """Queue an event for a conversation: heard now, through its wakes, or with its next turn."""
     check_key(request.to, "to")
-    if not caller.operator and request.to != caller.requester:
+    if request.to != caller.requester:
         caller.needs_operator("speak to other conversations")
-    check_key(request.to, "to")
     now, text = api.clock.now(), sound(request.text)
     key = check_key(request.key, "key") if request.key else timed_id("e", now, secrets.randbits(40), 4)
     queued = await api.store.add_system_event(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from outlast.api import detach as detached
 from outlast.api.context import Api, Caller
-from outlast.api.exec import make_plan
+from outlast.api.exec import make_plan, workdir_at
 from outlast.api.requests import ExecRequest, PlainRequest
 from outlast.api.results import Removed
 from outlast.api.told_requests import CronAddRequest, CronEditRequest, ScheduleFields
@@ -84,6 +84,7 @@ async def find(api: Api, caller: Caller, name: str) -> Schedule:
 async def add(api: Api, caller: Caller, request: CronAddRequest) -> ScheduleResult:
     """Put a rule on record, and say what was understood of it."""
     now = api.clock.now()
+    _check_workdir(api, request)
     kind, expr, tz = _rule(api, request, now)
     rules.check_name(request.name)
     schedule = Schedule(
@@ -138,6 +139,7 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
 
 
 def _edited(api: Api, caller: Caller, before: Schedule, request: CronEditRequest, now: float) -> Schedule:
+    _check_workdir(api, request)
     after = replace(before, updated_at=now)
     if any(getattr(request, field) is not None for field in _RULES) or request.tz is not None:
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
@@ -255,6 +257,12 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
     return CommandPayload(
         command=request.command, argv=argv, workdir=request.workdir or api.environ.get("HOME"), env=request.env or {}
     )
+
+
+def _check_workdir(api: Api, request: ScheduleFields) -> None:
+    """Raise BadInput for a directory that is named now and is not there; one that goes away later costs a run only."""
+    if request.workdir is not None:
+        workdir_at(request.workdir, api.environ.get("HOME"))
 
 
 def _may_tell(caller: Caller, to: str | None) -> None:

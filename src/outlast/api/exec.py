@@ -107,7 +107,7 @@ def make_plan(api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool
     command, argv = _what(request)
     base = _base_environment(api, caller, request)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
-    cwd = _workdir(request.workdir, base.get("HOME"), there=not scheduled)
+    cwd = workdir_at(request.workdir, base.get("HOME"), there=not scheduled)
     _require_allowed(api, caller, command, argv)
     advice = [] if scheduled else _fake_timer_advice(api, command, argv)
     ready = _ready(request.ready_when)
@@ -192,7 +192,7 @@ def _possible(name: str, value: str) -> bool:
     return bool(name) and "=" not in name and "\0" not in name and "\0" not in value
 
 
-def _workdir(workdir: str | None, home: str | None, *, there: bool = True) -> str:
+def workdir_at(workdir: str | None, home: str | None, *, there: bool = True) -> str:
     """Return the directory to run in. Raises BadInput (``bad_workdir``) unless it is absolute and (asked so) there."""
     path = _expand("~" if workdir is None else workdir, home)
     if "\0" in path or not path.startswith("/"):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 from datetime import UTC, datetime
 
 from outlast.api import queries
-from outlast.api.context import Api, Caller
+from outlast.api.context import Api, Caller, until
 from outlast.api.requests import LogRequest, PlainRequest
 from outlast.api.results import LogResult, iso
 from outlast.api.task_lookup import find_task, may_see
@@ -140,13 +139,9 @@ async def _wait(api: Api, ids: list[str], request: TaskWaitRequest) -> TaskWaitR
                 now = api.clock.now()
                 timed_out = not met and not api.stopping
                 return TaskWaitResult(met=met, timed_out=timed_out, tasks=[describe(task, now) for task in tasks])
-            await api.first(_until(moved), seconds=left)
+            await api.first(until(moved), seconds=left)
         finally:
             moved.cancel()
-
-
-async def _until(future: asyncio.Future[None]) -> None:
-    await future
 
 
 async def log(api: Api, caller: Caller, task: Task, request: LogRequest) -> LogResult:

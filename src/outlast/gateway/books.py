@@ -37,8 +37,8 @@ from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
 
-SEEN_SECONDS = 30.0
-"""For the end of a session that somebody has seen to be on record."""
+RECORD_SECONDS = 30.0
+"""How long the end of a session that somebody has seen may take to be on record."""
 
 OUTLIVED_QUEUE = "outlived"
 """The queue of commands that merely outlived their call: no limit is ever meant for them."""
@@ -193,7 +193,7 @@ class Books:
     async def _seen(self, task_id: str, session_id: str, target: str, held: AbstractContextManager[None]) -> None:
         with ExitStack() as stack:
             stack.push(held)
-            deadline = self._ledger.clock.monotonic() + SEEN_SECONDS
+            deadline = self._ledger.clock.monotonic() + RECORD_SECONDS
             while (left := deadline - self._ledger.clock.monotonic()) > 0:
                 moved = self._ledger.news.waiting_for([task_id])
                 try:

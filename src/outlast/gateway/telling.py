@@ -36,7 +36,6 @@ class Telling:
 
     def __init__(self, config: Config, clock: Clock, environ: Mapping[str, str]) -> None:
         self._secret_path = config.paths.webhook_secret
-        self._home = config.paths.home
         self._tools = Tools(
             clock=clock,
             start=self._start,

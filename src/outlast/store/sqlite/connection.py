@@ -44,7 +44,9 @@ def connect(path: str, *, writer: bool) -> apsw.Connection:
         path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX, statementcachesize=128
     )
     connection.set_busy_timeout(BUSY_MS)
-    for pragma in ("synchronous = FULL", "temp_store = MEMORY", f"cache_size = {-4096 if writer else -1024}"):
+    cache = f"cache_size = {-4096 if writer else -1024}"
+    # What a command really was is deleted with its end; what is deleted is to be gone from the file, and its copies.
+    for pragma in ("synchronous = FULL", "secure_delete = FAST", "temp_store = MEMORY", cache):
         connection.execute(f"PRAGMA {pragma}")
     if not writer:
         connection.execute("PRAGMA query_only = 1")
