@@ -84,7 +84,7 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
         raise
     except CodeChanged as changed:
         run.check()
-        blocker = {"kind": "code_changed", "recorded": changed.recorded, "asked": changed.asked}
+        blocker: dict[str, object] = {"kind": "code_changed", "recorded": changed.recorded, "asked": changed.asked}
         return _blocked(run, blocker, changed.asked)
     except (FlowCancelled, DeadlinePassed) as why:
         return await _called_off(run, context, why)
@@ -124,6 +124,7 @@ async def _watch_deadline(run: Run) -> None:
 
 async def _failed(run: Run, context: FlowContext, error: BaseException) -> FlowTransition:
     """The program failed: try the flow again, or undo and say why."""
+    said: str | None
     said, step = error_text(error), error.step if isinstance(error, StepFailed) else None
     if isinstance(error, OutlastError | NotStorable):
         said = str(error)
@@ -148,7 +149,7 @@ async def _failed(run: Run, context: FlowContext, error: BaseException) -> FlowT
 async def _called_off(run: Run, context: FlowContext, why: BaseException) -> FlowTransition | None:
     """Undo what was done, wait until every child has ended, and then say so."""
     late = isinstance(why, DeadlinePassed)
-    said = "its deadline has passed" if late else run.flow.cancel_reason
+    said: str | None = "its deadline has passed" if late else run.flow.cancel_reason
     said = await _undone(run, context, "failure" if late else "cancel", said)
     await _children_ended(run)
     verb, cause = (FlowVerb.FAIL, Cause.DEADLINE) if late else (FlowVerb.CANCEL, Cause.OPERATOR)
