@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from outlast.core.errors import GatewayTrouble, NotFound
-from outlast.core.flow import Flow, NewFlow
+from outlast.core.flow import Flow, NewFlow, StepRow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.ending import run_to_end
@@ -24,7 +24,7 @@ from outlast.flows.run import Run
 from outlast.flows.values import Beside, Values
 from outlast.flows.waits import CommandAsk
 from outlast.process.clock import Clock
-from outlast.process.keeper.crash import point
+from outlast.process.keeper import crash
 from outlast.store.base import Change, Store
 from outlast.store.base_flows import FlowClaim, FlowCreated, HeldFlow
 
@@ -126,6 +126,13 @@ class Engine:
         """The claims this engine holds."""
         return [run.claim_id for run in tuple(self._runs.values())]
 
+    def reached(self, at: str, row: StepRow | None) -> None:
+        """Pass a named point of a step's way to its record."""
+        if crash.is_armed():
+            crash.point(f"flow:{at}")
+            if row is not None:
+                crash.point(f"flow:{at}:{row.kind}")
+
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
         return timed_id(letter, self.clock.now(), random.getrandbits(40), 4)
@@ -149,7 +156,7 @@ class Engine:
             self._coming += 1
         try:
             created = await self.store.create_flow(new, start)
-            point("flow:after_create")
+            crash.point("flow:after_create")
         finally:
             if start is not None:
                 self._coming -= 1
@@ -208,7 +215,7 @@ class Engine:
                 taken = await self.store.claim_flows(self._claim(room))
             finally:
                 self._coming -= room
-            point("flow:after_claim")
+            crash.point("flow:after_claim")
             for held in taken:
                 self._begin(held)
             if len(taken) < room:

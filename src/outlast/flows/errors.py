@@ -75,3 +75,7 @@ class ClaimLost(BaseException):
 
 class DeadlinePassed(BaseException):
     """The flow's time is up."""
+
+
+class Crashed(BaseException):
+    """A test pretends that the worker has died here."""

@@ -16,10 +16,9 @@ from outlast.core.errors import GatewayTrouble
 from outlast.core.flow import Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
-from outlast.flows.errors import ClaimLost, CodeChanged, DeadlinePassed, FlowCancelled, Parked
+from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
 from outlast.flows.values import Values
 from outlast.process.clock import Clock
-from outlast.process.keeper.crash import point
 from outlast.store.base import Store
 from outlast.store.base_flows import Child, HeldFlow
 
@@ -30,7 +29,7 @@ COMPENSATE = "compensate:"
 """How the names of compensating steps begin."""
 SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 """And the time, where they wait for something that is none of ours."""
 WAITS_SHOWN = 20
 """Steps named where a flow waits for several."""
@@ -52,6 +51,9 @@ class Host(Protocol):
 
     def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
         """Return the task of a command step. Raises BadInput or Refused."""
+
+    def reached(self, point: str, row: StepRow | None) -> None:
+        """Pass a named point of a step's way to its record: where tests kill, or pretend to."""
 
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
@@ -134,7 +136,7 @@ class Run:
             await asyncio.sleep(0)
             if not self._unmet:
                 return
-        await self.clock.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS)
         if self._unmet:
             raise CodeChanged(next(iter(self._unmet)), key)
 
@@ -164,14 +166,14 @@ class Run:
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
-        point("flow:before_checkpoint")
+        self.host.reached("before_checkpoint", row)
         try:
             held = await self.store.checkpoint(self.id, self.claim_id, rows, renew)
         except GatewayTrouble:
             held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, renew))
-        point("flow:after_checkpoint")
         if not held:
             raise self.lose_claim()
+        self.host.reached("after_checkpoint", row)
 
     async def flush(self) -> None:
         """Put on record what only waited to go with a step. Raises ClaimLost."""
@@ -193,10 +195,10 @@ class Run:
     async def begin_child(self, row: StepRow, child: Child) -> None:
         """Begin a step with the work that does it, in one commit. Raises ClaimLost."""
         await self.flush()
-        point("flow:before_child")
+        self.host.reached("before_child", row)
         if not await self.insist(lambda: self.store.start_child(self.id, self.claim_id, row, child)):
             raise self.lose_claim()
-        point("flow:after_child")
+        self.host.reached("after_child", row)
         self.rows.setdefault(row.key, row)
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
@@ -269,8 +271,11 @@ class Run:
             return
         for _ in range(PARK_TURNS):
             await asyncio.sleep(0)  # a branch whose children have just ended may be about to go on
-        if self._busy == 0 and not await self._park(due):
-            self._set_watch()
+        try:
+            if self._busy == 0 and not await self._park(due):
+                self._set_watch()
+        except Crashed:
+            pass  # the program's own task hears of it
 
     def _ring(self, now: float) -> None:
         for one in tuple(self._waiters.values()):
@@ -286,9 +291,9 @@ class Run:
             self.id, FlowVerb.WAIT, self.clock.now(), claim_id=self.claim_id, unless_nudged=True, ready_at=due,
             wait=on, step=steps, steps_done=self.steps_done, steps_known=self.steps_known,
         )  # fmt: skip
-        point("flow:before_park")
+        self.host.reached("before_park", None)
         moved = await self.insist(lambda: self.store.move_flow(move))
-        point("flow:after_park")
+        self.host.reached("after_park", None)
         if moved is None:
             await self.look()
             return self._interrupt is not None
@@ -350,13 +355,18 @@ class Run:
         self._stop(ClaimLost)
         return ClaimLost()
 
+    def crash(self) -> BaseException:
+        """Let go at once, as if the process had died here; return what to raise."""
+        self._stop(Crashed)
+        return Crashed()
+
     def pass_deadline(self) -> None:
         """End the program because the flow's time is up."""
         self._stop(DeadlinePassed)
 
     def _stop(self, why: type[BaseException]) -> None:
         """Interrupt the program, unless compensations run: those are left to end."""
-        if self._interrupt in (ClaimLost, Parked) or (self.compensating and why not in (ClaimLost, Parked)):
+        if self._interrupt in _AT_ONCE or (self.compensating and why not in _AT_ONCE):
             return
         self._interrupt = why
         if self._task is not None and self._task is not asyncio.current_task():
@@ -391,7 +401,7 @@ _WAITS = {
     StepKind.SLEEP: "sleep", StepKind.SIGNAL: "signal", StepKind.APPROVAL: "approval", StepKind.RUN: "task",
     StepKind.AGENT: "task", StepKind.FLOW: "flow",
 }  # fmt: skip
-_AT_ONCE = (Parked, ClaimLost)
+_AT_ONCE = (Parked, ClaimLost, Crashed)
 
 
 def _is_of_program(row: StepRow) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from outlast.api.flow_work import compose_command
 from outlast.config import Config
@@ -36,6 +36,9 @@ def beside_of(config: Config) -> Beside:
     return InRow() if config.store_url.startswith("postgres") else InFiles(values_place(config))
 
 
+E = TypeVar("E", bound=Engine)
+
+
 def make_engine(
     maker: Maker,
     store: Store,
@@ -45,7 +48,8 @@ def make_engine(
     lease_seconds: float | None = None,
     linger_seconds: float = LINGER_SECONDS,
     held_max: int | None = None,
-) -> Engine:
+    kind: type[E] = Engine,  # type: ignore[assignment]  # the usual one
+) -> E:
     """Return an engine, not started yet. ``worker`` has to be unique to this process."""
 
     def compose(flow: Flow, given: dict[str, Any], ask: CommandAsk) -> NewTask:
@@ -54,7 +58,7 @@ def make_engine(
         return compose_command(maker, task_id, flow, given, ask)
 
     config = maker.config
-    return Engine(
+    return kind(
         store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
         lease_seconds=lease_seconds or config.flows_lease_seconds, linger_seconds=linger_seconds,
         held_max=held_max or config.flows_slots,
