@@ -56,11 +56,9 @@ async def run_to_end(run: Run, program: Program | None) -> None:
 
 async def _outcome(run: Run, program: Program | None) -> FlowTransition | None:
     if run.flow.crashes >= CRASHES_MAX:
-        return _blocked(
-            run, {"kind": "crashes", "crashes": run.flow.crashes, "after": _last_step(run)}, _last_step(run)
-        )
+        return _blocked(run, _crashed(run), _last_step(run))
     if program is None:
-        return _blocked(run, {"kind": "no_program", "handler": run.flow.handler}, None)
+        return _blocked(run, {"kind": "no_handler", "message": f"nobody here knows {run.flow.handler}"}, None)
     context = FlowContext(run)
     deadline = asyncio.create_task(_watch_deadline(run)) if run.flow.deadline_at is not None else None
     try:
@@ -84,7 +82,10 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
         raise
     except CodeChanged as changed:
         run.check()
-        blocker: dict[str, object] = {"kind": "code_changed", "recorded": changed.recorded, "asked": changed.asked}
+        blocker: dict[str, object] = {
+            "kind": "code_changed", "step": changed.asked, "expected": changed.recorded, "found": changed.asked,
+            "message": str(changed), "next": f"outlast flow retry {run.id} --from {changed.recorded.partition(' ')[0]}",
+        }  # fmt: skip
         return _blocked(run, blocker, changed.asked)
     except (FlowCancelled, DeadlinePassed) as why:
         return await _called_off(run, context, why)
@@ -211,6 +212,14 @@ def _blocked(run: Run, blocker: dict[str, object], step: str | None) -> FlowTran
     return flow_transition(
         run.id, FlowVerb.BLOCK, run.clock.now(), claim_id=run.claim_id, blocker=blocker, step=step, **_progress(run)
     )
+
+
+def _crashed(run: Run) -> dict[str, object]:
+    last = _last_step(run)
+    return {
+        "kind": "crashed", "step": last, "next": f"outlast flow retry {run.id}",
+        "message": f"{run.flow.crashes} workers died in a row after step {last}",
+    }  # fmt: skip
 
 
 def _last_step(run: Run) -> str | None:

@@ -32,6 +32,8 @@ SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
 SETTLE_SECONDS = 1.0
 """And the time, where they wait for something that is none of ours."""
+WAITS_SHOWN = 20
+"""Steps named where a flow waits for several."""
 PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
@@ -295,16 +297,22 @@ class Run:
         return True
 
     def _waits_for(self) -> tuple[dict[str, object], str | None]:
-        waits: list[dict[str, object]] = []
-        for key, one in self._waiters.items():
-            row = self.rows.get(key)
-            waits.append(
-                {
-                    "step": key, "kind": "children" if row is None else str(row.kind),
-                    "ref": None if row is None else row.ref, "until": one.due_at,
-                }
-            )  # fmt: skip
-        return {"steps": waits[:20], "count": len(waits)}, next(iter(self._waiters), None)
+        """Return what the flow waits for, for those who look, and the first step that does."""
+        waits = [self._wait_of(key, one) for key, one in self._waiters.items()]
+        first = next(iter(self._waiters), None)
+        if len(waits) == 1:
+            return waits[0], first or None
+        return {"for": "several", "count": len(waits), "steps": waits[:WAITS_SHOWN]}, first
+
+    def _wait_of(self, key: str, one: Waiter) -> dict[str, object]:
+        row = self.rows.get(key)
+        if row is None:
+            return {"for": "children"}
+        kind = _WAITS.get(row.kind, "retry")
+        shown: dict[str, object] = {"for": kind, "step": key, "ref": row.ref, "until": one.due_at}
+        if kind == "signal":
+            shown["name"] = key.partition("#")[0]
+        return {name: value for name, value in shown.items() if value is not None}
 
     # ---- news
 
@@ -379,6 +387,10 @@ class Run:
         self._watch = None
 
 
+_WAITS = {
+    StepKind.SLEEP: "sleep", StepKind.SIGNAL: "signal", StepKind.APPROVAL: "approval", StepKind.RUN: "task",
+    StepKind.AGENT: "task", StepKind.FLOW: "flow",
+}  # fmt: skip
 _AT_ONCE = (Parked, ClaimLost)
 
 
