@@ -182,9 +182,11 @@ class Harness:
 
     def _new_engine(self) -> None:
         worker = f"worker-{next(self._workers)}"
-        self.engine = make_engine(
+        engine = make_engine(
             self._maker, self.store, self._programs, worker=worker, linger_seconds=0.0, kind=_CrashingEngine
         )
+        assert isinstance(engine, _CrashingEngine)
+        self.engine = engine
         self.engine.harness = self
         self.engine.open = True
         self.engine.idle = self._moved.set
@@ -398,7 +400,7 @@ class Harness:
             self._moved.set()
 
     async def _carried_out(self, claimed: Claimed) -> tuple[FakeCommand, str]:
-        spec: Mapping[str, Any] = (claimed.payload or {})["spec"]
+        spec: Mapping[str, Any] = msgspec.convert((claimed.payload or {})["spec"], dict[str, Any])
         made_up = self._commands.get(spec["env"].get("OUTLAST_STEP", ""))
         if made_up is not None:
             fake = made_up if isinstance(made_up, FakeCommand) else made_up(spec["argv"])

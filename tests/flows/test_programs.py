@@ -91,7 +91,7 @@ async def month(ctx: outlast.FlowContext) -> float:
 
 def test_thirty_days_pass_in_no_time(flows):
     assert flows.run(month) == 30 * 86_400.0
-    assert CALLS == [f"day {day}" for day in range(30)]
+    assert [f"day {day}" for day in range(30)] == CALLS
 
 
 @pytest.mark.parametrize("when", ["before", "unrecorded", "recorded"])
@@ -556,17 +556,33 @@ def test_parallel_branches_replay_whatever_order_they_ended_in(flows):
     @flow
     async def braided(ctx):
         async def branch(name, naps):
+            said = []
             for nap in naps:
-                await ctx.sleep(f"{name} nap", nap)
-                await note(f"{name} {nap}")
+                await ctx.sleep("nap", nap)
+                said.append(await note(f"{name} {nap}"))
+            return said
 
-        await ctx.gather(branch("a", ["3h", "1h"]), branch("b", ["1h", "1h", "1h", "4h"]), branch("c", ["2h", "30m"]))
-        return "ok"
+        return await ctx.gather(
+            branch("a", ["3h", "61m"]), branch("b", ["1h", "62m", "63m", "4h"]), branch("c", ["2h", "30m"])
+        )
 
-    for key in ("a nap", "b nap#2", "note#3", "note#5"):
+    for key in ("nap#1.0", "nap#1.1#2", "note#1.1#3", "note#1.2"):
         flows.crash_at(key, "recorded")
-    assert flows.run(braided) == "ok"
+    assert flows.run(braided) == [["A 3H", "A 61M"], ["B 1H", "B 62M", "B 63M", "B 4H"], ["C 2H", "C 30M"]]
+    assert flows.crashes == 4
     assert len(CALLS) == len(set(CALLS)) == 8
+
+
+def test_a_name_used_twice_in_tasks_of_the_programs_own_is_refused_with_the_way_out(flows):
+    @flow
+    async def own_tasks(ctx):
+        async def branch(word):
+            return await note(word)
+
+        return await asyncio.gather(branch("a"), branch("b"))
+
+    with pytest.raises(FlowFailed, match=r"ctx\.gather"):
+        flows.run(own_tasks)
 
 
 # ---- children
@@ -575,7 +591,7 @@ def test_parallel_branches_replay_whatever_order_they_ended_in(flows):
 @flow
 async def child(ctx, n: int) -> int:
     await ctx.sleep("nap", "1h")
-    return plain(n) if n >= 0 else 1 // 0
+    return await plain(n) if n >= 0 else 1 // 0
 
 
 def test_sub_flows_give_their_result_or_their_failure_to_the_parent(flows):

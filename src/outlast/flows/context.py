@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import random
@@ -17,7 +18,7 @@ from outlast.core.session import Status
 from outlast.flows.errors import FlowCancelled
 from outlast.flows.program import FlowFunction, StepFunction, check_name, current, returned_by
 from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
-from outlast.flows.run import Run
+from outlast.flows.run import Branch, Run, branches
 from outlast.flows.steps import CONTROL, Work, function_step
 from outlast.flows.waits import (
     CommandAsk,
@@ -70,15 +71,18 @@ class FlowContext:
         """What this flow is for, in words."""
         return self._run.flow.goal
 
+    def _key(self, name: str) -> str:
+        return self._run.key(_known(name))
+
     # ---- functions
 
     def call(self, function: StepFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
         """Run a decorated function as a step."""
         retry = function.retry or ONCE
         work = Work(function.fn, args, kwargs, function.is_async, retry, function.timeout, function.returns)
-        return function_step(self._run, function.name, work)
+        return function_step(self._run, self._run.key(function.name), work)
 
-    async def step(
+    def step(
         self,
         name: str,
         fn: Callable[..., Any],
@@ -86,7 +90,7 @@ class FlowContext:
         retry: Retry | None = None,
         timeout: Span | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Run a function as a step and return what it returned. Raises StepFailed, StepTimedOut.
 
         Coroutine functions run in the worker's loop, others in a thread. ``timeout`` bounds one attempt.
@@ -95,11 +99,11 @@ class FlowContext:
             retry, timeout, fn = retry or fn.retry, fn.timeout if timeout is None else timeout, fn.fn
         limit = None if timeout is None else seconds_of(timeout)
         work = Work(fn, args, kwargs, inspect.iscoroutinefunction(fn), retry or ONCE, limit, returned_by(fn))
-        return await function_step(self._run, _known(name), work)
+        return function_step(self._run, self._key(name), work)
 
     # ---- children
 
-    async def run(
+    def run(
         self,
         name: str,
         command: str | Sequence[str],
@@ -111,13 +115,13 @@ class FlowContext:
         retry: Retry | None = None,
         check: bool = True,
         title: str | None = None,
-    ) -> CommandResult:
+    ) -> Awaitable[CommandResult]:
         """Run a command as a child task, with a record of its own. Text goes to the shell, a list does not.
 
         With ``check`` a command that does not succeed raises StepFailed (its ``result`` is the `CommandResult`).
         """
         ask = CommandAsk(
-            step=_known(name),
+            step=self._key(name),
             command=command if isinstance(command, str) else None,
             argv=None if isinstance(command, str) else [str(word) for word in command],
             stdin=stdin,
@@ -128,38 +132,38 @@ class FlowContext:
             retry=None if retry is None else retry.as_dict(),
             title=title,
         )
-        return await command_step(self._run, ask, check=check)
+        return command_step(self._run, ask, check=check)
 
-    async def flow(self, name: str, target: FlowFunction[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    def flow(self, name: str, target: FlowFunction[..., Any] | str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """Run another flow as a child and return its result. Raises StepFailed."""
-        return await flow_step(self._run, _known(name), target, args, kwargs)
+        return flow_step(self._run, self._key(name), target, args, kwargs)
 
     # ---- waits
 
-    async def sleep(self, name: str, duration: Span) -> None:
+    def sleep(self, name: str, duration: Span) -> Awaitable[None]:
         """Wait: for a second or for months. Nothing is held meanwhile but a row."""
-        await sleep_step(self._run, _known(name), None, seconds_of(duration))
+        return sleep_step(self._run, self._key(name), None, seconds_of(duration))
 
-    async def sleep_until(self, name: str, moment: datetime) -> None:
+    def sleep_until(self, name: str, moment: datetime) -> Awaitable[None]:
         """Wait until a moment; it must have a zone. Raises ValueError."""
         if moment.tzinfo is None:
             raise ValueError("a moment needs a zone: datetime.now(timezone.utc)")
-        await sleep_step(self._run, _known(name), moment.timestamp())
+        return sleep_step(self._run, self._key(name), moment.timestamp())
 
-    async def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Any:
+    def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Awaitable[Any]:
         """Wait for a signal and return what it carries, as ``type`` where that is given. Raises SignalTimeout.
 
         A signal that was sent before anybody waited is not lost; each is given to one waiting step, oldest first.
         """
         limit = None if timeout is None else seconds_of(timeout)
-        return await signal_step(self._run, _known(name), limit, type)
+        return signal_step(self._run, self._key(name), name, limit, type)
 
-    async def approve(
+    def approve(
         self, name: str, prompt: str, *, preview: str | None = None, expires: Span | None = None
-    ) -> Decision:
+    ) -> Awaitable[Decision]:
         """Ask somebody a question that is approved or rejected, with what he is to see beside it."""
         limit = None if expires is None else seconds_of(expires)
-        return await approval_step(self._run, _known(name), prompt, preview, limit)
+        return approval_step(self._run, self._key(name), prompt, preview, limit)
 
     # ---- together
 
@@ -168,7 +172,7 @@ class FlowContext:
 
         The first failure by position is raised when all have ended, unless they are to be returned.
         """
-        tasks = [asyncio.ensure_future(one) for one in awaitables]
+        tasks = self._branched(awaitables)
         waiting = set(tasks)
         try:
             while waiting:
@@ -188,6 +192,24 @@ class FlowContext:
         if failed is not None and not return_exceptions:
             raise failed
         return results
+
+    def _branched(self, awaitables: Sequence[Awaitable[Any]]) -> list[asyncio.Future[Any]]:
+        """Make a task of each, in a branch of its own: what runs beside each other must not count each other's steps."""
+        parent = self._run.branch()
+        parent.gathers += 1
+        prefix = f"{parent.path}-" if parent.path else ""
+        tasks: list[asyncio.Future[Any]] = []
+        for place, one in enumerate(awaitables):
+            if not inspect.iscoroutine(one):
+                tasks.append(asyncio.ensure_future(one))
+                continue
+            branch = Branch(f"{prefix}{parent.gathers}.{place}", None)
+            around = contextvars.copy_context()
+            around.run(branches.set, branch)
+            task = asyncio.get_running_loop().create_task(one, context=around)
+            branch.task = task
+            tasks.append(task)
+        return tasks
 
     # ---- undoing
 
@@ -219,10 +241,10 @@ class FlowContext:
         return str(await self._value("uuid", lambda: str(uuids.uuid4())))
 
     async def _value(self, name: str, made: Callable[[], Any]) -> Any:
-        run = self._run
+        run, key = self._run, self._run.key(name)
         run.working()
         try:
-            key, row = run.ask(name, StepKind.VALUE)
+            row = run.recorded(key, StepKind.VALUE)
             if row is None:
                 seq, now, value = await run.may_begin(key), run.clock.now(), made()
                 text = run.values.write(run.values_id, value)

@@ -191,7 +191,7 @@ async def _compensate(run: Run, one: Compensation) -> None:
     if isinstance(fn, StepFunction):
         retry, timeout, returns, fn = fn.retry or ONCE, fn.timeout, fn.returns, fn.fn
     work = Work(fn, one.args, {}, inspect.iscoroutinefunction(fn), retry, timeout, returns)
-    await function_step(run, COMPENSATE + one.name, work)
+    await function_step(run, run.key(COMPENSATE + one.name), work)
 
 
 async def _children_ended(run: Run) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.core.errors import GatewayTrouble
@@ -37,6 +38,23 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
+
+
+class Branch:
+    """A line of a program's work that runs beside others: names of steps count up within it."""
+
+    __slots__ = ("elsewhere", "gathers", "names", "path", "task")
+
+    def __init__(self, path: str, task: asyncio.Task[Any] | None) -> None:
+        self.path = path
+        self.task = task
+        self.names: dict[str, int] = {}
+        self.elsewhere: set[str] = set()
+        self.gathers = 0
+
+
+branches: ContextVar[Branch | None] = ContextVar("outlast_branch", default=None)
+"""The branch that runs here; None in the line a program begins with."""
 
 
 class Host(Protocol):
@@ -90,7 +108,7 @@ class Run:
         self.compensating = False
         self._unmet = {row.key: row for row in held.steps if _is_of_program(row)}
         self._seq = max((row.seq for row in held.steps), default=-1)
-        self._names: dict[str, int] = {}
+        self.root = Branch("", None)
         self._patches: dict[str, bool] = {}
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
@@ -104,22 +122,41 @@ class Run:
 
     # ---- what is on record
 
-    def ask(self, name: str, kind: StepKind) -> tuple[str, StepRow | None]:
-        """Return the key of a program's next step of that name, and what is on record of it.
+    def key(self, name: str) -> str:
+        """Return the key of the next step of that name, of the branch that asks.
 
-        Raises CodeChanged where that was a step of another kind, and whatever interrupts the run.
+        It is called when an operation is, not when it is awaited: so the order of the program's own words decides, and
+        not which branch happened to be first.
         """
-        if self._interrupt is not None and not self.compensating and self._interrupt in _AT_ONCE:
+        branch = branches.get() or self.root
+        names = branch.names
+        count = names[name] = names.get(name, 0) + 1
+        base = f"{name}#{branch.path}" if branch.path else name
+        if count == 1:
+            if asyncio.current_task() is not branch.task:
+                branch.elsewhere.add(name)
+            return base
+        if name in branch.elsewhere or asyncio.current_task() is not branch.task:
+            raise RuntimeError(
+                f"the step {name!r} is used twice in tasks that run beside each other: use ctx.gather, or other names"
+            )
+        return f"{base}#{count}"
+
+    def branch(self) -> Branch:
+        """Return the branch that asks, to make others beneath it."""
+        return branches.get() or self.root
+
+    def recorded(self, key: str, kind: StepKind) -> StepRow | None:
+        """Return what is on record of a step. Raises CodeChanged, and whatever interrupts the run at once."""
+        if self._interrupt in _AT_ONCE:
+            assert self._interrupt is not None
             raise self._interrupt
-        count = self._names.get(name, 0) + 1
-        self._names[name] = count
-        key = name if count == 1 else f"{name}#{count}"
         row = self.rows.get(key)
         if row is not None:
             if row.kind is not kind:
                 raise CodeChanged(f"{key} ({row.kind})", f"{key} ({kind})")
             self._unmet.pop(key, None)
-        return key, row
+        return row
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
@@ -348,7 +385,7 @@ class Run:
 
     def runs_in(self, task: asyncio.Task[None]) -> None:
         """Say which task runs the program."""
-        self._task = task
+        self._task = self.root.task = task
 
     def lose_claim(self) -> BaseException:
         """Note that the flow is somebody else's; return what to raise."""

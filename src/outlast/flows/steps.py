@@ -60,11 +60,11 @@ class Work(NamedTuple):
     returns: Any
 
 
-async def function_step(run: Run, name: str, work: Work) -> Any:
+async def function_step(run: Run, key: str, work: Work) -> Any:
     """Have a function done as a step; return what it returned, as it is on record. Raises StepFailed."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.FUNCTION)
+        row = run.recorded(key, StepKind.FUNCTION)
         if row is None:
             seq = await run.may_begin(key)
             return await _tried(run, StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, 1, 0.0), work)

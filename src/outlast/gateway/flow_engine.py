@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from outlast.api.flow_work import compose_command
 from outlast.config import Config
@@ -36,9 +36,6 @@ def beside_of(config: Config) -> Beside:
     return InRow() if config.store_url.startswith("postgres") else InFiles(values_place(config))
 
 
-E = TypeVar("E", bound=Engine)
-
-
 def make_engine(
     maker: Maker,
     store: Store,
@@ -48,8 +45,8 @@ def make_engine(
     lease_seconds: float | None = None,
     linger_seconds: float = LINGER_SECONDS,
     held_max: int | None = None,
-    kind: type[E] = Engine,  # type: ignore[assignment]  # the usual one
-) -> E:
+    kind: type[Engine] = Engine,
+) -> Engine:
     """Return an engine, not started yet. ``worker`` has to be unique to this process."""
 
     def compose(flow: Flow, given: dict[str, Any], ask: CommandAsk) -> NewTask:
