@@ -170,6 +170,7 @@ class Harness:
         self._moved = asyncio.Event()
         self.store: Store = make_store(self.config)
         await self.store.open()
+        self.store.on_change(lambda _: self._moved.set())
         self._ledger = Ledger(self.store, self.clock, node="here", worker="harness", lease_seconds=None)
         self._new_engine()
 
@@ -351,15 +352,16 @@ class Harness:
 
     async def _settle(self) -> None:
         while True:
+            self._moved.clear()
             if self._dead and self.engine.held == 0:
                 await self._replace()
             if not self._dead:
                 await self.engine.round()
             await self._take_tasks()
-            if self.engine.held == 0 and self._busy == 0 and not self._dead:
+            if self.engine.held or self._busy or self._dead:
+                await self._moved.wait()
+            elif not self._moved.is_set():
                 return
-            await self._moved.wait()
-            self._moved.clear()
 
     async def _replace(self) -> None:
         """A worker has died: another takes its place. What the dead one held waits for the end of its lease."""
