@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from outlast.flows.files.definition import Approval, Command, Step
+from outlast.flows.files.definition import Approval, Command, Step, Wait
 from outlast.flows.files.evaluate import STATUSES
 from outlast.flows.files.expressions import Comparison, Constant, Reference
 from outlast.flows.files.graph import Graph
 from outlast.flows.files.problems import Problems, shown
+from outlast.flows.files.steps import Draft
 from outlast.flows.files.values import Use
 
 
@@ -69,6 +70,8 @@ def _check_step(use: Use, reference: Reference, known: Known, problems: Problems
 
 def _is_before(name: str, step: str, graph: Graph) -> bool:
     owner, _, inline = step.partition(":")
+    if owner not in graph.before:
+        return True  # the step could not be read: that is problem enough
     return (bool(inline) and name == owner) or graph.is_before(name, owner)
 
 
@@ -82,6 +85,25 @@ def _check_part(use: Use, reference: Reference, step: Step, problems: Problems) 
         problems.add(use.place, f"{reference.name} asks nobody: only an approval has approved")
     if reference.part in ("stdout", "exit_code") and not isinstance(act, Command):
         problems.add(use.place, f"{reference.name} runs no command: only one that does has {reference.part}")
+
+
+def check_signals(drafts: list[Draft], graph: Graph, problems: Problems) -> None:
+    """Note signals that could not be told from steps, or whose receiver would be a matter of luck.
+
+    A signal is awaited under its own name, among the names of the steps.
+    """
+    waits: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        act = draft.step.act
+        if not isinstance(act, Wait):
+            continue
+        place = draft.place.entries["wait"].value
+        if act.signal in graph.bits and act.signal != draft.step.id:
+            problems.add(place, f"the signal {act.signal} is called like another step: rename one of them")
+        for other in waits.setdefault(act.signal, []):
+            if not graph.is_before(other.step.id, draft.step.id) and not graph.is_before(draft.step.id, other.step.id):
+                problems.add(place, f"{other.step.id} may wait for {act.signal} at the same time: which one gets it?")
+        waits[act.signal].append(draft)
 
 
 def _check_status(use: Use, comparison: Comparison, problems: Problems) -> None:

@@ -8,7 +8,7 @@ from operator import and_, or_
 
 import msgspec
 
-from outlast.flows.files.definition import Step
+from outlast.flows.files.definition import Step, Wait
 from outlast.flows.files.problems import Problems, shown
 from outlast.flows.files.steps import Draft
 
@@ -81,6 +81,8 @@ def _check_handler(draft: Draft, callers: list[str], problems: Problems) -> None
     for field in ("needs", "on_failure", "for_each", "when"):
         if field in draft.place.entries:
             problems.add(draft.place.entries[field].key, f"{why} {field}")
+    if isinstance(draft.step.act, Wait):
+        problems.add(draft.place, f"{draft.step.id} is run when {callers[0]} fails, so it cannot wait for a signal")
 
 
 def _needs(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from outlast.core.errors import BadInput
 from outlast.flows.files import fields, lobster, tree
 from outlast.flows.files.arguments import read_arguments
-from outlast.flows.files.checks import Known, check_uses
+from outlast.flows.files.checks import Known, check_signals, check_uses
 from outlast.flows.files.definition import Concurrency, Definition
 from outlast.flows.files.graph import connect
 from outlast.flows.files.json_tree import parse_json
@@ -135,6 +135,7 @@ class _FlowReader:
         steps = {draft.step.id: draft.step for draft in drafts}
         known = Known(graph, steps, [argument.name for argument in args], env)
         check_uses(self.values.uses, known, broken, self.problems)
+        check_signals(drafts, graph, self.problems)
         return Definition(
             name=self.text(found, "name", fields.NAME_MAX) or name,
             goal=goal,

@@ -26,11 +26,11 @@ from outlast.flows.files.definition import (
     SubFlow,
     Wait,
 )
-from outlast.flows.files.expressions import ROOTS, Expression
+from outlast.flows.files.expressions import ROOTS, Constant, Expression
 from outlast.flows.files.problems import Problems, shown
 from outlast.flows.files.templates import Fields, Template
 from outlast.flows.files.tree import Node, Scalar
-from outlast.flows.files.values import Values
+from outlast.flows.files.values import Values, kind
 
 _PASTED = re.compile(r"\$\{\s*(?:" + "|".join(ROOTS) + r")\b|\$\{\{")
 
@@ -113,7 +113,15 @@ class StepReader:
         return self.values.text(found["title"], fields.NAME_MAX) if "title" in found else None
 
     def _when(self, node: Node | None) -> Expression | None:
-        return None if node is None else self.values.expression(node)
+        expression = None if node is None else self.values.expression(node)
+        if (
+            node
+            and expression
+            and isinstance(expression.root, Constant)
+            and not isinstance(expression.root.value, bool)
+        ):
+            self.problems.add(node, f"a condition is true or false, not {kind(node)}")
+        return expression
 
     def _ids(self, node: Node) -> list[Scalar]:
         items = node.items if isinstance(node, tree.Sequence) else [node]
@@ -252,6 +260,8 @@ class StepReader:
         else:
             expression = self.values.expression(items)
             value = Template((expression,)) if expression else None
+            if expression and isinstance(expression.root, Constant):
+                self.problems.add(items, f"for_each needs a list, or an expression that is one, not {kind(items)}")
         return None if value is None else ForEach(items=value, **limits)
 
     def _limits(self, found: Mapping[str, Node]) -> dict[str, int]:

@@ -49,8 +49,9 @@ class Values:
             self.problems.add(node, f"{_THINGS[table]} is a mapping of fields, not {kind(node)}")
             return None
         known = fields.names(table)
+        passed = fields.ABSENT_ACTS if table == "step" else ()  # there is a better word for those
         for name, entry in node.entries.items():
-            if name not in known:
+            if name not in known and name not in passed:
                 near = self._near(name, known)
                 self.problems.add(entry.key, f"{shown(name)} is no field of {_THINGS[table]}{near}")
         for name in fields.REQUIRED.get(table, ()):
