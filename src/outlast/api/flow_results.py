@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from outlast.api.flow_waits import follow_up, held_up
 from outlast.api.results import Record, iso
 from outlast.core.approval import Approval
 from outlast.core.flow import Flow, FlowEvent, FlowStatus, SignalRow, StepKind, StepRow
@@ -26,7 +27,10 @@ class FlowProgress(Record, frozen=True, kw_only=True):
 
 
 class FlowResult(Record, frozen=True, kw_only=True):
-    """How a flow stands. Moments are ISO 8601 in UTC; ``state`` and ``result`` are left out of lists."""
+    """How a flow stands. Moments are ISO 8601 in UTC; ``state`` and ``result`` are left out of lists.
+
+    ``held_up`` says in words what ``wait`` and ``blocker`` say to programs (moments in them are seconds since 1970).
+    """
 
     flow_id: str
     mode: str
@@ -46,6 +50,7 @@ class FlowResult(Record, frozen=True, kw_only=True):
     error: str | None
     revision: int
     step: str | None
+    held_up: str | None
     wait: dict[str, Any] | None
     blocker: dict[str, Any] | None
     progress: FlowProgress
@@ -296,7 +301,8 @@ def fields_of(flow: Flow, now: float, counts: tuple[int, int] | None, *, whole: 
         "error": flow.error,
         "revision": flow.revision,
         "step": flow.step,
-        "wait": _with_moment(flow.wait),
+        "held_up": None if flow.status.final else held_up(flow),
+        "wait": flow.wait,
         "blocker": flow.blocker,
         "progress": progress_of(flow, counts),
         "attempt": flow.attempt,
@@ -319,7 +325,7 @@ def fields_of(flow: Flow, now: float, counts: tuple[int, int] | None, *, whole: 
         "duration_ms": _duration_ms(flow.started_at, flow.ended_at, now),
         "worker": flow.claimed_by if flow.status is FlowStatus.RUNNING else None,
         "ask": flow.ask,
-        "follow_up": None if flow.status.final else f"outlast flow watch {flow.id}",
+        "follow_up": follow_up(flow),
     }
     if whole:
         fields |= {"state": flow.state, "result": value_of(flow.result)}
@@ -328,13 +334,6 @@ def fields_of(flow: Flow, now: float, counts: tuple[int, int] | None, *, whole: 
 
 def _held_back(flow: Flow, now: float) -> bool:
     return flow.status is FlowStatus.QUEUED and flow.ready_at is not None and flow.ready_at > now
-
-
-def _with_moment(wait: dict[str, object] | None) -> dict[str, Any] | None:
-    """Return a wait as it is shown: its moment as all moments are."""
-    if wait is None or not isinstance(wait.get("until"), int | float):
-        return wait
-    return {**wait, "until": iso(float(wait["until"]))}  # type: ignore[arg-type]
 
 
 def progress_of(flow: Flow, counts: tuple[int, int] | None) -> FlowProgress:

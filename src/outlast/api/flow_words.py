@@ -1,4 +1,4 @@
-"""What a flow waits for, in words, and the command that answers it: derived from the steps that run."""
+"""What a flow waits for, each with the command that answers it: derived from the steps that run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from outlast.api.flow_results import WaitingFor
+from outlast.api.flow_waits import held_up, signal_of, way_on, why_blocked
 from outlast.api.results import iso
 from outlast.core.approval import Approval
 from outlast.core.flow import Flow, FlowMode, FlowStatus, StepKind, StepRow
@@ -13,11 +14,6 @@ from outlast.core.session import Status
 
 PROMPT_SHOWN = 120
 _LIVE = (Status.RUNNING, Status.QUEUED)
-
-
-def signal_of(key: str) -> str:
-    """Return the name a step waits for: its key without the number of its occurrence."""
-    return key.partition("#")[0]
 
 
 def waits_for(flow: Flow, steps: Iterable[StepRow], pending: Sequence[Approval]) -> list[WaitingFor]:
@@ -72,52 +68,25 @@ def _of_approval(approval: Approval) -> WaitingFor:
 
 
 def _of_start(flow: Flow) -> WaitingFor:
-    if flow.ready_at is None and flow.concurrency_key is not None:
-        words = f"waits for a place: at most {flow.concurrency_max} of {flow.concurrency_key!r} at once"
-        return WaitingFor(step=None, words=words, until=None, command=None)
+    if (held := held_up(flow)) is not None:
+        return WaitingFor(step=None, words=f"waits for {held}", until=None, command=None)
     return WaitingFor(step=None, words="waits to be started", until=iso(flow.ready_at), command=None)
 
 
 def _of_record(flow: Flow) -> WaitingFor:
-    wait = flow.wait or {}
-    what, until = str(wait.get("for") or "news"), wait.get("until")
-    step = wait.get("step") or flow.step
+    until = (flow.wait or {}).get("until")
+    step = flow.step
     command = None
     if flow.mode is FlowMode.MANAGED:
         command = f"outlast flow resume {flow.id} --revision {flow.revision}"
     return WaitingFor(
-        step=None if step is None else str(step), words=f"waits for {what}",
+        step=step, words=f"waits for {held_up(flow)}",
         until=iso(float(until)) if isinstance(until, int | float) else None, command=command,
     )  # fmt: skip
 
 
 def _of_blocker(flow: Flow) -> WaitingFor:
-    step = (flow.blocker or {}).get("step") or flow.step
     return WaitingFor(
-        step=None if step is None else str(step), words=f"is blocked: {why_blocked(flow)}", until=None,
+        step=flow.step, words=f"is blocked: {why_blocked(flow)}", until=None,
         command=way_on(flow),
     )  # fmt: skip
-
-
-def why_blocked(flow: Flow) -> str:
-    """Return what a blocked flow stumbled over, with both names where the code and the record differ."""
-    blocker = flow.blocker or {}
-    message = blocker.get("message") or flow.error or blocker.get("kind") or "it cannot go on"
-    expected, found = blocker.get("expected"), blocker.get("found")
-    if expected and found and not (str(expected) in str(message) and str(found) in str(message)):
-        return f"{message} (on record is step {expected!r}, the code asks for {found!r})"
-    return str(message)
-
-
-def way_on(flow: Flow) -> str:
-    """Return the command that gets a blocked flow going again."""
-    blocker = flow.blocker or {}
-    named = blocker.get("next")
-    if isinstance(named, str) and named:
-        return named
-    if flow.mode is FlowMode.MANAGED:
-        return f"outlast flow resume {flow.id} --revision {flow.revision}"
-    step = blocker.get("expected") or blocker.get("step")
-    if step and blocker.get("kind") == "code_changed":
-        return f"outlast flow retry {flow.id} --from {shlex.quote(str(step))}"
-    return f"outlast flow resume {flow.id}"

@@ -69,11 +69,9 @@ def _finding(code: Code, flow: Flow, now: float) -> Finding:
 def _say(code: Code, flow: Flow, age: str) -> str:
     match code:
         case Code.STALE_WAITING:
-            what = (flow.wait or {}).get("for") or "news"
-            return f"has waited for {what} for {age}, and nothing wakes it by itself"
+            return f"has waited for {age}{f' at step {flow.step!r}' if flow.step else ''}; nothing wakes it by itself"
         case Code.STALE_BLOCKED:
-            why = (flow.blocker or {}).get("message") or flow.error or "nobody said why"
-            return f"has been blocked for {age}: {why}"
+            return f"has been blocked for {age}: {(flow.blocker or {}).get('kind') or 'nobody said why'}"
         case Code.CANCEL_STUCK:
             return f"somebody wanted it cancelled {age} ago, and it has not ended"
         case _:

@@ -46,7 +46,9 @@ async def prune_flows(
     while pruned < limit:
         old = await _forgettable(store, before, min(BATCH, limit - pruned))
         if archive is not None and old:
-            await append_lines(archive, [json.dumps(await archived_flow(store, flow), ensure_ascii=False) for flow in old])
+            await append_lines(
+                archive, [json.dumps(await archived_flow(store, flow), ensure_ascii=False) for flow in old]
+            )
             archived += len(old)
         gone = await store.prune_flows([flow.id for flow in old])
         pruned += gone
