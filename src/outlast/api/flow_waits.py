@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from outlast.core.flow import Flow, FlowMode, FlowStatus
@@ -25,45 +24,33 @@ def held_up(flow: Flow) -> str | None:
     if flow.status is not FlowStatus.WAITING:
         return None
     steps = wait.get("steps")
-    if isinstance(steps, list) and steps:
+    if wait.get("for") == "several" and isinstance(steps, list):
         named = [_of_step(step) for step in steps if isinstance(step, Mapping)]
         count = wait.get("count")
         more = (count if isinstance(count, int) else len(named)) - STEPS_NAMED
         return ", ".join(named[:STEPS_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return str(wait.get("for") or "news")
+    return _of_step(wait)
 
 
-def _of_step(step: Mapping[str, object]) -> str:
-    key, kind, ref = str(step.get("step") or ""), step.get("kind"), step.get("ref")
-    match kind:
+def _of_step(wait: Mapping[str, object]) -> str:
+    what, step, ref = wait.get("for"), str(wait.get("step") or ""), wait.get("ref")
+    match what:
         case "sleep":
-            return f"time ({key})"
+            return f"time ({step})"
         case "signal":
-            return f"signal {signal_of(key)!r}"
-        case "approval":
-            return f"approval {ref}" if ref else f"an approval ({key})"
-        case "run" | "agent":
-            return f"task {ref} ({key})"
-        case "flow":
-            return f"flow {ref} ({key})"
+            return f"signal {str(wait.get('name') or signal_of(step))!r}"
+        case "approval" | "task" | "flow" if ref:
+            return f"{what} {ref} ({step})"
+        case "retry":
+            return f"another try of {step}"
         case "children":
             return "the end of its children"
-        case _:
-            return key
+    return str(what or "news")
 
 
 def why_blocked(flow: Flow) -> str:
-    """Return what a blocked flow stumbled over; both names where its code and its record differ."""
+    """Return what a blocked flow stumbled over."""
     blocker = flow.blocker or {}
-    match blocker.get("kind"):
-        case "code_changed":
-            recorded, asked = blocker.get("recorded"), blocker.get("asked")
-            return f"its code was changed: on record is step {recorded!r}, the code now asks for {asked!r}"
-        case "crashes":
-            after = f" after step {blocker['after']!r}" if blocker.get("after") else ""
-            return f"{blocker.get('crashes')} workers in a row died over it{after}"
-        case "no_program":
-            return f"there is no program {blocker.get('handler')!r}"
     return str(blocker.get("message") or flow.error or blocker.get("kind") or "nobody said why")
 
 
@@ -71,10 +58,8 @@ def way_on(flow: Flow) -> str:
     """Return the command that gets a blocked flow going again, once its trouble is seen to."""
     if flow.mode is FlowMode.MANAGED:
         return f"outlast flow resume {flow.id} --revision {flow.revision}"
-    recorded = (flow.blocker or {}).get("recorded")
-    if recorded and (flow.blocker or {}).get("kind") == "code_changed":
-        return f"outlast flow retry {flow.id} --from {shlex.quote(str(recorded))}"
-    return f"outlast flow resume {flow.id}"
+    named = (flow.blocker or {}).get("next")
+    return named if isinstance(named, str) and named else f"outlast flow resume {flow.id}"
 
 
 def follow_up(flow: Flow) -> str | None:

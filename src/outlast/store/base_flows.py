@@ -104,7 +104,7 @@ class FlowActs(Protocol):
         An approval's notice goes to its conversation, else to its requester.
         """
 
-    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str) -> StepRow | None:
+    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
         """Give the oldest signal of that name nobody has consumed to a step; None when the claim is gone.
 
         The row comes back as it was written: succeeded with the payload as its result, or as it was given, where no

@@ -7,7 +7,6 @@ cancels it. All of it is part of the act that began it, and of its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 

@@ -68,7 +68,7 @@ def flow_lanes(narrow: FlowFilter, cursor: str | None) -> list[Lane]:
         terms.append("created_at >= :since")
         params["since"] = narrow.since
     rare = bool(narrow.statuses) and all(status in _RARE for status in narrow.statuses)
-    if leader == "flow_created" and narrow.statuses or rare and "parent_id" not in params:
+    if (leader == "flow_created" and narrow.statuses) or (rare and "parent_id" not in params):
         leader = "flow_status"
     return _lanes(leader, "flow_status", narrow.statuses, terms, params, cursor)
 
