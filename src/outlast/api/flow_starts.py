@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,23 +12,22 @@ import msgspec
 from outlast.api import flow_files
 from outlast.api.context import Api, Caller
 from outlast.api.exec import base_environment, workdir_at
+from outlast.api.flow_handlers import handler_of, served
 from outlast.api.flow_lookup import find_flow
 from outlast.api.flow_requests import FlowStartRequest
 from outlast.api.flow_results import FlowResult, describe_flow
 from outlast.core import policy
 from outlast.core.environment import check_overrides, inherited
-from outlast.core.errors import BadInput, Conflict, NotFound, Refused
+from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.flow import FILE_HANDLER, Flow, FlowMode, NewFlow
 from outlast.core.ids import timed_id
 from outlast.core.redact import redact
 from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT, RetryPolicy
 from outlast.core.task import NotifyPolicy
-from outlast.core.text import is_sound, is_sound_value
+from outlast.core.text import is_sound_value
 
-SERVED_SHOWN = 20
 ARGUMENTS_MAX = 1024 * 1024
 """Bytes of the arguments of one flow, as JSON."""
-_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class Target(NamedTuple):
@@ -143,7 +141,9 @@ async def target_of(api: Api, caller: Caller, request: FlowStartRequest) -> Targ
     _check_values(request)
     if request.file is not None:
         return await _file(api, caller, request)
-    handler = request.handler if request.handler is not None else await _served(api, request.name or "")
+    require_full(api, caller)
+    named = request.handler is not None
+    handler = await (handler_of(request.handler or "") if named else served(api, request.name or ""))
     return _program(api, caller, request, handler)
 
 
@@ -169,35 +169,13 @@ def place(api: Api, caller: Caller, request: FlowStartRequest) -> tuple[dict[str
 
 
 def _program(api: Api, caller: Caller, request: FlowStartRequest, handler: str) -> Target:
-    check_handler(handler)
-    require_full(api, caller, handler)
     env, workdir = place(api, caller, request)
     args, kwargs, text = request.args or [], request.kwargs or {}, bool(request.text)
     body: dict[str, object] = {"args": args, "kwargs": kwargs, "text": text, "env": env, "workdir": workdir}
     return Target(FlowMode.PROGRAM, handler.rpartition(":")[2], handler, body, asked(handler, args, kwargs, workdir))
 
 
-def check_handler(handler: str) -> None:
-    """Raise BadInput unless a handler names a program: ``/abs/file.py:name`` or ``package.module:name``."""
-    path, colon, name = handler.rpartition(":")
-    if not is_sound(handler) or not colon or not name.isidentifier():
-        raise BadInput(
-            f"handler: {handler[:200]!r} names no program", code="bad_handler",
-            hint="/abs/file.py:name or package.module:name",
-        )  # fmt: skip
-    if path.startswith("/"):
-        if not path.endswith(".py"):
-            raise BadInput(f"handler: {path} is no Python file", code="bad_handler", hint="/abs/file.py:name")
-        if not os.path.isfile(path):
-            raise BadInput(f"handler: there is no file {path}", code="bad_handler")
-    elif not _MODULE.fullmatch(handler):
-        raise BadInput(
-            f"handler: {handler[:200]!r} is neither an absolute path nor a module", code="bad_handler",
-            hint="/abs/file.py:name or package.module:name",
-        )  # fmt: skip
-
-
-def require_full(api: Api, caller: Caller, handler: str) -> None:
+def require_full(api: Api, caller: Caller) -> None:
     """Raise Refused unless the requester may run whatever it likes: a program is code, which no pattern vouches for."""
     settings = api.config
     mode = policy.mode_for(caller.requester, settings.exec_mode, settings.exec_requesters)
@@ -206,26 +184,6 @@ def require_full(api: Api, caller: Caller, handler: str) -> None:
             f"{caller.requester} may not start programs here: exec.mode is {mode}", code="exec_denied",
             hint="ask the operator to start it, or use a flow file, whose commands are checked one by one",
         )  # fmt: skip
-
-
-async def _served(api: Api, name: str) -> str:
-    """Return the handler that a bare name means among those that live workers serve."""
-    now = api.clock.now()
-    served = sorted({
-        handler for worker in await api.store.flow_workers() if worker.lease_until > now for handler in worker.handlers
-        if handler != FILE_HANDLER
-    })  # fmt: skip
-    found = [handler for handler in served if name in (handler, handler.rpartition(":")[2])]
-    if len(found) == 1:
-        return found[0]
-    shown = found or served
-    lines = "\n".join(shown[:SERVED_SHOWN]) + ("\n…" if len(shown) > SERVED_SHOWN else "")
-    if found:
-        raise BadInput(f"{name!r} may mean several flows", code="ambiguous", hint=lines)
-    raise NotFound(
-        f"no worker serves a flow {name!r}", code="no_such_program",
-        hint=f"served are:\n{lines}" if served else "none is served: outlast flow worker FILE, or name file.py:name",
-    )  # fmt: skip
 
 
 def asked(handler: str, args: list[Any], kwargs: Mapping[str, Any], workdir: str) -> dict[str, object]:
