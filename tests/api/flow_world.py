@@ -65,11 +65,12 @@ class FlowWorld(TellingWorld):
     # ---- what an engine does
 
     async def claim(self, flow_id: str, handler: str = PROGRAM) -> HeldFlow:
-        """Take a flow as its worker does."""
+        """Take a flow as its worker does, and with it whatever else of its handler is ready."""
         now = self.clock.now()
         claim = FlowClaim(
-            worker="w1", claim_ids=[f"k{next(self._numbers)}"], handlers=[handler], now=now, lease_until=now + 30
-        )
+            worker="w1", claim_ids=[f"k{next(self._numbers)}" for _ in range(20)], handlers=[handler], now=now,
+            lease_until=now + 30,
+        )  # fmt: skip
         for held in await self.store.claim_flows(claim):
             if held.flow.id == flow_id:
                 return held
