@@ -19,7 +19,7 @@ import msgspec
 from outlast.core.approval import Approval, ApprovalFilter, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowFilter, FlowWorker, NewFlow, SignalRow, StepRow
 from outlast.core.lifecycle import FlowTransition
-from outlast.core.task import NewTask
+from outlast.core.task import NewTask, Notice, Task
 
 
 class FlowClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,18 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     task: NewTask | None = None
     flow: NewFlow | None = None
     approval: Approval | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question that was put on record, with the task it holds.
+
+    ``existing``: a live task with the same dedupe key stands in for a second one. Nothing was recorded, and the
+    approval is the one that task waits for, None where it waits for none.
+    """
+
+    approval: Approval | None
+    task: Task | None
+    existing: bool
 
 
 class FlowPage(msgspec.Struct, frozen=True):
@@ -107,8 +119,8 @@ class FlowActs(Protocol):
     async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
         """Give the oldest signal of that name nobody has consumed to a step; None when the claim is gone.
 
-        The row comes back as it was written: succeeded with the payload as its result, or as it was given, where no
-        signal waits.
+        The row comes back as it was written: succeeded ``now`` with the payload as its result, or as it was given,
+        where no signal waits.
         """
 
     async def look_at_flow(self, flow_id: str, claim_id: str) -> HeldFlow | None:
@@ -175,11 +187,12 @@ class FlowActs(Protocol):
 class ApprovalActs(Protocol):
     """The acts on approvals."""
 
-    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Approval:
-        """Put a question on record and tell its conversation (else its requester).
+    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
+        """Put a question on record and tell its conversation (else its requester). Raises Conflict (ids taken).
 
         With ``task`` that work is put on record in the same commit, held: queued, and not to be claimed before the
-        answer. `decide` lets it go or cancels it (causes ``rejected``, ``expired``).
+        answer. `decide` lets it go (at ``detail["notBeforeAt"]`` where the approval has that, else at once) or cancels
+        it (causes ``rejected``, ``expired``). Held work that ends in another way takes its question back.
         """
 
     async def decide(self, verdict: Verdict) -> Approval | None:
@@ -188,6 +201,9 @@ class ApprovalActs(Protocol):
         (``expired`` is an answer that needs its time to have passed.) The answer is told to its requester's
         conversation unless the flow or command that waits for it is nudged by it anyway.
         """
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        """Put one more notice of an approval on its way; False when there is one with its key already."""
 
     async def prune_approvals(self, before: float) -> int:
         """Forget approvals that were decided before that moment and belong to no flow that is on record."""
@@ -230,7 +246,7 @@ class FlowQuestions(Protocol):
         """Return the ids of running flows of a worker that have been nudged."""
 
     async def next_flow_ready(self, handlers: Sequence[str], after: float = -1.0) -> float | None:
-        """Return the earliest ``ready_at`` of flows of these handlers later than ``after``."""
+        """Return the earliest ``ready_at`` of flows of these handlers after that moment; of all where none is named."""
 
     async def ready_handlers(self, now: float) -> list[str]:
         """Return the handlers that have flows ready to be claimed."""

@@ -9,8 +9,8 @@ from typing import Any, cast
 from outlast.core.approval import Approval, ApprovalFilter, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowFilter, FlowWorker, NewFlow, SignalRow, StepRow
 from outlast.core.lifecycle import FlowTransition
-from outlast.core.task import NewTask
-from outlast.store.base_flows import ApprovalPage, Child, FlowClaim, FlowCreated, FlowPage, HeldFlow
+from outlast.core.task import NewTask, Notice
+from outlast.store.base_flows import ApprovalPage, Asked, Child, FlowClaim, FlowCreated, FlowPage, HeldFlow
 
 
 class FlowFace(ABC):
@@ -38,8 +38,8 @@ class FlowFace(ABC):
     async def start_child(self, flow_id: str, claim_id: str, row: StepRow, child: Child) -> bool:
         return cast(bool, await self._act("start_child", flow_id, claim_id, row, child))
 
-    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str) -> StepRow | None:
-        return cast(StepRow | None, await self._act("take_signal", flow_id, claim_id, row, name))
+    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
+        return cast(StepRow | None, await self._act("take_signal", flow_id, claim_id, row, name, now))
 
     async def look_at_flow(self, flow_id: str, claim_id: str) -> HeldFlow | None:
         return cast(HeldFlow | None, await self._act("look_at_flow", flow_id, claim_id))
@@ -79,11 +79,14 @@ class FlowFace(ABC):
     async def prune_flows(self, flow_ids: Sequence[str]) -> int:
         return cast(int, await self._act("prune_flows", flow_ids))
 
-    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Approval:
-        return cast(Approval, await self._act("ask_approval", approval, task))
+    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
+        return cast(Asked, await self._act("ask_approval", approval, task))
 
     async def decide(self, verdict: Verdict) -> Approval | None:
         return cast(Approval | None, await self._act("decide", verdict))
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        return cast(bool, await self._act("tell_approval", approval_id, notice, now))
 
     async def prune_approvals(self, before: float) -> int:
         return cast(int, await self._act("prune_approvals", before))

@@ -10,6 +10,7 @@ from outlast.store.acts import ACTS as TASK_ACTS
 from outlast.store.acts import taken
 from outlast.store.approvals import APPROVAL_ACTS, approval_taken
 from outlast.store.flow_acts import FLOW_ACTS, flow_taken
+from outlast.store.flow_moves import MOVE_ACTS
 from outlast.store.flow_questions import FLOW_QUESTIONS
 from outlast.store.questions import QUESTIONS as TASK_QUESTIONS
 from outlast.store.rules import RULE_ACTS
@@ -17,7 +18,14 @@ from outlast.store.steps import Steps
 from outlast.store.told import TOLD_ACTS
 from outlast.store.told_questions import TOLD_QUESTIONS
 
-ACTS: dict[str, Callable[..., Steps[Any]]] = {**TASK_ACTS, **TOLD_ACTS, **RULE_ACTS, **FLOW_ACTS, **APPROVAL_ACTS}
+ACTS: dict[str, Callable[..., Steps[Any]]] = {
+    **TASK_ACTS,
+    **TOLD_ACTS,
+    **RULE_ACTS,
+    **FLOW_ACTS,
+    **MOVE_ACTS,
+    **APPROVAL_ACTS,
+}
 QUESTIONS: dict[str, Callable[..., Any]] = {**TASK_QUESTIONS, **TOLD_QUESTIONS, **FLOW_QUESTIONS}
 
 
