@@ -45,6 +45,11 @@ class FlowWorld(TellingWorld):
 
     _numbers = itertools.count(1)
 
+    async def open(self) -> None:
+        self.taken: dict[str, HeldFlow] = {}
+        await super().open()
+        await self.store.set_queue_limit("nobody", 0)
+
     async def program(self, *, caller: Caller | None = None, **fields: Any) -> Any:
         """Start a program; return its record as it was answered."""
         answer = await self.ask("flow.start", handler=fields.pop("handler", PROGRAM), caller=caller, **fields)
@@ -71,10 +76,13 @@ class FlowWorld(TellingWorld):
             worker="w1", claim_ids=[f"k{next(self._numbers)}" for _ in range(20)], handlers=[handler], now=now,
             lease_until=now + 30,
         )  # fmt: skip
-        for held in await self.store.claim_flows(claim):
-            if held.flow.id == flow_id:
-                return held
-        raise AssertionError(f"flow {flow_id} cannot be claimed: {await self.store.get_flow(flow_id)}")
+        self.taken |= {held.flow.id: held for held in await self.store.claim_flows(claim)}
+        await self.settle()
+        return self.taken[flow_id]
+
+    def held(self, flow_id: str) -> HeldFlow:
+        """Return a flow that was taken together with another one."""
+        return self.taken[flow_id]
 
     async def write(self, held: HeldFlow, key: str, **fields: Any) -> StepRow:
         """Write a step of a held flow; by default a function that succeeded just now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from outlast.api.flow_requests import (
 )
 from outlast.api.flow_results import FlowResult, SignalResult, describe_flow, describe_signal
 from outlast.api.flow_starts import cancelling, masked, new_flow_id
+from outlast.api.flow_waits import held_up
 from outlast.api.flows import all_steps, watched
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, StepKind, StepRow
@@ -235,9 +235,8 @@ async def resume(api: Api, caller: Caller, flow: Flow, request: FlowResumeReques
 
 
 def _waiting_why(flow: Flow) -> str | None:
-    if flow.status is not FlowStatus.WAITING or flow.wait is None:
-        return None
-    return f"it waits for {shlex.quote(str(flow.wait.get('for') or 'news'))}: outlast flow show {flow.id}"
+    held = held_up(flow) if flow.status is FlowStatus.WAITING else None
+    return None if held is None else f"it waits for {held}"
 
 
 def stale(flow: Flow, revision: int | None, wish: str) -> Conflict:

@@ -113,7 +113,7 @@ class FlowStartRequest(Request, frozen=True, kw_only=True):
     handler: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     name: Name | None = None
     args: Annotated[list[Any], Meta(max_length=1000)] | None = None
-    kwargs: Annotated[dict[str, Any], Meta(max_length=1000)] | None = None
+    kwargs: dict[str, Any] | None = None
     text: bool | None = None
     env: Environment | None = None
     caller_env: Environment | None = None

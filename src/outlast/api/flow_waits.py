@@ -19,7 +19,7 @@ def held_up(flow: Flow) -> str | None:
     if flow.status is FlowStatus.BLOCKED:
         return why_blocked(flow)
     wait = flow.wait or {}
-    if wait.get("kind") == "place":
+    if wait.get("for") == "place":
         return f"a place: at most {flow.concurrency_max} of {flow.concurrency_key!r} at once"
     if flow.status is not FlowStatus.WAITING:
         return None

@@ -103,7 +103,7 @@ class News:
         if change.events:
             for waiter in tuple(self._events):
                 _wake(waiter)
-        if change.flows or getattr(change, "steps", False):
+        if change.flows or change.steps:
             for waiter in tuple(self._flows):
                 _wake(waiter)
 
