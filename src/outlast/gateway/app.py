@@ -33,6 +33,7 @@ from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
 from outlast.gateway.telling import Telling
+from outlast.ledger.flow_maintenance import prune_flows
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import Clock, SystemClock
@@ -229,13 +230,14 @@ class GatewayProcess:
         return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
 
     async def _forget(self, books: Books) -> None:
-        """Forget tasks that ended longer ago than they are kept."""
+        """Forget tasks and flows that ended longer ago than they are kept."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
+        flows = await prune_flows(books.store, before, limit=FORGET_MAX)
         await books.store.prune_system_events(before)
         await books.store.prune_firings(before)
-        if done.pruned:
-            log.info("forgot %d tasks that ended long ago", done.pruned)
+        if done.pruned or flows.pruned:
+            log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:
