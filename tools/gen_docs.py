@@ -1,5 +1,5 @@
-"""Write the reference pages that come from the code: the command line, the configuration, the errors, the schema of flow
-files, and parts of the pages of tasks and flow files.
+"""Write the reference pages that come from the code: the command line, the configuration, the errors, the schema of
+flow files, and parts of the pages of tasks and flow files.
 
 ``gen_docs.py`` writes them; ``gen_docs.py --check`` exits with 1 and names the pages that are no longer true.
 """

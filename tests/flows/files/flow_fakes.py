@@ -124,7 +124,7 @@ class FakeContext:
     async def sleep_until(self, name: str, moment: datetime) -> None:
         await self._do(name, None, moment=moment)
 
-    async def signal(self, name: str, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+    async def signal(self, name: str, *, timeout: float | None = None) -> Any:
         return await self._do(name, None, timeout=timeout)
 
     async def flow(self, name: str, target: str, /, *args: object, **kwargs: object) -> Any:

@@ -35,10 +35,19 @@ def test_what_is_not_given_has_its_default_or_is_null() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("version=", ""), ("version=a=b", "a=b"), ("version=true", "true"), ("version= 1", " 1"), ("count=2", 2), ("ratio=2", 2), ("ratio=-1.5e3", -1500.0),
-        ("dry=true", True), ("hosts=[1, {\"a\": null}]", [1, {"a": None}]), ("hosts=null", None), ("stage=live", "live"),
+        ("version=", ""),
+        ("version=a=b", "a=b"),
+        ("version=true", "true"),
+        ("version= 1", " 1"),
+        ("count=2", 2),
+        ("ratio=2", 2),
+        ("ratio=-1.5e3", -1500.0),
+        ("dry=true", True),
+        ('hosts=[1, {"a": null}]', [1, {"a": None}]),
+        ("hosts=null", None),
+        ("stage=live", "live"),
     ],
-)  # fmt: skip
+)
 def test_a_text_is_read_as_its_type_says(text: str, value: object) -> None:
     found = parse_args(FLOW, ["version=1", text])[text.partition("=")[0]]
     assert found == value
@@ -76,7 +85,7 @@ def test_a_text_wins_over_a_json_value() -> None:
         ([], {"version": "1", "hosts": ["\ud800"]}, "hosts: it holds a NUL or half of a surrogate pair"),
         ([], {"version": "1", "__class__": 1}, "there is no argument '__class__'"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused_in_words(texts: list[str], given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_args(FLOW, texts, given)

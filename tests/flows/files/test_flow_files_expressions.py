@@ -15,7 +15,11 @@ from outlast.flows.files.expressions import DEPTH_MAX, SOURCE_MAX, BadExpression
 from outlast.flows.files.templates import Template, fill, fill_text, parse_template
 
 ENDS = {
-    "build": End(status="succeeded", stdout='{"version": "1.2", "files": [{"name": "a b"}], "n": 3, "ok": true, "nil": null}\n', exit_code=0),
+    "build": End(
+        status="succeeded",
+        stdout='{"version": "1.2", "files": [{"name": "a b"}], "n": 3, "ok": true, "nil": null}\n',
+        exit_code=0,
+    ),
     "text": End(status="succeeded", stdout="plain\n\n", exit_code=0),
     "list": End(status="succeeded", stdout='["a", "b"]', exit_code=0),
     "bad": End(status="failed", stdout="oh", exit_code=3, error="exit code 3"),
@@ -25,7 +29,7 @@ ENDS = {
     "no": End(status="rejected", value={"approved": False}),
     "cut": End(status="succeeded", stdout="[1, 2", truncated=True, exit_code=0),
     "each": End(status="succeeded", value=["x", {"y": 1}]),
-}  # fmt: skip
+}
 SCOPE = Scope(
     {"tag": "family", "count": 3, "hosts": ["a", "b"], "none": None}, {"STAGE": "test"}, ENDS, {"name": "i"}, 4
 )
@@ -83,11 +87,11 @@ def worth(source: str) -> Any:
         ("true or args.nothing_at_all", True),
         ("false and steps.build.output.no", False),
         ("null and true", False),
-        (r"'it\'s' + "  r'"\"\n"', "it's\"\n"),
+        (r"'it\'s' + " r'"\"\n"', "it's\"\n"),
         ("1e3", 1000.0),
         ("  ( ( 1 ) )  ", 1),
     ],
-)  # fmt: skip
+)
 def test_an_expression_is_worth_what_it_says(source: str, value: object) -> None:
     found = worth(source)
     assert found == value
@@ -133,14 +137,78 @@ def test_a_condition_is_true_or_false() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "", "   ", "(", "1 +", "a", "__import__('os')", "().__class__", "steps", "steps.", "steps.a", "steps.a.pid", "args",
-        "args.", "args[0]", "env.A.b", "index.real", "steps.a.stdout.b", "steps.a.status[0]", "1 2", "1 == 1 == 1", "1 < 2 < 3",
-        "'open", '"open', "a = 1", "1 - 1", "2 * 2", "2 ** 9", "[1, 2]", "{1}", "{'a': 1}", "lambda: 1", "f'{args.a}'", "x if y else z",
-        "len", "len()", "len(1, 2)", "print(1)", "item()", "item.__class__()", "args.a.b()", "not", "and", "1 and", "or 1", "!", "in",
-        "1;2", "1 # c", "`ls`", "$a.stdout", "${args.a}", "true false", "item[1:2]", "item[-1]", "item[1.5]", "item[a]", "1.2.3", "1_000",
-        "0x10", "9" * 30, "1e400", "args.a\x00", "args.ä", "１", "steps.a.output..b", "@", "args.a := 1", "a.b.c", "True", "None",
+        "",
+        "   ",
+        "(",
+        "1 +",
+        "a",
+        "__import__('os')",
+        "().__class__",
+        "steps",
+        "steps.",
+        "steps.a",
+        "steps.a.pid",
+        "args",
+        "args.",
+        "args[0]",
+        "env.A.b",
+        "index.real",
+        "steps.a.stdout.b",
+        "steps.a.status[0]",
+        "1 2",
+        "1 == 1 == 1",
+        "1 < 2 < 3",
+        "'open",
+        '"open',
+        "a = 1",
+        "1 - 1",
+        "2 * 2",
+        "2 ** 9",
+        "[1, 2]",
+        "{1}",
+        "{'a': 1}",
+        "lambda: 1",
+        "f'{args.a}'",
+        "x if y else z",
+        "len",
+        "len()",
+        "len(1, 2)",
+        "print(1)",
+        "item()",
+        "item.__class__()",
+        "args.a.b()",
+        "not",
+        "and",
+        "1 and",
+        "or 1",
+        "!",
+        "in",
+        "1;2",
+        "1 # c",
+        "`ls`",
+        "$a.stdout",
+        "${args.a}",
+        "true false",
+        "item[1:2]",
+        "item[-1]",
+        "item[1.5]",
+        "item[a]",
+        "1.2.3",
+        "1_000",
+        "0x10",
+        "9" * 30,
+        "1e400",
+        "args.a\x00",
+        "args.ä",
+        "１",
+        "steps.a.output..b",
+        "@",
+        "args.a := 1",
+        "a.b.c",
+        "True",
+        "None",
     ],
-)  # fmt: skip
+)
 def test_nothing_else_can_be_said(source: str) -> None:
     with pytest.raises(BadExpression):
         parse_expression(source)
@@ -259,9 +327,37 @@ def test_a_text_is_read_as_itself_or_refused(text: str) -> None:
         assert template.literal == text.replace("$${", "${")
 
 
-SOURCES = st.lists(st.sampled_from(
-    ["steps.", "args.", "a", "b.", "output", ".x", "[0]", "(", ")", " and ", " or ", "not ", "!", "==", "<", " in ", "+", "1", "'t'", "len(", "item", "true", "null", " "]
-), max_size=15).map("".join)  # fmt: skip
+SOURCES = st.lists(
+    st.sampled_from(
+        [
+            "steps.",
+            "args.",
+            "a",
+            "b.",
+            "output",
+            ".x",
+            "[0]",
+            "(",
+            ")",
+            " and ",
+            " or ",
+            "not ",
+            "!",
+            "==",
+            "<",
+            " in ",
+            "+",
+            "1",
+            "'t'",
+            "len(",
+            "item",
+            "true",
+            "null",
+            " ",
+        ]
+    ),
+    max_size=15,
+).map("".join)
 
 
 @settings(max_examples=400)

@@ -61,7 +61,7 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("%YAML 9.9\n---\nsteps: []", "this is not YAML"),
     ],
     ids=lambda text: text[:30],
-)  # fmt: skip
+)
 def test_yaml_that_wants_to_hurt_is_refused_soon(text: str, sentence: str) -> None:
     found = soon(lambda: problems(text))
     assert any(sentence in line for line in found), found
@@ -85,7 +85,7 @@ def test_yaml_that_wants_to_hurt_is_refused_soon(text: str, sentence: str) -> No
         ("", "1:1: the file is empty"),
     ],
     ids=lambda text: text[:30],
-)  # fmt: skip
+)
 def test_json_that_wants_to_hurt_is_refused_soon(text: str, sentence: str) -> None:
     found = soon(lambda: problems(text, "x.json"))
     assert any(sentence in line for line in found), found
@@ -147,7 +147,10 @@ def test_nothing_unprintable_gets_into_a_problem() -> None:
 
 def test_odd_names_are_only_names() -> None:
     flow = read(
-        "args: {__class__: {default: x}, constructor: , __proto__: }\nsteps: [{id: __class__, run: [a, '${args.__class__}']}, {id: __init__, run: [a, '${steps.__class__.output}']}, {id: -, run: x}, {id: '1', run: x}]"
+        "args: {__class__: {default: x}, constructor: , __proto__: }\n"
+        "steps: [{id: __class__, run: [a, '${args.__class__}']}, "
+        "{id: __init__, run: [a, '${steps.__class__.output}']}, "
+        "{id: -, run: x}, {id: '1', run: x}]"
     )
     assert [step.id for step in flow.steps] == ["__class__", "__init__", "-", "1"]
     for source in (
@@ -184,12 +187,47 @@ def test_huge_numbers_are_no_numbers(number: str) -> None:
 
 
 PIECES = st.sampled_from(
-    ["steps:", "- ", "id: a", "run: x", "\n", "  ", "{", "}", "[", "]", ",", ": ", "&a ", "*a ", "!t ", "|", ">", "'", '"',
-     "needs: [a]", "when: ", "${", "steps.a.output", "}", "#", "---", "...", "%", "?", "for_each:", "\t", "é", "a", "1", "command: x ${a}"]
-)  # fmt: skip
+    [
+        "steps:",
+        "- ",
+        "id: a",
+        "run: x",
+        "\n",
+        "  ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ": ",
+        "&a ",
+        "*a ",
+        "!t ",
+        "|",
+        ">",
+        "'",
+        '"',
+        "needs: [a]",
+        "when: ",
+        "${",
+        "steps.a.output",
+        "}",
+        "#",
+        "---",
+        "...",
+        "%",
+        "?",
+        "for_each:",
+        "\t",
+        "é",
+        "a",
+        "1",
+        "command: x ${a}",
+    ]
+)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=40).map("".join))
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     for name in ("x.flow.yaml", "x.json", "x.lobster"):
@@ -211,15 +249,46 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-        ["id", "run", "steps", "needs", "when", "env", "args", "on_failure", "retry", "stdin", "for_each", "x", "items",
-         "command", "condition", "approval", "sleep", "wait", "flow", "type", "default", "enum", "outputs", "concurrency"]
-    ), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "run",
+                    "steps",
+                    "needs",
+                    "when",
+                    "env",
+                    "args",
+                    "on_failure",
+                    "retry",
+                    "stdin",
+                    "for_each",
+                    "x",
+                    "items",
+                    "command",
+                    "condition",
+                    "approval",
+                    "sleep",
+                    "wait",
+                    "flow",
+                    "type",
+                    "default",
+                    "enum",
+                    "outputs",
+                    "concurrency",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(JSON, st.sampled_from(["x.json", "x.lobster"]))
 def test_any_json_is_read_or_refused(value: object, name: str) -> None:
     checked = check_text(json.dumps(value), name)

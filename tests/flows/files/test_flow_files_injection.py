@@ -37,7 +37,7 @@ EVIL = [
     "x" * 100_000,
     " ",
     "",
-]  # fmt: skip
+]
 
 NATIVE = """
 args: {value: {default: none}, secret: {default: SECRET}}
@@ -49,11 +49,24 @@ steps:
   - {id: fourth, run: [printf, "%s", "<${steps.third.stdout}>"]}
   - {id: fifth, run: 'printf "%s" "$FLOW"'}
   - {id: sixth, run: cat, stdin: {v: "${steps.fifth.stdout}", "k": ["${env.FLOW}"]}}
-  - {id: each, for_each: ["${args.value}", "${steps.sixth.json.v}"], run: ["printf", "%s", "${item}"], env: {I: "${item}"}}
-  - {id: all, run: [python3, -c, "import json, sys; print(json.dumps(sys.argv[1:]))", "${steps.each.output[0]}", "${steps.sixth.output.k[0]}"]}
+  - id: each
+    for_each: ["${args.value}", "${steps.sixth.json.v}"]
+    run: ["printf", "%s", "${item}"]
+    env: {I: "${item}"}
+  - id: all
+    run:
+      - python3
+      - -c
+      - import json, sys; print(json.dumps(sys.argv[1:]))
+      - ${steps.each.output[0]}
+      - ${steps.sixth.output.k[0]}
   - {id: ask, approval: "Take ${args.value}?", preview: "${steps.first.stdout}"}
   - {id: child, flow: other, args: {v: "${args.value}"}}
-outputs: {third: "${steps.third.stdout}", fourth: "${steps.fourth.stdout}", sixth: "${steps.sixth.json}", all: "${steps.all.json}"}
+outputs:
+  third: ${steps.third.stdout}
+  fourth: ${steps.fourth.stdout}
+  sixth: ${steps.sixth.json}
+  all: ${steps.all.json}
 """
 
 
@@ -164,7 +177,8 @@ def test_a_value_for_an_end_of_options_is_not_one() -> None:
 
 def test_nul_and_halves_of_characters_reach_no_command() -> None:
     for step in ("run: [x, 'a${args.v}']", "run: x, env: {A: '${args.v}'}", "run: x, workdir: '${args.v}'"):
-        text = f"args: {{v: {{type: json}}}}\nsteps: [{{id: a, run: x}}, {{id: b, {step.replace('args.v', 'steps.a.output.v')}}}]"
+        given = step.replace("args.v", "steps.a.output.v")
+        text = f"steps: [{{id: a, run: x}}, {{id: b, {given}}}]"
         context = FakeContext({"a": Ended('{"v": "a\\u0000b"}')})
         with pytest.raises(Failure, match="holds a NUL"):
             run(text, context)
@@ -189,8 +203,16 @@ def test_what_is_too_large_for_a_command_is_said_before_it_is_tried() -> None:
 
 @pytest.mark.parametrize(
     "run_line",
-    ["echo ${args.v}", 'echo "${args.v}"', "echo ${ args.v }", "echo '${steps.first.output}'", "echo ${item}", "echo ${env.A}", "echo ${{ args.v }}"],
-)  # fmt: skip
+    [
+        "echo ${args.v}",
+        'echo "${args.v}"',
+        "echo ${ args.v }",
+        "echo '${steps.first.output}'",
+        "echo ${item}",
+        "echo ${env.A}",
+        "echo ${{ args.v }}",
+    ],
+)
 def test_no_value_is_pasted_into_a_line_for_the_shell(run_line: str) -> None:
     found = problems(f"args: {{v: }}\nsteps: [{{id: a, run: {json.dumps(run_line)}}}]")
     assert len(found) == 1
@@ -208,8 +230,15 @@ def test_what_is_the_shells_own_stays(run_line: str) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    ["sh, -c, '${args.v}'", "/bin/bash, -lc, 'echo ${args.v}'", "python3, -c, 'print(${args.v})'", "env, A=1, node, -e, '${args.v}'", "ssh, host, '${args.v}'", "sudo, su, -c, '${args.v}'"],
-)  # fmt: skip
+    [
+        "sh, -c, '${args.v}'",
+        "/bin/bash, -lc, 'echo ${args.v}'",
+        "python3, -c, 'print(${args.v})'",
+        "env, A=1, node, -e, '${args.v}'",
+        "ssh, host, '${args.v}'",
+        "sudo, su, -c, '${args.v}'",
+    ],
+)
 def test_no_value_becomes_the_code_of_an_interpreter(argv: str) -> None:
     found = problems(f"args: {{v: }}\nsteps: [{{id: a, run: [{argv}]}}]")
     assert ["would run this item as code" in line or "interpreter" in line for line in found] == [True]

@@ -108,8 +108,11 @@ def test_conditions_mean_what_they_mean_there(condition: str, runs: bool, word: 
         {"made": Ended('{"count": 3, "ok": true, "kind": "urgent", "list": ["a", "b"], "zero": 0}\n')}
     )
     text = lobster(
-        "{id: made, command: x}", "{id: ask, approval: Sure?}", "{id: no, command: x, when: false}", f"{{id: last, command: x, {word}: '{condition}'}}"
-    )  # fmt: skip
+        "{id: made, command: x}",
+        "{id: ask, approval: Sure?}",
+        "{id: no, command: x, when: false}",
+        f"{{id: last, command: x, {word}: '{condition}'}}",
+    )
     run(read(text), context)
     assert ("last" in context.begun) == runs
 
@@ -118,8 +121,10 @@ def test_parts_of_steps_reach_input_and_environment() -> None:
     context = FakeContext({"a": Ended('{"n": {"m": [1, 2]}, "t": "x y"}\n')})
     text = lobster(
         "{id: a, command: x, timeout_ms: 1500, cwd: '/srv/${tag}', on_error: continue}",
-        "{id: b, command: x, stdin: $a.json, env: {T: 'is $a.json.t!', M: $a.json.n, NONE: '<$a.json.no>', HERE: '$HOME/x.y ${HOME} $5.00'}}",
-        "{id: c, command: x, stdin: $a.json.n.m, retry: {max: 3, delay_ms: 500, backoff: exponential, max_delay_ms: 4000, jitter: true}}",
+        "{id: b, command: x, stdin: $a.json, "
+        "env: {T: 'is $a.json.t!', M: $a.json.n, NONE: '<$a.json.no>', HERE: '$HOME/x.y ${HOME} $5.00'}}",
+        "{id: c, command: x, stdin: $a.json.n.m, "
+        "retry: {max: 3, delay_ms: 500, backoff: exponential, max_delay_ms: 4000, jitter: true}}",
         "{id: d, command: x, stdin: '${tag}: $a.stdout'}",
         "{id: e, command: x, stdin: {k: [1]}}",
         "{id: f, command: x, stdin: $a.json.no}",
@@ -155,8 +160,12 @@ def test_parts_of_steps_reach_input_and_environment() -> None:
 
 def test_arguments_may_be_anything_and_are_known_by_their_variables() -> None:
     context = LocalContext()
-    text = lobster("{id: a, command: 'printf \"%s|\" ${user-id} \"${n}\" ${list} \"$LOBSTER_ARG_USER_ID\" ${none} ${HOME:-x} ${unknown}'}",
-                   more="args: {user-id: {default: 7}, n: {default: 1.50}, list: {default: [1, {a: b}]}, none: }")  # fmt: skip
+    text = lobster(
+        "{id: a, command: '"
+        'printf "%s|" ${user-id} "${n}" ${list} "$LOBSTER_ARG_USER_ID" ${none} ${HOME:-x} ${unknown}'
+        "'}",
+        more="args: {user-id: {default: 7}, n: {default: 1.50}, list: {default: [1, {a: b}]}, none: }",
+    )
     run(read(text), context)
     assert context.printed["a"] == '7|1.5|[1,{"a":"b"}]|7||x|'
     context = LocalContext()
@@ -204,7 +213,10 @@ def test_a_lobster_file_is_known_by_its_name_or_shape(text: str, name: str, mean
     [
         ("{id: b, command: x, pipeline: llm.invoke}", "'pipeline' of a Lobster step is not supported by outlast"),
         ("{id: b, workflow: other.lobster}", "'workflow' of a Lobster step is not supported"),
-        ("{id: b, command: x, comand: y}", "'comand' of a Lobster step is not supported by outlast (did you mean command?)"),
+        (
+            "{id: b, command: x, comand: y}",
+            "'comand' of a Lobster step is not supported by outlast (did you mean command?)",
+        ),
         ("{id: b, command: x, run: y}", "not run and command"),
         ("{id: b}", "a step has a command, or an approval, or both"),
         ("{command: x}", "a step has no id"),
@@ -221,7 +233,7 @@ def test_a_lobster_file_is_known_by_its_name_or_shape(text: str, name: str, mean
         ("{id: b, command: x, env: {LD_PRELOAD: '${tag}'}}", "LD_PRELOAD decides which code programs run"),
         ("text", "a step is a mapping of fields"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_supported_is_said_and_never_passed_over(step: str, sentence: str) -> None:
     found = problems(lobster("{id: a, command: x}", step, more="args: {tag: {default: x}}"), "x.lobster")
     assert any(sentence in line for line in found), found
@@ -247,7 +259,7 @@ def lookup(name: str, path: str | None) -> str | None:
         ("echo a${x}b", 'echo a"${X}"b'),
         ('echo "a ${x} b"', 'echo "a ${X} b"'),
         ("echo 'a ${x} b'", "echo 'a '\"${X}\"' b'"),
-        ("echo \"it's ${x}\" '\"${x}\"'", "echo \"it's ${X}\" '\"'\"${X}\"'\"'"),
+        ('echo "it\'s ${x}" \'"${x}"\'', 'echo "it\'s ${X}" \'"\'"${X}"\'"\''),
         ("echo $a.stdout ${a.json.b}", 'echo "${R1}" "${R2}"'),
         ("echo ${y-z}", 'echo "${Y_Z}"'),
         ("echo $(cat ${x})", 'echo $(cat "${X}")'),
@@ -262,14 +274,14 @@ def lookup(name: str, path: str | None) -> str | None:
         ("cat <<< ${x}", 'cat <<< "${X}"'),
         ("cat <(echo ${x})", 'cat <(echo "${X}")'),
         ("cat ${x} <<EOF\nplain\nEOF\n", 'cat "${X}" <<EOF\nplain\nEOF\n'),
-        ("echo \\${x} \\\"${x}\\\"", 'echo \\${x} \\""${X}"\\"'),
+        ('echo \\${x} \\"${x}\\"', 'echo \\${x} \\""${X}"\\"'),
         ("echo a # ${x} it's\necho ${x}", 'echo a # ${x} it\'s\necho "${X}"'),
         ("echo ${HOME} ${z} $b.stdout $a.other.part ${a} $1 ${x:-y} $((1+2)) `ls`", None),
         ("echo 'unclosed ${x}", "echo 'unclosed '\"${X}\"'"),
-        ("echo \"unclosed ${x}", 'echo "unclosed ${X}'),
+        ('echo "unclosed ${x}', 'echo "unclosed ${X}'),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_a_placeholder_becomes_a_reference_in_the_quotes_that_fit(line: str, rewritten: str | None) -> None:
     assert rewrite(line, lookup) == (line if rewritten is None else rewritten)
 
@@ -277,16 +289,56 @@ def test_a_placeholder_becomes_a_reference_in_the_quotes_that_fit(line: str, rew
 @pytest.mark.parametrize(
     "line",
     [
-        "${x}", "${x} --help", "a; ${x}", "a | '${x}' b", "a && \"${x}\"/bin/b", "$(${x})", "A=1 ${x}", "! ${x}", "if ${x}; then b; fi",
-        "exec ${x}", "time ${x}", "{ ${x}; }", "$(echo ${x}) a", "> out ${x}",
-        "sh -c 'echo ${x}'", "bash -lc \"echo ${x}\"", "env A=1 sh -c ${x}", "python3 -c 'print(\"${x}\")'", "node -e '${x}'", "ssh host ls ${x}",
-        "eval echo ${x}", "echo a | xargs sh -c 'b ${x}'", "a; sudo su -c ${x}", "find . -exec sh -c '${x}' \\;",
-        "echo $((${x} + 1))", "((${x} > 1)) && a", "echo $[${x}]", "[[ ${x} -eq 1 ]]", "let a=${x}", "declare -i a=${x}", "unset ${x}",
-        "test -v ${x}", "[ -v ${x} ]", "printf -v ${x} a", "trap ${x} EXIT", "source ${x}", ". ${x}", "alias a=${x}", "read ${x}",
-        "echo `ls ${x}`", "echo \"`ls ${x}`\"", "echo ${y:-${x}}", "echo \"${y:-${x}}\"", "echo $'${x}'", "cat <<EOF\n${x}\nEOF\n", "cat <<'EOF'\n${x}\nEOF\n",
-        "cat <<-EOF | a ${x}\nb\nEOF\n", "$(" * 30 + "${x}",
+        "${x}",
+        "${x} --help",
+        "a; ${x}",
+        "a | '${x}' b",
+        'a && "${x}"/bin/b',
+        "$(${x})",
+        "A=1 ${x}",
+        "! ${x}",
+        "if ${x}; then b; fi",
+        "exec ${x}",
+        "time ${x}",
+        "{ ${x}; }",
+        "$(echo ${x}) a",
+        "> out ${x}",
+        "sh -c 'echo ${x}'",
+        'bash -lc "echo ${x}"',
+        "env A=1 sh -c ${x}",
+        "python3 -c 'print(\"${x}\")'",
+        "node -e '${x}'",
+        "ssh host ls ${x}",
+        "eval echo ${x}",
+        "echo a | xargs sh -c 'b ${x}'",
+        "a; sudo su -c ${x}",
+        "find . -exec sh -c '${x}' \\;",
+        "echo $((${x} + 1))",
+        "((${x} > 1)) && a",
+        "echo $[${x}]",
+        "[[ ${x} -eq 1 ]]",
+        "let a=${x}",
+        "declare -i a=${x}",
+        "unset ${x}",
+        "test -v ${x}",
+        "[ -v ${x} ]",
+        "printf -v ${x} a",
+        "trap ${x} EXIT",
+        "source ${x}",
+        ". ${x}",
+        "alias a=${x}",
+        "read ${x}",
+        "echo `ls ${x}`",
+        'echo "`ls ${x}`"',
+        "echo ${y:-${x}}",
+        'echo "${y:-${x}}"',
+        "echo $'${x}'",
+        "cat <<EOF\n${x}\nEOF\n",
+        "cat <<'EOF'\n${x}\nEOF\n",
+        "cat <<-EOF | a ${x}\nb\nEOF\n",
+        "$(" * 30 + "${x}",
     ],
-)  # fmt: skip
+)
 def test_a_placeholder_that_would_be_code_is_refused(line: str) -> None:
     with pytest.raises(BadLine):
         rewrite(line, lookup)
@@ -318,9 +370,54 @@ def test_long_lines_are_rewritten_soon() -> None:
 
 
 PIECES = [
-    "${x}", "'", '"', "$(", ")", "`", "((", "))", "$((", "{", "}", "[", "]", "[[", "]]", ";", "&&", "|", "\n", " ", " ", " ", "\\", "#", "$", "echo",
-    "printf %s", "cat", "<<E", "\nE\n", "<", ">", "a", "A=", "if", "then", "fi", "case", "in", "esac", "!", "-c", "true", "$'", "${", ":-", "test",
-]  # fmt: skip
+    "${x}",
+    "'",
+    '"',
+    "$(",
+    ")",
+    "`",
+    "((",
+    "))",
+    "$((",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    ";",
+    "&&",
+    "|",
+    "\n",
+    " ",
+    " ",
+    " ",
+    "\\",
+    "#",
+    "$",
+    "echo",
+    "printf %s",
+    "cat",
+    "<<E",
+    "\nE\n",
+    "<",
+    ">",
+    "a",
+    "A=",
+    "if",
+    "then",
+    "fi",
+    "case",
+    "in",
+    "esac",
+    "!",
+    "-c",
+    "true",
+    "$'",
+    "${",
+    ":-",
+    "test",
+]
 
 
 @settings(max_examples=250, deadline=None)
@@ -340,9 +437,15 @@ def test_whatever_the_line_looks_like_a_value_runs_no_command(
         return
     place = tmp_path_factory.mktemp("line")
     subprocess.run(
-        ["/bin/bash", "-c", line], env={"PATH": "/nowhere", "X": value}, cwd=place, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20, check=False,
-    )  # fmt: skip
+        ["/bin/bash", "-c", line],
+        env={"PATH": "/nowhere", "X": value},
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=20,
+        check=False,
+    )
     assert "pwned" not in os.listdir(place)
 
 

@@ -41,7 +41,11 @@ steps:
     env: {A: "${env.STAGE}"}
     workdir: /tmp
     on_failure: {run: [rm, -f, x], timeout: 5}
-  - {id: ask, needs: [first, second], approval: "Go ${steps.first.exit_code}?", preview: "${steps.second.stdout}", expires: 1d}
+  - id: ask
+    needs: [first, second]
+    approval: Go ${steps.first.exit_code}?
+    preview: ${steps.second.stdout}
+    expires: 1d
   - {id: nap, sleep: 1h 30m}
   - {id: later, sleep: "2030-01-31T08:00:00+01:00", when: steps.ask.approved}
   - {id: go, wait: go.now, timeout: 1d, on_failure: continue}
@@ -106,7 +110,8 @@ def test_the_examples_show_what_there_is() -> None:
 
 def test_a_step_that_says_nothing_of_needs_waits_for_the_one_before_it() -> None:
     flow = read(
-        "steps: [{id: a, run: x}, {id: b, run: x}, {id: c, run: x, needs: []}, {id: d, run: x}, {id: e, run: x, needs: [a, c, a]}]"
+        "steps: [{id: a, run: x}, {id: b, run: x}, {id: c, run: x, needs: []}, {id: d, run: x}, "
+        "{id: e, run: x, needs: [a, c, a]}]"
     )
     assert [step.needs for step in flow.steps] == [(), ("a",), (), ("c",), ("a", "c")]
 
@@ -141,8 +146,8 @@ steps:
         "6:5: a step has exactly one of run, approval, wait, sleep, flow, not run and sleep",
         "9:5: a step has exactly one of run, approval, wait, sleep, flow, and it has none",
         "10:5: 'runn' is no field of a step (did you mean run?)",
-        "12:12: '5M' is not a span of time: write seconds (90), units from large to small (2h30m, 500ms; known are w d h "
-        "m s ms) or PT20M; at most 100 years",
+        "12:12: '5M' is not a span of time: write seconds (90), units from large to small (2h30m, 500ms; "
+        "known are w d h m s ms) or PT20M; at most 100 years",
         "13:5: stdin goes with run, not with sleep",
     ]
 
@@ -171,7 +176,10 @@ def said(step: str, before: str = "{id: a, run: x}, ", more: str = "") -> str:
         ("{id: b, run: x, retry: {attempts: '3'}}", "a whole number from 1 to 1000 is needed here, not the text '3'"),
         ("{id: b, run: x, retry: {backoff: 1m..1s}}", "'1m..1s' is no pause"),
         ("{id: b, run: x, on_failure: []}", "this list is empty"),
-        ("{id: b, run: x, on_failure: contineu}", "there is no step 'contineu' to be run on a failure (did you mean continue?)"),
+        (
+            "{id: b, run: x, on_failure: contineu}",
+            "there is no step 'contineu' to be run on a failure (did you mean continue?)",
+        ),
         ("{id: b, run: x, on_failure: [b]}", "a step cannot be run when it fails itself"),
         ("{id: b, run: x, env: {A-B: x}}", "'A-B' cannot be a name here"),
         ("{id: b, run: x, env: [A=x]}", "this is a list: variables are names with values"),
@@ -186,22 +194,31 @@ def said(step: str, before: str = "{id: a, run: x}, ", more: str = "") -> str:
         ("{id: b, run: x, when: 'steps.a'}", "say which part of a: output, json, stdout, status, exit_code, approved"),
         ("{id: b, run: x, when: 3}", "a condition is true or false, not 3"),
         ("{id: b, run: x, when: steps.a.approved}", "a asks nobody: only an approval has approved"),
-        ("{id: b, run: x, when: 'steps.a.status == \"suceeded\"'}", "'suceeded' is no status (did you mean succeeded?)"),
+        (
+            "{id: b, run: x, when: 'steps.a.status == \"suceeded\"'}",
+            "'suceeded' is no status (did you mean succeeded?)",
+        ),
         ("{id: b, run: x, when: 'args.tga == 1'}", "there is no argument 'tga' (did you mean tag?)"),
         ("{id: b, run: x, when: 'env.STAGE == \"x\"'}", "there is no variable in the flow's env 'STAGE'"),
         ("{id: b, run: [x, '${item}']}", "item is only known inside a step with for_each"),
         ("{id: b, run: x, for_each: [1], when: item}", "item is only known inside a step with for_each"),
         ("{id: b, run: x, for_each: 7}", "for_each needs a list, or an expression that is one, not 7"),
-        ("{id: b, run: x, needs: [], stdin: '${steps.a.output}'}", "a may not have ended when b begins: put it into needs"),
+        (
+            "{id: b, run: x, needs: [], stdin: '${steps.a.output}'}",
+            "a may not have ended when b begins: put it into needs",
+        ),
         ("{id: b, run: [x, '${steps.a.output']}", "${ is not closed with }"),
         ("{id: b, run: [x, '${HOME}']}", "'HOME' is not known here"),
         ("{id: b, approval: 'ok?', args: {}}", "args goes with flow, not with approval"),
-        ("{id: b, run: 'echo ${args.tag}'}", "${args…} would be pasted into a line for the shell, and could run as code"),
+        (
+            "{id: b, run: 'echo ${args.tag}'}",
+            "${args…} would be pasted into a line for the shell, and could run as code",
+        ),
         ("{id: b, run: [bash, -c, 'echo ${args.tag}']}", "an interpreter would run this item as code"),
         ("{id: b}", "a step has exactly one of run, approval, wait, sleep, flow, and it has none"),
         ("text", "a step is a mapping of fields, not the text 'text'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_in_words(step: str, sentence: str) -> None:
     assert said(step, more="args: {tag: , x: }").startswith(sentence)
 
@@ -217,21 +234,42 @@ def test_what_is_wrong_is_said_in_words(step: str, sentence: str) -> None:
         ("steps: [{id: a, run: x}]\nsteps: [{id: a, run: x}]", "2:1: 'steps' is there twice: first in line 1"),
         ("steps: [{id: a, run: x}]\n---\nsteps: []", "2:1: a second document begins here: a file holds one flow"),
         ("steps: [{id: a, run: x}]\nargs: {a: {type: int}}", "2:18: 'int' is no type (did you mean integer?)"),
-        ("steps: [{id: a, run: x}]\nargs: {a: {default: 3}}", "2:21: 3 is no string: put it in quotes, or say its type"),
+        (
+            "steps: [{id: a, run: x}]\nargs: {a: {default: 3}}",
+            "2:21: 3 is no string: put it in quotes, or say its type",
+        ),
         ("steps: [{id: a, run: x}]\nargs: {a: {default: x, enum: [y, z]}}", "2:21: the default is none of y, z"),
-        ("steps: [{id: a, run: x}]\nargs: {a: {default: x, required: true}}", "2:21: an argument with a default is never"),
+        (
+            "steps: [{id: a, run: x}]\nargs: {a: {default: x, required: true}}",
+            "2:21: an argument with a default is never",
+        ),
         ("steps: [{id: a, run: x}]\nenv: {A: '${steps.a.output}'}", "2:10: steps is not known here: this is filled in"),
-        ("steps: [{id: a, run: x, on_failure: [m]}, {id: m, run: x}]\noutputs: {a: '${steps.m.output}'}", "2:14: m is only run"),
-        ("steps: [{id: a, run: x, on_failure: m}, {id: m, run: x, needs: a}]", "1:57: m is run when a fails, so it has no needs"),
-        ("steps: [{id: a, run: x, on_failure: m}, {id: m, run: x}, {id: b, run: x, needs: m}]", "1:81: m is only run when a fails"),
+        (
+            "steps: [{id: a, run: x, on_failure: [m]}, {id: m, run: x}]\noutputs: {a: '${steps.m.output}'}",
+            "2:14: m is only run",
+        ),
+        (
+            "steps: [{id: a, run: x, on_failure: m}, {id: m, run: x, needs: a}]",
+            "1:57: m is run when a fails, so it has no needs",
+        ),
+        (
+            "steps: [{id: a, run: x, on_failure: m}, {id: m, run: x}, {id: b, run: x, needs: m}]",
+            "1:81: m is only run when a fails",
+        ),
         ("steps: [{id: a, wait: go}, {id: b, wait: go, needs: []}]", "1:42: a may wait for go at the same time"),
         ("steps:\n\t- id: a", "2:1: this is not YAML"),
         ("steps: [{id: a, run: 'x}]", "1:26: this is not YAML"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_the_whole_is_said_in_words(text: str, sentence: str) -> None:
     found = problems(text)
     assert any(line.startswith(sentence) for line in found), found
+
+
+def test_the_usual_reason_why_it_is_no_yaml_is_said() -> None:
+    (found,) = problems("args: {v: }\nsteps:\n  - id: a\n    run: [x, ${args.v}]\n")
+    assert found.startswith("4:15: this is not YAML")
+    assert found.endswith("in brackets a text with ${…} needs quotes")
 
 
 def test_a_circle_is_told_once_with_those_who_are_on_it() -> None:
@@ -253,7 +291,8 @@ def test_a_step_that_cannot_be_read_is_no_further_problem_where_it_is_named() ->
 def test_cleanup_may_look_at_the_step_that_failed() -> None:
     read("steps: [{id: a, run: x, on_failure: {run: cat, stdin: '${steps.a.stdout}'}}]")
     read("steps: [{id: a, run: x, on_failure: [m]}, {id: m, run: [x, '${steps.a.status}']}]")
-    both = "steps: [{id: a, run: x, on_failure: m}, {id: b, run: x, on_failure: m}, {id: m, run: [x, '${steps.b.status}']}]"
+    one, two = "{id: a, run: x, on_failure: m}", "{id: b, run: x, on_failure: m}"
+    both = f"steps: [{one}, {two}, {{id: m, run: [x, '${{steps.b.status}}']}}]"
     assert problems(both) == ["1:90: b may not have ended when m begins: put it into needs"]
 
 
@@ -265,8 +304,19 @@ def test_words_of_other_tools_are_texts_here() -> None:
     assert flow.name == "on"
     assert flow.steps[0].id == "no"
     assert [part.literal for part in flow.steps[0].act.command] == [
-        "echo", "no", "on", "off", "y", "1:30", "2030-01-01", "0777", "1_000", ".5", "null_", "~x",
-    ]  # fmt: skip
+        "echo",
+        "no",
+        "on",
+        "off",
+        "y",
+        "1:30",
+        "2030-01-01",
+        "0777",
+        "1_000",
+        ".5",
+        "null_",
+        "~x",
+    ]
     assert problems("on: {push: x}\nsteps: [{id: a, run: x}]") == ["1:1: 'on' is no field of a flow"]
 
 

@@ -47,9 +47,14 @@ def test_steps_run_one_after_the_other_when_they_say_nothing() -> None:
 def test_a_step_begins_as_soon_as_what_it_needs_has_ended() -> None:
     """While one branch stands still the other goes to its end."""
     definition = read(
-        flow("{id: a, run: x}", "{id: slow, run: x}", "{id: fast, run: x, needs: [a]}", "{id: faster, run: x}",
-             "{id: last, run: x, needs: [slow, faster]}")
-    )  # fmt: skip
+        flow(
+            "{id: a, run: x}",
+            "{id: slow, run: x}",
+            "{id: fast, run: x, needs: [a]}",
+            "{id: faster, run: x}",
+            "{id: last, run: x, needs: [slow, faster]}",
+        )
+    )
     context = FakeContext()
 
     async def main() -> None:
@@ -136,10 +141,18 @@ def test_the_result_is_the_outputs_or_the_output_of_the_last_step_that_ran() -> 
     answers = {"a": Ended('{"v": "1.2"}\n')}
     assert run(flow(*steps), FakeContext(answers)) == {"v": "1.2"}
     assert run(flow(*steps), FakeContext({"a": Ended("text\n")})) == "text"
-    outputs = "outputs: {v: '${steps.a.output.v}', text: 'v${steps.a.output.v}', ran: '${steps.b.status}', none: '${steps.b.output.x}', n: 3, deep: {l: ['${len(steps.a.json)}']}}"
+    outputs = (
+        "outputs: {v: '${steps.a.output.v}', text: 'v${steps.a.output.v}', ran: '${steps.b.status}', "
+        "none: '${steps.b.output.x}', n: 3, deep: {l: ['${len(steps.a.json)}']}}"
+    )
     assert run(flow(*steps, more=outputs), FakeContext(answers)) == {
-        "v": "1.2", "text": "v1.2", "ran": "skipped", "none": None, "n": 3, "deep": {"l": [1]},
-    }  # fmt: skip
+        "v": "1.2",
+        "text": "v1.2",
+        "ran": "skipped",
+        "none": None,
+        "n": 3,
+        "deep": {"l": [1]},
+    }
     assert run(flow("{id: a, run: x, when: false}"), FakeContext()) is None
 
 
@@ -171,7 +184,7 @@ def test_a_step_whose_condition_is_not_met_is_left_out_and_the_next_runs() -> No
 
 
 def test_a_condition_that_is_no_condition_fails_its_step() -> None:
-    with pytest.raises(Failure, match="b: .*a condition is true or false"):
+    with pytest.raises(Failure, match=r"b: .*a condition is true or false"):
         run(flow("{id: a, run: x}", "{id: b, run: x, when: steps.a.output}"), FakeContext({"a": Ended("yes\n")}))
 
 
@@ -181,7 +194,17 @@ def test_a_condition_that_is_no_condition_fails_its_step() -> None:
 def test_a_failure_holds_back_what_comes_after_it_and_nothing_else() -> None:
     context = FakeContext({"b": BAD})
     with pytest.raises(Failure) as caught:
-        run(flow("{id: a, run: x}", "{id: b, run: x, needs: []}", "{id: c, run: x, needs: [b]}", "{id: d, run: x}", "{id: e, run: x, needs: [a]}", "{id: f, run: x}"), context)  # fmt: skip
+        run(
+            flow(
+                "{id: a, run: x}",
+                "{id: b, run: x, needs: []}",
+                "{id: c, run: x, needs: [b]}",
+                "{id: d, run: x}",
+                "{id: e, run: x, needs: [a]}",
+                "{id: f, run: x}",
+            ),
+            context,
+        )
     assert caught.value.step == "b"
     assert context.begun == ["a", "b", "e", "f"]
 
@@ -189,10 +212,13 @@ def test_a_failure_holds_back_what_comes_after_it_and_nothing_else() -> None:
 def test_a_failure_that_is_passed_over_holds_back_nothing() -> None:
     context = FakeContext({"a": BAD})
     result = run(
-        flow("{id: a, run: x, on_failure: continue}", "{id: b, run: [x, '${steps.a.status}', '${steps.a.exit_code}', '${steps.a.stdout}']}",
-             more="outputs: {a: '${steps.a.status}'}"),
+        flow(
+            "{id: a, run: x, on_failure: continue}",
+            "{id: b, run: [x, '${steps.a.status}', '${steps.a.exit_code}', '${steps.a.stdout}']}",
+            more="outputs: {a: '${steps.a.status}'}",
+        ),
         context,
-    )  # fmt: skip
+    )
     assert context.asked["b"]["command"] == ["x", "failed", "2", "half"]
     assert result == {"a": "failed"}
 
@@ -299,10 +325,17 @@ def test_a_question_shows_what_it_is_about() -> None:
 def test_a_refusal_holds_back_what_does_not_look_at_it(answer: Any) -> None:
     context = FakeContext({"ask": answer})
     result = run(
-        flow("{id: ask, approval: ok?}", "{id: ship, run: x}", "{id: told, run: x, when: not steps.ask.approved}", "{id: after, run: x}",
-             "{id: apart, run: x, needs: []}", more="outputs: {url: '${steps.ship.output.url}', how: '${steps.ask.status}', note: '${steps.ask.output.note}'}"),
+        flow(
+            "{id: ask, approval: ok?}",
+            "{id: ship, run: x}",
+            "{id: told, run: x, when: not steps.ask.approved}",
+            "{id: after, run: x}",
+            "{id: apart, run: x, needs: []}",
+            more="outputs: {url: '${steps.ship.output.url}', how: '${steps.ask.status}', "
+            "note: '${steps.ask.output.note}'}",
+        ),
         context,
-    )  # fmt: skip
+    )
     assert context.begun == ["ask", "apart", "told"]
     assert result == {"url": None, "how": answer.status, "note": answer.note}
 
@@ -367,8 +400,16 @@ def test_sleeping_is_for_a_span_or_until_a_moment_that_may_be_filled_in() -> Non
 
 def test_another_flow_gets_its_arguments_and_gives_its_result() -> None:
     context = FakeContext({"a": {"url": "u"}})
-    run(flow("{id: a, flow: other, args: {name: '${args.n}', target: [1, '${args.n}']}}", "{id: b, run: [x, '${steps.a.output.url}']}",
-             "{id: c, flow: ./sub/other.flow.yaml}", more="args: {n: {type: integer, default: 3}}"), context, base_dir="/base")  # fmt: skip
+    run(
+        flow(
+            "{id: a, flow: other, args: {name: '${args.n}', target: [1, '${args.n}']}}",
+            "{id: b, run: [x, '${steps.a.output.url}']}",
+            "{id: c, flow: ./sub/other.flow.yaml}",
+            more="args: {n: {type: integer, default: 3}}",
+        ),
+        context,
+        base_dir="/base",
+    )
     assert context.asked["a"] == {"target": "other", "args": {"name": 3, "target": [1, 3]}}
     assert context.asked["b"]["command"] == ["x", "u"]
     assert context.asked["c"]["target"] == "/base/sub/other.flow.yaml"
@@ -382,9 +423,13 @@ def test_a_list_is_gone_through_in_order_one_at_a_time() -> None:
         {"l": Ended('[{"n": "a"}, {"n": "b"}]'), "e[1]": Ended('{"done": 1}'), "e[0]": Ended("zero\n")}
     )
     result = run(
-        flow("{id: l, run: x}", "{id: e, for_each: steps.l.output, run: [x, '${index}', '${item.n}'], env: {I: '${item}'}}", more="outputs: {e: '${steps.e.output}', d: '${steps.e.output[1].done}'}"),
+        flow(
+            "{id: l, run: x}",
+            "{id: e, for_each: steps.l.output, run: [x, '${index}', '${item.n}'], env: {I: '${item}'}}",
+            more="outputs: {e: '${steps.e.output}', d: '${steps.e.output[1].done}'}",
+        ),
         context,
-    )  # fmt: skip
+    )
     assert context.begun == ["l", "e[0]", "e[1]"]
     assert context.most_at_once == 1
     assert context.asked["e[1]"]["command"] == ["x", "1", "b"]
@@ -496,12 +541,17 @@ def test_a_run_that_is_let_go_leaves_nothing_behind() -> None:
 
 
 GRAPH = flow(
-    "{id: a, run: x}", "{id: b, run: x, needs: [], on_failure: continue}", "{id: l, run: x, needs: [a]}",
+    "{id: a, run: x}",
+    "{id: b, run: x, needs: [], on_failure: continue}",
+    "{id: l, run: x, needs: [a]}",
     "{id: e, for_each: {items: '${steps.l.json}', max_parallel: 2}, run: [x, '${item}']}",
-    "{id: ask, approval: ok?, needs: [b]}", "{id: no, run: x, when: not steps.ask.approved}", "{id: w, wait: go, needs: [a, b]}",
-    "{id: end, run: x, needs: [e, no, w]}", "{id: bad, run: x, needs: [a], on_failure: {run: y}}",
+    "{id: ask, approval: ok?, needs: [b]}",
+    "{id: no, run: x, when: not steps.ask.approved}",
+    "{id: w, wait: go, needs: [a, b]}",
+    "{id: end, run: x, needs: [e, no, w]}",
+    "{id: bad, run: x, needs: [a], on_failure: {run: y}}",
     more="outputs: {e: '${steps.e.output}'}",
-)  # fmt: skip
+)
 ANSWERS: dict[str, Any] = {
     "b": BAD,
     "l": Ended("[1, 2, 3]"),

@@ -70,16 +70,39 @@ def test_a_file_with_every_field_fits_the_schema() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "steps: []", "{}", "[]", "steps: [{id: a}]", "steps: [{run: x}]", "steps: [{id: a, run: x, sleep: 1s}]", "steps: [{id: a, run: x, stdinn: y}]",
-        "steps: [{id: a b, run: x}]", "steps: [{id: a, run: []}]", "steps: [{id: a, run: [null]}]", "steps: [{id: a, run: ''}]", "steps: [{id: a, sleep: 1s, stdin: x}]",
-        "steps: [{id: a, agent: x}]", "steps: [{id: a, run: x, check: 'no'}]", "steps: [{id: a, run: x, retry: {attempts: 0}}]", "steps: [{id: a, run: x, retry: 3}]",
-        "steps: [{id: a, run: x, when: 3}]", "steps: [{id: a, run: x, on_failure: []}]", "steps: [{id: a, run: x, on_failure: {stdin: x}}]",
-        "steps: [{id: a, run: x, on_failure: {run: x, needs: []}}]", "steps: [{id: a, run: x, env: {A B: x}}]", "steps: [{id: a, run: x, env: {A: [x]}}]",
-        "steps: [{id: a, run: x, for_each: {max_items: 3}}]", "steps: [{id: a, run: x, for_each: {items: [], max_items: 0}}]", "steps: [{id: a, run: x}]\nargs: {a: {type: int}}",
-        "steps: [{id: a, run: x}]\nargs: {1a: }", "steps: [{id: a, run: x}]\nconcurrency: {max: 3}", "steps: [{id: a, run: x}]\nname: ''", "steps: [{id: a, wait: a b}]",
-        "steps: [{id: a, approval: x, args: {}}]", "steps: [{id: a, run: x, timeout: true}]",
+        "steps: []",
+        "{}",
+        "[]",
+        "steps: [{id: a}]",
+        "steps: [{run: x}]",
+        "steps: [{id: a, run: x, sleep: 1s}]",
+        "steps: [{id: a, run: x, stdinn: y}]",
+        "steps: [{id: a b, run: x}]",
+        "steps: [{id: a, run: []}]",
+        "steps: [{id: a, run: [null]}]",
+        "steps: [{id: a, run: ''}]",
+        "steps: [{id: a, sleep: 1s, stdin: x}]",
+        "steps: [{id: a, agent: x}]",
+        "steps: [{id: a, run: x, check: 'no'}]",
+        "steps: [{id: a, run: x, retry: {attempts: 0}}]",
+        "steps: [{id: a, run: x, retry: 3}]",
+        "steps: [{id: a, run: x, when: 3}]",
+        "steps: [{id: a, run: x, on_failure: []}]",
+        "steps: [{id: a, run: x, on_failure: {stdin: x}}]",
+        "steps: [{id: a, run: x, on_failure: {run: x, needs: []}}]",
+        "steps: [{id: a, run: x, env: {A B: x}}]",
+        "steps: [{id: a, run: x, env: {A: [x]}}]",
+        "steps: [{id: a, run: x, for_each: {max_items: 3}}]",
+        "steps: [{id: a, run: x, for_each: {items: [], max_items: 0}}]",
+        "steps: [{id: a, run: x}]\nargs: {a: {type: int}}",
+        "steps: [{id: a, run: x}]\nargs: {1a: }",
+        "steps: [{id: a, run: x}]\nconcurrency: {max: 3}",
+        "steps: [{id: a, run: x}]\nname: ''",
+        "steps: [{id: a, wait: a b}]",
+        "steps: [{id: a, approval: x, args: {}}]",
+        "steps: [{id: a, run: x, timeout: true}]",
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_in_form_is_refused_by_both(text: str) -> None:
     value = plain(text)
     assert misfits(value)
@@ -119,7 +142,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_whatever_outlast_takes_the_schema_takes(luck: random.Random, count: int) -> None:
     """Random changes of a file with every field: taken by the reader and refused by the schema is a contradiction."""
@@ -161,8 +184,34 @@ def test_every_field_has_a_place_in_the_records_and_every_record_a_field() -> No
     assert {field.name for field in TABLES["concurrency"]} == set(records.Concurrency.__struct_fields__)
 
 
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def shown() -> list[str]:
+    """Every piece of a flow file in the pages about them."""
+    pages = (DOCS / "how-to" / "write-a-flow-file.md", DOCS / "reference" / "flow-files.md")
+    return [
+        body for page in pages for body in re.findall(r"^```yaml\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    ]
+
+
+@pytest.mark.parametrize("body", shown(), ids=lambda body: body[:20])
+def test_what_the_pages_show_is_as_it_should_be(body: str) -> None:
+    """But for what a part of a file cannot know: steps and arguments that stand elsewhere."""
+    if body.lstrip().startswith("- id"):
+        body = f"steps:\n{body}"
+    elif "steps:" not in body:
+        body = f"{body}\nsteps: [{{id: only, run: x}}]"
+    elsewhere = re.compile(r"there is no (step|argument) ")
+    assert [line for line in check_text(body, "x.flow.yaml").lines if not elsewhere.search(line)] == []
+
+
+def test_pieces_of_flow_files_are_found() -> None:
+    assert len(shown()) >= 10
+
+
 def test_the_page_has_a_row_for_every_field() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "flow-files.md").read_text("utf-8")
+    page = (DOCS / "reference" / "flow-files.md").read_text("utf-8")
     for table in TABLES.values():
         for field in table:
             assert re.search(rf"^\| `{field.name}` \|", page, re.M), field.name
@@ -173,7 +222,9 @@ def test_the_page_has_a_row_for_every_field() -> None:
 
 def test_a_flow_runs_from_what_it_was_started_with_alone(tmp_path: Path) -> None:
     flow = read(
-        "args: {n: {type: integer, default: 2}}\nsteps: [{id: a, run: [x, '${args.n}']}, {id: b, for_each: [1, '${args.n}'], run: [y, '${item}']}]\noutputs: {a: '${steps.a.json}'}"
+        "args: {n: {type: integer, default: 2}}\n"
+        "steps: [{id: a, run: [x, '${args.n}']}, {id: b, for_each: [1, '${args.n}'], run: [y, '${item}']}]\n"
+        "outputs: {a: '${steps.a.json}'}"
     )
     given = json.loads(json.dumps(given_of(flow, {"n": 2}, str(tmp_path))))
     assert msgspec.convert(given["definition"], records.Definition) == flow

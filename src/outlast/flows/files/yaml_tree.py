@@ -26,7 +26,8 @@ def parse_yaml(text: str, problems: Problems) -> Node:
         return _Builder(text, problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(*_position(mark), f"this is not YAML: {_sentence(error)}") from None
+        line, column = _position(mark)
+        raise Unreadable(line, column, f"this is not YAML: {_sentence(error)}{_quoting(text, line)}") from None
     except yaml.YAMLError as error:
         raise Unreadable(1, 1, f"this is not YAML: {str(error)[:200]!r}") from None
 
@@ -34,6 +35,13 @@ def parse_yaml(text: str, problems: Problems) -> Node:
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
     return ", ".join(parts)[:200] or "it breaks off"
+
+
+def _quoting(text: str, number: int) -> str:
+    """The usual reason, where it is one: in brackets the braces of ``${…}`` begin a mapping."""
+    lines = text.split("\n")
+    line = lines[number - 1] if number <= len(lines) else ""
+    return ": in brackets a text with ${…} needs quotes" if "${" in line and ("[" in line or "{ " in line) else ""
 
 
 def _position(mark: Any) -> tuple[int, int]:  # noqa: ANN401 — PyYAML has one class of marks for each of its parsers
