@@ -49,7 +49,7 @@ def plain(number: int) -> int:
 @flow
 async def release(ctx: outlast.FlowContext, version: str) -> str:
     await ctx.run("build", ["make", "wheel"], timeout="30m")
-    unit, lint = await ctx.gather(ctx.run("unit", "pytest -q"), ctx.run("lint", "ruff check"))
+    unit, _ = await ctx.gather(ctx.run("unit", "pytest -q"), ctx.run("lint", "ruff check"))
     if not (await ctx.approve("ship", f"Ship {version}?", preview=unit.tail, expires="2d")).approved:
         return "not shipped"
     await ctx.sleep("soak", "1h")
