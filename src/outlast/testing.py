@@ -33,6 +33,7 @@ from outlast.core.flow import Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, St
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
 from outlast.flows.engine import Engine, Program
+from outlast.flows.errors import FlowFailed
 from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
 from outlast.flows.waits import rules_of
@@ -40,6 +41,8 @@ from outlast.gateway.flow_engine import Maker, make_engine
 from outlast.gateway.stores import make_store
 from outlast.ledger.tasks import Ledger
 from outlast.store.base import Claimed, Store
+
+__all__ = ["BEGIN", "FakeCommand", "FlowFailed", "Harness", "SkippedClock", "Stuck"]
 
 T = TypeVar("T")
 BEGIN = 1_767_225_600.0
@@ -50,14 +53,6 @@ ROUNDS_MAX = 100_000
 
 class Stuck(AssertionError):
     """A flow waits for something that only the test can give."""
-
-
-class FlowFailed(AssertionError):
-    """A flow did not succeed; ``flow`` is its record."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(f"flow {flow.name} is {flow.status}: {flow.error or flow.blocker or flow.cause}")
-        self.flow = flow
 
 
 class FakeCommand(NamedTuple):

@@ -209,7 +209,7 @@ class FlowContext:
         return results
 
     def _branched(self, awaitables: Sequence[Awaitable[Any]]) -> list[asyncio.Future[Any]]:
-        """Make a task of each, in a branch of its own: what runs beside each other must not count each other's steps."""
+        """Make a task of each, in a branch of its own: what runs beside each other must not count others' steps."""
         parent = self._run.branch()
         parent.gathers += 1
         prefix = f"{parent.path}-" if parent.path else ""

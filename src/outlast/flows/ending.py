@@ -53,7 +53,9 @@ async def run_to_end(run: Run, program: Program | None) -> None:
         run.host.reached("after_end", None)
     except Crashed:
         return
-    if moved is None:
+    if moved is not None:
+        run.host.ended(moved)
+    else:
         log.info("flow %s is somebody else's by now, or has ended", run.id)
 
 

@@ -81,6 +81,8 @@ class Engine:
         self.compose = compose
         self.idle: Callable[[], None] = lambda: None
         """Called when the last flow this engine holds has ended or waits."""
+        self.ended: Callable[[Flow], None] = lambda flow: None
+        """Called with a flow that this engine has just seen to its end, or found blocked."""
         self._held_max = held_max
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
@@ -120,6 +122,10 @@ class Engine:
     def held(self) -> int:
         """How many flows are in memory."""
         return len(self._runs) + self._coming
+
+    def holds(self, flow_id: str) -> bool:
+        """True while a flow is in memory here."""
+        return flow_id in self._runs
 
     @property
     def claims(self) -> list[str]:

@@ -66,6 +66,7 @@ class Host(Protocol):
     linger_seconds: float
     lease_seconds: float
     pid: int
+    ended: Callable[[Flow], None]
 
     def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
         """Return the task of a command step. Raises BadInput or Refused."""
