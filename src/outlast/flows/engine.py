@@ -215,6 +215,7 @@ class Engine:
             for flow_id in await self.store.nudged_flows(self.worker):
                 if (run := self._runs.get(flow_id)) is not None:
                     await run.look()
+        before = self.clock.now()
         while (room := min(self._held_max - self.held, CLAIM_MAX)) > 0:
             self._coming += room
             try:
@@ -228,7 +229,10 @@ class Engine:
                 break
         else:
             return NET_SECONDS  # a flow that ends makes room, and says so
-        due = await self.store.next_flow_ready(list(self.programs))
+        if not self.programs:
+            return NET_SECONDS
+        # What was ready before is taken, or cannot be: asking for it again at once would turn for ever.
+        due = await self.store.next_flow_ready(list(self.programs), before)
         return NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self.clock.now()))
 
     # ---- running them
