@@ -77,7 +77,8 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
     """Run the program, and say which move its end is."""
     token = current.set(context)
     try:
-        result = await program.run(context, run.given)
+        given = run.given if run.flow.parent_id is None else run.values.resolved(run.values_id, run.given)
+        result = await program.run(context, given)
         if run.interrupt is not None and run.interrupt not in (Parked, ClaimLost, Crashed):
             raise run.interrupt
         if run.forgotten is not None:
