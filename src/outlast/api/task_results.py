@@ -107,6 +107,7 @@ class FindingResult(Record, frozen=True, kw_only=True):
     age_seconds: float | None
     at: str | None
     task_id: str | None
+    flow_id: str | None
     subject: str
     message: str
     fix: str
@@ -131,7 +132,10 @@ class MoveResult(Record, frozen=True, kw_only=True):
 
 
 class MaintenanceResult(Record, frozen=True, kw_only=True):
-    """What maintenance did; without ``applied``, what it would do. ``prunable`` are those still to be forgotten."""
+    """What maintenance did; without ``applied``, what it would do. ``prunable`` are those still to be forgotten.
+
+    ``archived`` counts tasks and flows.
+    """
 
     applied: bool
     moves: list[MoveResult]
@@ -139,6 +143,8 @@ class MaintenanceResult(Record, frozen=True, kw_only=True):
     cleaned: int
     pruned: int
     prunable: int
+    flows_pruned: int
+    flows_prunable: int
     archived: int
     archive: str | None
     more: bool

@@ -72,14 +72,14 @@ def _enum(node: Node, type_: ArgumentType, values: Values) -> tuple[Any, ...]:
     return tuple(_typed(item, type_, values) for item in node.items)
 
 
-def _default(node: Node, type_: ArgumentType, enum: tuple[Any, ...], values: Values) -> Any:  # noqa: ANN401 — JSON
+def _default(node: Node, type_: ArgumentType, enum: tuple[Any, ...], values: Values) -> Any:
     value = _typed(node, type_, values)
     if enum and not any(same(value, one) for one in enum):
         values.problems.add(node, f"the default is none of {_listed(enum)}")
     return value
 
 
-def _typed(node: Node, type_: ArgumentType, values: Values) -> Any:  # noqa: ANN401 — any JSON value
+def _typed(node: Node, type_: ArgumentType, values: Values) -> Any:
     value = tree.to_plain(node)
     if not _fits(value, type_):
         values.problems.add(node, f"{kind(node)} is no {type_}{_quoting(value, type_)}")

@@ -88,10 +88,10 @@ class Context(Protocol):
     async def sleep_until(self, name: str, moment: datetime) -> None:
         """Sleep until then."""
 
-    async def signal(self, name: str, *, timeout: float | None = None) -> Any:  # noqa: ANN401 — any JSON value
+    async def signal(self, name: str, *, timeout: float | None = None) -> Any:
         """Wait for a signal and return its payload."""
 
-    async def flow(self, name: str, target: str, /, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 — any JSON
+    async def flow(self, name: str, target: str, /, *args: object, **kwargs: object) -> Any:
         """Run another flow and return its result."""
 
     def progress(self, done: int, known: int) -> None:

@@ -71,7 +71,7 @@ class Scope(msgspec.Struct, frozen=True):
     index: int | None = None
 
 
-def value_of(expression: Expression, scope: Scope) -> Any:  # noqa: ANN401 — any JSON value
+def value_of(expression: Expression, scope: Scope) -> Any:
     """Return what an expression is worth: a JSON value. Raises Unknown."""
     try:
         return _value(expression.root, scope)
@@ -105,7 +105,7 @@ class _Wrong(Exception):
     """Like Unknown, before the expression is named."""
 
 
-def _value(node: Node, scope: Scope) -> Any:  # noqa: ANN401 — any JSON value
+def _value(node: Node, scope: Scope) -> Any:
     match node:
         case Constant():
             return node.value
@@ -190,7 +190,7 @@ def _length(value: object) -> int:
     raise _Wrong(f"{kind_of(value)} has no length")
 
 
-def _looked_up(reference: Reference, scope: Scope) -> Any:  # noqa: ANN401 — any JSON value
+def _looked_up(reference: Reference, scope: Scope) -> Any:
     if reference.root == "item":
         return _at(scope.item, reference)
     if reference.root == "index":
@@ -207,13 +207,13 @@ def _left_out(reference: Reference) -> bool | None:
     return False if reference.part == "approved" else None
 
 
-def _named(known: Mapping[str, Any], reference: Reference) -> Any:  # noqa: ANN401 — any JSON value
+def _named(known: Mapping[str, Any], reference: Reference) -> Any:
     if reference.name not in known and not reference.lenient:
         raise _Wrong(f"there is no {reference.root}.{reference.name}")
     return known.get(reference.name)
 
 
-def _part(end: End, reference: Reference) -> Any:  # noqa: ANN401 — any JSON value
+def _part(end: End, reference: Reference) -> Any:
     if reference.part in ("status", "approved", "exit_code"):
         return getattr(end, reference.part)
     if end.truncated:
@@ -227,7 +227,7 @@ def _part(end: End, reference: Reference) -> Any:  # noqa: ANN401 — any JSON v
     return _at(_json(end.stdout, reference), reference)
 
 
-def _json(text: str, reference: Reference) -> Any:  # noqa: ANN401 — any JSON value
+def _json(text: str, reference: Reference) -> Any:
     value = read_json(text)
     if value is NO_JSON:
         if reference.lenient:
@@ -243,7 +243,7 @@ class _NoJson:
 NO_JSON = _NoJson()
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 — any JSON value
+def read_json(text: str) -> Any:
     """Return the JSON value that a text is, or `NO_JSON`."""
     try:
         return msgspec.json.decode(text)
@@ -251,7 +251,7 @@ def read_json(text: str) -> Any:  # noqa: ANN401 — any JSON value
         return NO_JSON
 
 
-def _at(value: Any, reference: Reference) -> Any:  # noqa: ANN401 — any JSON value
+def _at(value: Any, reference: Reference) -> Any:
     """Follow a path into a value."""
     for position, key in enumerate(reference.path):
         inside = value.get(key, NO_JSON) if isinstance(value, dict) else _item(value, key)
@@ -263,7 +263,7 @@ def _at(value: Any, reference: Reference) -> Any:  # noqa: ANN401 — any JSON v
     return value
 
 
-def _item(value: object, key: str | int) -> Any:  # noqa: ANN401 — any JSON value
+def _item(value: object, key: str | int) -> Any:
     usable = isinstance(value, list) and isinstance(key, int) and key < len(value)
     return value[key] if usable else NO_JSON  # type: ignore[index]
 

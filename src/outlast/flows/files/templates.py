@@ -98,7 +98,7 @@ def expressions_in(value: Value) -> Iterator[Expression]:
             yield from expressions_in(inner)
 
 
-def fill(value: Value, scope: Scope) -> Any:  # noqa: ANN401 — any JSON value
+def fill(value: Value, scope: Scope) -> Any:
     """Return the value with every place filled. Raises Unknown."""
     if isinstance(value, Fixed):
         return value.value

@@ -114,7 +114,7 @@ def add_entry(entries: dict[str, Entry], key: Scalar, value: Node, problems: Pro
         problems.add(key, f"{key.text[:60]!r} is there twice: first in line {first.key.line}")
 
 
-def to_plain(node: Node) -> Any:  # noqa: ANN401 — whatever a document can hold
+def to_plain(node: Node) -> Any:
     """Return the tree as dicts, lists and primitives."""
     if isinstance(node, Scalar):
         return node.value

@@ -44,7 +44,7 @@ def _quoting(text: str, number: int) -> str:
     return ": in brackets a text with ${…} needs quotes" if "${" in line and ("[" in line or "{ " in line) else ""
 
 
-def _position(mark: Any) -> tuple[int, int]:  # noqa: ANN401 — PyYAML has one class of marks for each of its parsers
+def _position(mark: Any) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
