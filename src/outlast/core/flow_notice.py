@@ -40,9 +40,9 @@ def flow_notice(flow: Flow, verb: FlowVerb) -> Notice | None:
 def _flow_body(flow: Flow) -> dict[str, object]:
     facts: dict[str, object] = {
         "flowId": flow.id, "name": flow.name, "status": str(flow.status), "label": flow.label, "goal": flow.goal,
-        "cause": None if flow.cause is None else str(flow.cause), "step": flow.step, "error": flow.error,
-        "blocker": flow.blocker, "cancelReason": flow.cancel_reason, "attempt": flow.attempt,
-        "startedAt": flow.started_at, "endedAt": flow.ended_at,
+        "cause": None if flow.cause is None else str(flow.cause), "step": flow.step,
+        "error": flow.error or (flow.blocker or {}).get("message"), "cancelReason": flow.cancel_reason,
+        "attempt": flow.attempt, "startedAt": flow.started_at, "endedAt": flow.ended_at,
     }  # fmt: skip
     return {name: fact for name, fact in facts.items() if fact is not None}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import math
 import os
 import shutil
@@ -203,6 +204,8 @@ class Values:
 
 
 def _kind(value: object) -> str:
+    if inspect.iscoroutine(value):
+        return "a coroutine (is an `await` missing?)"
     return f"a value of type {type(value).__name__}"
 
 

@@ -68,11 +68,11 @@ class Decision(msgspec.Struct, frozen=True, rename="camel"):
     approval_id: str | None = None
 
 
-async def sleep_step(run: Run, name: str, due_at: float | None, seconds: float = 0.0) -> None:
+async def sleep_step(run: Run, key: str, due_at: float | None, seconds: float = 0.0) -> None:
     """Wait until a moment, or for so many seconds."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.SLEEP)
+        row = run.recorded(key, StepKind.SLEEP)
         if row is None:
             seq, now = await run.may_begin(key), run.clock.now()
             row = StepRow(
@@ -102,11 +102,11 @@ async def _opened(run: Run, row: StepRow) -> None:
     run.rows[row.key] = row
 
 
-async def signal_step(run: Run, name: str, timeout: float | None, kind: Any) -> Any:
+async def signal_step(run: Run, key: str, name: str, timeout: float | None, kind: Any) -> Any:
     """Wait for a signal, one that came earlier included; return what it carries. Raises SignalTimeout."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.SIGNAL)
+        row = run.recorded(key, StepKind.SIGNAL)
         if row is None:
             seq, now = await run.may_begin(key), run.clock.now()
             due = None if timeout is None else now + timeout
@@ -144,12 +144,13 @@ async def command_step(run: Run, ask: CommandAsk, *, check: bool) -> CommandResu
     """Have a command run as a child task; return how it came out. With ``check`` a bad end raises StepFailed."""
     run.working()
     try:
-        key, row = run.ask(ask.step, StepKind.RUN)
+        key = ask.step
+        row = run.recorded(key, StepKind.RUN)
         if row is None:
             seq, now = await run.may_begin(key), run.clock.now()
             row = StepRow(run.id, key, seq, StepKind.RUN, Status.RUNNING, 1, now)
             try:
-                task = run.host.compose(run.flow, run.given, msgspec.structs.replace(ask, step=key))
+                task = run.host.compose(run.flow, run.given, ask)
             except (BadInput, Refused) as error:
                 row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=redact(error.message))
                 await run.record(row)
@@ -181,7 +182,7 @@ async def _ended(run: Run, row: StepRow) -> StepRow:
 
 async def flow_step(
     run: Run,
-    name: str,
+    key: str,
     target: FlowFunction[..., Any] | str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -190,7 +191,7 @@ async def flow_step(
     """Have another flow run as a child; return its result. Raises StepFailed."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.FLOW)
+        row = run.recorded(key, StepKind.FLOW)
         if row is None:
             seq, now = await run.may_begin(key), run.clock.now()
             row = StepRow(run.id, key, seq, StepKind.FLOW, Status.RUNNING, 1, now)
@@ -256,11 +257,11 @@ def _plain(run: Run, value: object) -> Any:
     return msgspec.json.decode(run.values.write(run.values_id, value))
 
 
-async def approval_step(run: Run, name: str, prompt: str, preview: str | None, expires: float | None) -> Decision:
+async def approval_step(run: Run, key: str, prompt: str, preview: str | None, expires: float | None) -> Decision:
     """Ask somebody, and wait for the answer."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.APPROVAL)
+        row = run.recorded(key, StepKind.APPROVAL)
         if row is None:
             seq, now = await run.may_begin(key), run.clock.now()
             due = None if expires is None else now + expires

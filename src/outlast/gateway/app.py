@@ -26,6 +26,7 @@ from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.task import Runtime
+from outlast.flows.file_program import FILE_PROGRAMS
 from outlast.gateway import places
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
@@ -189,7 +190,7 @@ class GatewayProcess:
         )
         telling.serve(api)
         books.tell_by(telling, partial(cron.compose, api))
-        books.flow_by(Maker(config, self._clock, environ), {}, self._umask)
+        books.flow_by(Maker(config, self._clock, environ), FILE_PROGRAMS, self._umask)
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,

@@ -199,7 +199,7 @@ def checkpoint(flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until
     """Write rows of steps while the claim holds."""
     steps: list[Step] = [("checkpoint", step_params(row, claim_id)) for row in rows]
     if renew_until is not None or not steps:
-        steps.append(("renew_flow_lease", {"claim_id": claim_id, "until": renew_until}))
+        steps.append(("renew_flow_lease", {"claim_id": claim_id, "until": renew_until, "id": flow_id}))
     answers = yield steps
     return bool(answers[0])
 
@@ -262,7 +262,7 @@ def look_at_flow(flow_id: str, claim_id: str) -> Steps[HeldFlow | None]:
 
 def renew_flow_leases(claim_ids: Sequence[str], until: float) -> Steps[set[str]]:
     """Extend what is still held."""
-    answers = yield [("renew_flow_lease", {"claim_id": claim_id, "until": until}) for claim_id in claim_ids]
+    answers = yield [("renew_flow_lease", {"claim_id": claim_id, "until": until, "id": None}) for claim_id in claim_ids]
     return {rows[0][0] for rows in answers if rows}
 
 
