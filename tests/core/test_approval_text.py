@@ -133,7 +133,7 @@ def test_a_question_is_told_with_the_commands_that_answer_it() -> None:
     body = words.asked_body(approval(prompt=f"Run {HOSTILE}", preview="$ ls\n" * 40, task_id="t1"))
     said = notice_text("approval_asked", body)
     assert said.title.startswith("An approval is asked: Run ls")
-    assert "outlast approvals approve a1, or outlast approvals reject a1" in said.text
+    assert "outlast approvals approve a1 (or reject a1)" in said.text
     assert "outlast approvals show a1" in said.text
     assert "link" not in body and "status" not in body
     assert body["approvalId"] == "a1" and body["taskId"] == "t1"
@@ -142,7 +142,7 @@ def test_a_question_is_told_with_the_commands_that_answer_it() -> None:
 
 def test_a_link_goes_to_whom_it_was_made_for() -> None:
     body = words.asked_body(approval(), "https://x/approvals/a1?t=T")
-    assert "Or here: https://x/approvals/a1?t=T" in notice_text("approval_asked", body).text
+    assert "To answer: https://x/approvals/a1?t=T" in notice_text("approval_asked", body).text
 
 
 def test_a_long_question_leaves_room_for_the_commands_that_answer_it() -> None:

@@ -134,13 +134,13 @@ def _marked(text: str, room: int) -> list[str]:
 def asked_body(approval: Approval, link: str | None = None) -> dict[str, object]:
     """Return what is told of a question: to its conversation, and with a ``link`` to those who decide."""
     title = f"An approval is asked: {visible_line(approval.prompt, 120)}"
-    lines = [
-        f"{visible_line(approval.requester, 200)} asks for an approval.",
-        f"To answer: outlast approvals approve {approval.id}, or outlast approvals reject {approval.id}",
+    # First of all how to answer: where many things are told together, the beginning is what is left of each.
+    lines = [] if link is None else [f"To answer: {link}"]
+    lines += [
+        f"To answer: outlast approvals approve {approval.id} (or reject {approval.id})",
+        f"To see it whole: outlast approvals show {approval.id}",
+        f"{visible_line(approval.requester, 200)} asks:",
     ]
-    if link is not None:
-        lines.append(f"Or here: {link}")
-    lines.append(f"To see it whole: outlast approvals show {approval.id}")
     lines += _quoted(approval.prompt, 6, 200)
     if approval.preview:
         lines += ["It shows:", *_quoted(approval.preview, 12, 120)]

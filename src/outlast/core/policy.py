@@ -29,10 +29,16 @@ class Allowed(NamedTuple):
     pattern: str | None = None
 
 
+class NeedsApproval(NamedTuple):
+    """The command may run once somebody has approved it."""
+
+    requester: str
+
+
 class Denied(NamedTuple):
     """The command may not run: the code, the sentence and the next act of the error to raise."""
 
-    code: Literal["exec_denied", "not_allowed", "approval_needed"]
+    code: Literal["exec_denied", "not_allowed"]
     reason: str
     hint: str
 
@@ -59,7 +65,7 @@ def decide(
     *,
     command: str | None = None,
     argv: Sequence[str] | None = None,
-) -> Allowed | Denied:
+) -> Allowed | NeedsApproval | Denied:
     """Say whether a requester may run a shell ``command`` or an ``argv``; one of the two is given.
 
     An allowlist pattern is a case-sensitive glob over the whole line, as written: ``npm run *`` allows
@@ -74,11 +80,7 @@ def decide(
         case "allowlist":
             return _by_allowlist(allow, command, argv)
         case "ask":
-            return Denied(
-                "approval_needed",
-                f"commands of {requester} need an approval first",
-                "approvals come with flows; until then ask the operator to run or to allow it (exec.allow)",
-            )
+            return NeedsApproval(requester)
         case "deny":
             return Denied(
                 "exec_denied",
@@ -116,7 +118,7 @@ def require(
     *,
     command: str | None = None,
     argv: Sequence[str] | None = None,
-) -> Allowed:
+) -> Allowed | NeedsApproval:
     """Do as `decide`, but raise `Refused` with its code and hint where it denies."""
     answer = decide(mode, allow, requester_modes, requester, command=command, argv=argv)
     if isinstance(answer, Denied):
