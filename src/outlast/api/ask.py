@@ -1,0 +1,93 @@
+"""Commands that somebody approves first: on record and held back, with the question, in one commit.
+
+What is approved is what is run: the task holds it as it is from the moment it was asked about, and the answer only
+lets it go.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+
+from msgspec.structs import replace
+
+from outlast.api.context import Api, Caller
+from outlast.api.detach import APPROVAL, compose
+from outlast.api.requests import ExecRequest
+from outlast.api.task_results import TaskResult, describe
+from outlast.core import approval_text
+from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus
+from outlast.core.ids import timed_id
+from outlast.core.redact import MASK
+from outlast.core.session import ExecSpec
+from outlast.core.task import NewTask, Task
+from outlast.core.text import sound
+from outlast.ledger import approvals as ledger
+
+PROMPT_COMMAND_MAX = 300
+"""Characters of a command in the question itself; the preview shows all of it."""
+NOT_BEFORE = "notBeforeAt"
+"""Where the question names the moment before which an approved command is not begun, in seconds since the epoch."""
+
+
+async def ask_first(
+    api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec, advice: list[str], source: str = "ask"
+) -> TaskResult:
+    """Put a command and the question about it on record. The same command, still asked about or running, comes back.
+
+    Raises BadInput for one that could not be shown to whoever decides as it is.
+    """
+    task = await compose(api, caller, request, spec, source)
+    question = _question(api, request, spec, task)
+    held = replace(task, ask={**task.ask, APPROVAL: question.id}, not_before_at=None)
+    asked = await api.finish(ledger.ask(api.ledger, question, held))
+    if held.deadline_at is not None and not asked.existing:
+        api.books.look()
+    now = api.clock.now()
+    more = [] if request.ready_when is None else ["readyWhen is not waited for: the command has to be approved first"]
+    advice = [*advice, *more, *waiting_advice(asked.task)]
+    return describe(asked.task, now, existing=asked.existing, advice=advice)
+
+
+def waiting_advice(task: Task) -> list[str]:
+    """Return what to know about a task that is held until somebody approves it."""
+    approval_id = task.ask.get(APPROVAL)
+    if task.status.final or not isinstance(approval_id, str) or not is_held(task):
+        return []
+    return [f"it waits for an approval: outlast approvals approve {approval_id} (or reject {approval_id})"]
+
+
+def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> Approval:
+    """Return the question. What the command was given as secrets is masked, and said to be."""
+    now = api.clock.now()
+    command = approval_text.shown_command(spec.command)
+    env = {name: spec.env[name] for name in spec.env_names}
+    opens = spec.stdin == "pipe" or spec.pty
+    shown = approval_text.exec_preview(command, env, spec.stdin_text, opens=opens)
+    seconds = request.approval_expires_seconds or api.config.approvals_expires
+    detail: dict[str, object] = {
+        "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in shown,
+        "pty": spec.pty, "opensInput": opens, "attempts": task.attempts_max, "label": task.label, "title": task.title,
+        "node": task.node, NOT_BEFORE: task.not_before_at,
+    }  # fmt: skip
+    return Approval(
+        id=timed_id("a", now, random.getrandbits(40), 4),
+        kind=ApprovalKind.EXEC,
+        requester=task.requester,
+        status=ApprovalStatus.PENDING,
+        prompt=f"Run in {_line(spec.cwd)}: {_line(command)}",
+        created_at=now,
+        conversation=task.conversation,
+        preview=shown,
+        detail={name: value for name, value in detail.items() if value not in (None, False)},
+        expires_at=now + seconds,
+    )
+
+
+def _line(text: str) -> str:
+    return approval_text.visible_line(text, PROMPT_COMMAND_MAX)
+
+
+def _shell(spec: ExecSpec) -> str | None:
+    """Return the shell a line is run by; None for a program with its arguments."""
+    return None if shlex.join(spec.argv) == spec.command else spec.argv[0]
