@@ -36,6 +36,10 @@ PROMPT_MAX, PREVIEW_MAX, NOTE_MAX = 2_000, 20_000, 2_000
 """Characters of the question, of what is shown with it, and of the note of who decides."""
 
 
+HELD_UNTIL = 253_402_300_799.0
+"""The moment before which a task that waits for an approval is not begun: the end of the year 9999, so not by itself."""
+
+
 class Approval(msgspec.Struct, frozen=True):
     """A question on record. ``detail`` holds what else belongs to it (the command, redacted; options of a permission).
 

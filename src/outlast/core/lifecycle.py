@@ -101,7 +101,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """One move of one task, ready for the guarded statement. Made by the constructors below only.
 
     ``claim_id`` is the fence: when it is given, the move counts only while that claim still holds the task.
-    ``never_began`` goes with ``requeue``: nothing was started, so the attempt does not count.
+    ``never_began`` goes with ``requeue``: nothing was started, so the attempt does not count. ``result`` goes with an
+    end: JSON text for the step of a flow that waits for the task; the task's own record does not keep it.
     """
 
     task_id: str
@@ -116,6 +117,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     summary: str | None = None
     not_before_at: float | None = None
     never_began: bool = False
+    result: str | None = None
 
 
 class IllegalMove(Exception):
@@ -135,6 +137,7 @@ def transition(
     summary: str | None = None,
     not_before_at: float | None = None,
     never_began: bool = False,
+    result: str | None = None,
 ) -> Transition:
     """Build a transition from the table. ``target`` is needed where a verb has several. Raises IllegalMove."""
     move = TASK_MOVES.get(verb)
@@ -157,6 +160,7 @@ def transition(
         summary=summary,
         not_before_at=not_before_at,
         never_began=never_began,
+        result=result,
     )
 
 

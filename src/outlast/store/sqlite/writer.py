@@ -9,9 +9,10 @@ from typing import Any
 import apsw
 
 from outlast.core.errors import GatewayTrouble
-from outlast.store.acts import BROUGHT, taken
+from outlast.store.acts import BROUGHT
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
+from outlast.store.registry import TAKEN
 from outlast.store.sqlite.connection import connect, explain
 from outlast.store.sqlite.runs import runs_of
 from outlast.store.steps import Step, Steps
@@ -72,8 +73,9 @@ class Writer(Gatherer):
             self.brought |= brought
             return end.value
         except apsw.ConstraintError as error:
-            if step[0] in ("create_task", "start_task") and "task.id" in str(error):
-                raise taken(step[1]["id"]) from error
+            known = TAKEN.get(step[0])
+            if known is not None and f": {known.column}" in str(error):
+                raise known.error(step[1]["id"]) from error
             raise
 
     def _write_apart(self, batch: list[Act]) -> Settled:

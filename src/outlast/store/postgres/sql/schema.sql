@@ -64,6 +64,7 @@ CREATE INDEX task_conversation ON task (conversation, created_at, id) WHERE conv
 CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
+CREATE INDEX task_flow_live ON task (flow_id) WHERE status IN ('queued', 'running') AND flow_id IS NOT NULL;
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -266,19 +267,20 @@ CREATE INDEX flow_created ON flow (created_at, id);
 CREATE INDEX flow_status ON flow (status, created_at, id);
 CREATE INDEX flow_requester ON flow (requester, created_at, id);
 CREATE INDEX flow_name ON flow (name, created_at, id);
+CREATE INDEX flow_mode ON flow (mode, created_at, id) WHERE mode <> 'program';
 CREATE INDEX flow_parent ON flow (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX flow_label ON flow (label, created_at, id) WHERE label IS NOT NULL;
 CREATE INDEX flow_conversation ON flow (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX flow_of_task ON flow (task_id) WHERE task_id IS NOT NULL;
 CREATE UNIQUE INDEX flow_dedupe ON flow (dedupe_key) WHERE ended_at IS NULL AND dedupe_key IS NOT NULL;
 CREATE INDEX flow_ready ON flow (handler, priority DESC, ready_at, id) WHERE ready_at IS NOT NULL;
-CREATE INDEX flow_due ON flow (handler, ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX flow_parent_live ON flow (parent_id) WHERE ended_at IS NULL AND parent_id IS NOT NULL;
 CREATE INDEX flow_held ON flow (claimed_by) WHERE status = 'running';
 CREATE INDEX flow_nudged ON flow (claimed_by) WHERE status = 'running' AND nudges > 0;
 CREATE UNIQUE INDEX flow_claim ON flow (claim_id) WHERE claim_id IS NOT NULL;
 CREATE INDEX flow_key ON flow (concurrency_key, key_held, priority DESC, created_at, id)
     WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX flow_waiting ON flow (updated_at) WHERE status = 'waiting';
+CREATE INDEX flow_waiting ON flow (updated_at) WHERE status = 'waiting' AND ready_at IS NULL;
 CREATE INDEX flow_blocked ON flow (updated_at) WHERE status = 'blocked';
 CREATE INDEX flow_cancelling ON flow (cancel_asked_at) WHERE ended_at IS NULL AND cancel_asked_at IS NOT NULL;
 CREATE INDEX flow_ended ON flow (ended_at, id) WHERE ended_at IS NOT NULL;
@@ -306,7 +308,7 @@ CREATE TABLE flow_step (
     ref text,
     PRIMARY KEY (flow_id, key)
 );
-CREATE INDEX flow_step_ref ON flow_step (ref) WHERE ref IS NOT NULL;
+CREATE INDEX flow_step_ref ON flow_step (ref) WHERE ref IS NOT NULL AND status = 'running';
 
 CREATE TABLE flow_event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -368,6 +370,7 @@ CREATE INDEX approval_created ON approval (created_at, id);
 CREATE INDEX approval_status ON approval (status, created_at, id);
 CREATE INDEX approval_requester ON approval (requester, created_at, id);
 CREATE INDEX approval_flow ON approval (flow_id, created_at, id) WHERE flow_id IS NOT NULL;
+CREATE INDEX approval_pending ON approval (flow_id) WHERE status = 'pending' AND flow_id IS NOT NULL;
 CREATE INDEX approval_task ON approval (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX approval_due ON approval (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
 CREATE INDEX approval_decided ON approval (decided_at) WHERE decided_at IS NOT NULL;

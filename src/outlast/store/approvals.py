@@ -1,0 +1,52 @@
+"""The acts on approvals, as generators like those of `outlast.store.acts`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from outlast.core.approval import HELD_UNTIL, Approval
+from outlast.core.errors import Conflict
+from outlast.core.flow_notice import asked_notice
+from outlast.core.task import NewTask
+from outlast.store.acts import create_task
+from outlast.store.ends import decide
+from outlast.store.flow_rows import approval_columns
+from outlast.store.flow_steps import notice_step
+from outlast.store.steps import Steps
+
+
+def approval_taken(approval_id: str) -> Conflict:
+    """Return what a second approval with the same id gets."""
+    return Conflict(f"there is an approval {approval_id} already", code="approval_exists", hint="use a new id")
+
+
+def ask_approval(approval: Approval, task: NewTask | None) -> Steps[Approval]:
+    """Put a question on record, with the work that is held until it is answered."""
+    if task is not None:
+        created = yield from create_task(replace(task, not_before_at=HELD_UNTIL), None)
+        if created.existing:
+            raise Conflict(
+                f"task {created.task.id} with that dedupe key is live already", code="task_exists",
+                hint=f"outlast tasks show {created.task.id}",
+            )  # fmt: skip
+        approval = replace(approval, task_id=created.task.id)
+    yield [
+        ("create_approval", approval_columns(approval)),
+        notice_step(approval.id, approval.created_at, asked_notice(approval)),
+    ]
+    return approval
+
+
+def prune_approvals(before: float) -> Steps[int]:
+    """Forget answers nobody needs any more."""
+    [rows] = yield [("prune_approvals", {"before": before})]
+    yield [("prune_outbox", {"task_id": row[0]}) for row in rows]
+    return len(rows)
+
+
+APPROVAL_ACTS: dict[str, Callable[..., Steps[Any]]] = {
+    act.__name__: act for act in (ask_approval, decide, prune_approvals)
+}
