@@ -20,7 +20,7 @@ from outlast.api.links import link_for
 from outlast.api.results import iso
 from outlast.core import approval_text
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalKind, ApprovalStatus, Verdict
-from outlast.core.approval_link import Grant
+from outlast.core.approval_link import Grant, May
 from outlast.core.errors import BadInput, Conflict, NotFound, Refused
 from outlast.core.text import is_sound, sound
 from outlast.ledger import approvals as ledger
@@ -162,7 +162,7 @@ async def show(api: Api, caller: Caller, lookup: str, request: ApprovalShowReque
 
 
 async def _whole(api: Api, approval: Approval) -> dict[str, Any]:
-    """Return exactly what is run once it is approved. Raises NotFound (``not_kept``) where that is gone or never was."""
+    """Return exactly what is run once it is approved. Raises NotFound (``not_kept``) where that is not on record."""
     payload = None if approval.task_id is None else await api.store.payload_of(approval.task_id)
     spec = None if payload is None else payload.get("spec")
     if not isinstance(spec, dict):
@@ -219,6 +219,7 @@ async def decide(api: Api, verdict: Verdict) -> Approval:
     """Write an answer down. Raises Conflict that says who was first and how, NotFound for an approval that is gone."""
     decided = await ledger.decide(api.ledger, verdict)
     if decided is not None:
+        api.books.look()  # what it lets go may have to wait for a moment of its own
         return decided
     approval = await up_to_date(api, verdict.approval_id)
     if approval is None:
@@ -257,6 +258,12 @@ def settled(approval: Approval, revision: int | None = None) -> Conflict:
 # ---- links
 
 
+def grant_for(api: Api, approval: Approval, may: May = "both", seconds: float | None = None) -> Grant:
+    """Return what a link to an approval grants: for so many seconds, and never longer than it waits."""
+    ends = api.clock.now() + (LINK_SECONDS if seconds is None else seconds)
+    return Grant(may, math.ceil(ends if approval.expires_at is None else min(ends, approval.expires_at)))
+
+
 async def make_link(api: Api, caller: Caller, lookup: str, request: LinkRequest) -> LinkResult:
     """Make a link by which somebody without the token may answer one approval. Making it changes nothing."""
     approval = await find_approval(api, caller, lookup)
@@ -264,9 +271,7 @@ async def make_link(api: Api, caller: Caller, lookup: str, request: LinkRequest)
     present = await up_to_date(api, approval.id)
     if present is None or present.status.final:
         raise settled(present or approval)
-    seconds = LINK_SECONDS if request.expires_seconds is None else request.expires_seconds
-    until_ = min(api.clock.now() + seconds, math.inf if present.expires_at is None else present.expires_at)
-    grant = Grant(request.may or "both", math.ceil(until_))
+    grant = grant_for(api, present, request.may or "both", request.expires_seconds)
     return LinkResult(
         approval_id=present.id, url=link_for(api, present.id, grant), may=grant.may, expires_at=iso(grant.expires_at)
     )

@@ -20,14 +20,12 @@ from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus
 from outlast.core.ids import timed_id
 from outlast.core.redact import MASK
 from outlast.core.session import ExecSpec
-from outlast.core.task import NewTask, Task
+from outlast.core.task import NewTask
 from outlast.core.text import sound
 from outlast.ledger import approvals as ledger
 
 PROMPT_COMMAND_MAX = 300
 """Characters of a command in the question itself; the preview shows all of it."""
-NOT_BEFORE = "notBeforeAt"
-"""Where the question names the moment before which an approved command is not begun, in seconds since the epoch."""
 
 
 async def ask_first(
@@ -39,22 +37,13 @@ async def ask_first(
     """
     task = await compose(api, caller, request, spec, source)
     question = _question(api, request, spec, task)
-    held = replace(task, ask={**task.ask, APPROVAL: question.id}, not_before_at=None)
+    held = replace(task, ask={**task.ask, APPROVAL: question.id})
     asked = await api.finish(ledger.ask(api.ledger, question, held))
+    assert asked.task is not None
     if held.deadline_at is not None and not asked.existing:
         api.books.look()
-    now = api.clock.now()
     more = [] if request.ready_when is None else ["readyWhen is not waited for: the command has to be approved first"]
-    advice = [*advice, *more, *waiting_advice(asked.task)]
-    return describe(asked.task, now, existing=asked.existing, advice=advice)
-
-
-def waiting_advice(task: Task) -> list[str]:
-    """Return what to know about a task that is held until somebody approves it."""
-    approval_id = task.ask.get(APPROVAL)
-    if task.status.final or not isinstance(approval_id, str) or not is_held(task):
-        return []
-    return [f"it waits for an approval: outlast approvals approve {approval_id} (or reject {approval_id})"]
+    return describe(asked.task, api.clock.now(), existing=asked.existing, advice=[*advice, *more])
 
 
 def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> Approval:
@@ -67,8 +56,8 @@ def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> 
     seconds = request.approval_expires_seconds or api.config.approvals_expires
     detail: dict[str, object] = {
         "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in shown,
-        "pty": spec.pty, "opensInput": opens, "attempts": task.attempts_max, "label": task.label, "title": task.title,
-        "node": task.node, NOT_BEFORE: task.not_before_at,
+        "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title, "node": task.node,
+        "attempts": task.attempts_max if task.attempts_max > 1 else None,
     }  # fmt: skip
     return Approval(
         id=timed_id("a", now, random.getrandbits(40), 4),

@@ -56,7 +56,7 @@ async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> Sessio
     check_fields(request)
     if request.detach:
         return await run_detached(api, caller, request)
-    plan = make_plan(api, caller, request)
+    plan = make_plan(api, caller, request, may_ask=True)
     if plan.ask:
         return await _run_planned(api, caller, request, plan, "ask")
     running = None if plan.allow_duplicate else api.sessions.find_running(plan.spec.start_key)
@@ -88,7 +88,7 @@ async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> Sessio
 
 async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: str = "detach") -> TaskResult:
     """Put a command on record and have it done by the worker, once it is approved where it must be; return its task."""
-    return await _run_planned(api, caller, request, make_plan(api, caller, request), source)
+    return await _run_planned(api, caller, request, make_plan(api, caller, request, may_ask=True), source)
 
 
 async def _run_planned(api: Api, caller: Caller, request: ExecRequest, plan: Plan, source: str) -> TaskResult:
@@ -110,17 +110,20 @@ def _untold(task: Task, request: ExecRequest) -> list[str]:
     ]
 
 
-def make_plan(api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool = False) -> Plan:
+def make_plan(
+    api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool = False, may_ask: bool = False
+) -> Plan:
     """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing.
 
     What was ``scheduled`` may keep time, and is tried even where its directory is not there at the moment: that is a
-    run that failed, which the next may mend.
+    run that failed, which the next may mend. Only who ``may_ask`` heeds `Plan.ask`; for all others a command that has
+    to be approved is refused (``approval_needed``).
     """
     command, argv = _what(request)
     base = _base_environment(api, caller, request)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
     cwd = workdir_at(request.workdir, base.get("HOME"), there=not scheduled)
-    ask = _must_ask(api, caller, command, argv) or bool(request.ask)
+    ask = _must_ask(api, caller, command, argv, may_ask=may_ask) or bool(request.ask)
     advice = [] if scheduled else _fake_timer_advice(api, command, argv)
     ready = _ready(request.ready_when)
     background = bool(request.background or request.detach or ask)
@@ -235,18 +238,15 @@ def _expand(path: str, home: str | None) -> str:
     return home + path[1:]
 
 
-def _must_ask(api: Api, caller: Caller, command: str | None, argv: Sequence[str]) -> bool:
+def _must_ask(api: Api, caller: Caller, command: str | None, argv: Sequence[str], *, may_ask: bool) -> bool:
     """Return whether somebody has to approve a command first. Raises Refused where it may not run at all."""
     settings = api.config
-    answer = policy.require(
-        settings.exec_mode,
-        settings.exec_allow,
-        settings.exec_requesters,
-        caller.requester,
-        command=command,
-        argv=None if command is not None else argv,
-    )
-    return isinstance(answer, policy.NeedsApproval)
+    words = None if command is not None else argv
+    modes = settings.exec_mode, settings.exec_allow, settings.exec_requesters, caller.requester
+    if may_ask and isinstance(policy.decide(*modes, command=command, argv=words), policy.NeedsApproval):
+        return True
+    policy.require(*modes, command=command, argv=words)
+    return False
 
 
 def _fake_timer_advice(api: Api, command: str | None, argv: Sequence[str]) -> list[str]:

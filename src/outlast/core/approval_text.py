@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus
+from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalStatus
 from outlast.core.errors import BadInput
 from outlast.core.redact import hidden_parts, redact
 from outlast.core.text import sound
@@ -131,67 +131,63 @@ def _marked(text: str, room: int) -> list[str]:
 # ---- telling
 
 
-def asked_body(approval: Approval, link: str | None = None) -> dict[str, object]:
-    """Return what is told of a question: to its conversation, and with a ``link`` to those who decide."""
-    title = f"An approval is asked: {visible_line(approval.prompt, 120)}"
+def told(body: Mapping[str, object]) -> tuple[str, str]:
+    """Return title and text of a notice about an approval: of the question, or of its answer.
+
+    ``body`` is that of `outlast.core.flow_notice`, with a ``link`` for those who decide.
+    """
+    fact = {name: value for name, value in body.items() if isinstance(value, str)}
+    return _asked(fact) if fact.get("status") == ApprovalStatus.PENDING else _answered(fact)
+
+
+def _asked(fact: Mapping[str, str]) -> tuple[str, str]:
+    id_, prompt = visible_line(fact.get("approvalId", ""), 64), fact.get("prompt", "")
     # First of all how to answer: where many things are told together, the beginning is what is left of each.
-    lines = [] if link is None else [f"To answer: {link}"]
+    lines = [f"To answer: {visible_line(fact['link'], 400)}"] if "link" in fact else []
     lines += [
-        f"To answer: outlast approvals approve {approval.id} (or reject {approval.id})",
-        f"To see it whole: outlast approvals show {approval.id}",
-        f"{visible_line(approval.requester, 200)} asks:",
+        f"To answer: outlast approvals approve {id_} (or reject {id_})",
+        f"To see it whole: outlast approvals show {id_}",
+        f"{visible_line(fact.get('requester', 'somebody'), 200)} asks:",
+        *_quoted(prompt, 6, 200),
     ]
-    lines += _quoted(approval.prompt, 6, 200)
-    if approval.preview:
-        lines += ["It shows:", *_quoted(approval.preview, 12, 120)]
-    body = _body(approval, title, lines)
-    return body if link is None else {**body, "link": link}
+    if preview := fact.get("preview"):
+        lines += ["It shows:", *_quoted(preview, 12, 120)]
+    return f"An approval is asked: {visible_line(prompt, 120)}", "\n".join(lines)
 
 
-def decided_body(approval: Approval) -> dict[str, object]:
-    """Return what is told of an answer."""
-    said = decided(approval)
-    lines = [f"{said}.", *_quoted(approval.prompt, 3, 200)]
-    if approval.note:
-        lines += ["With the note:", *_quoted(approval.note, 10, 200)]
-    if approval.task_id is not None:
-        lines.append(f"More: outlast tasks show {approval.task_id}")
-    elif approval.flow_id is not None:
-        lines.append(f"More: outlast flow show {approval.flow_id}")
-    return _body(approval, f"{said}: {visible_line(approval.prompt, 100)}", lines)
+def _answered(fact: Mapping[str, str]) -> tuple[str, str]:
+    said = _sentence(fact.get("status", ""), fact.get("by"), fact.get("how"))
+    lines = [f"{said}.", *_quoted(fact.get("prompt", ""), 3, 200)]
+    if note := fact.get("note"):
+        lines += ["With the note:", *_quoted(note, 10, 200)]
+    if "taskId" in fact:
+        lines.append(f"More: outlast tasks show {visible_line(fact['taskId'], 64)}")
+    elif "flowId" in fact:
+        lines.append(f"More: outlast flow show {visible_line(fact['flowId'], 64)}")
+    return f"{said}: {visible_line(fact.get('prompt', ''), 100)}", "\n".join(lines)
 
 
 def decided(approval: Approval) -> str:
     """Return in one sentence how an approval was decided, by whom and how."""
-    who = "" if approval.decided_by is None else f" by {visible_line(approval.decided_by, 200)}"
-    how = "" if approval.decided_how is None else f" ({visible_line(approval.decided_how, 40)})"
-    match approval.status:
+    return _sentence(approval.status, approval.decided_by, approval.decided_how)
+
+
+def _sentence(status: str, by: str | None, how: str | None) -> str:
+    match status:
+        case ApprovalStatus.PENDING:
+            return "The approval waits for an answer"
         case ApprovalStatus.EXPIRED:
             return "The approval has expired: nobody answered in time"
         case ApprovalStatus.CANCELLED:
             return "The approval was cancelled: what waited for it has ended"
-        case ApprovalStatus.PENDING:
-            return "The approval waits for an answer"
-        case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
-            return f"The approval was {approval.status}{who}{how}"
-
-
-def _body(approval: Approval, title: str, lines: list[str]) -> dict[str, object]:
-    body: dict[str, object] = {
-        "approvalId": approval.id, "approval": str(approval.status), "kind": str(approval.kind), "title": title,
-        "text": "\n".join(lines),
-    }  # fmt: skip
-    known = {"taskId": approval.task_id, "flowId": approval.flow_id, "step": approval.step}
-    return body | {name: value for name, value in known.items() if value is not None}
+        case _:
+            who = "" if by is None else f" by {visible_line(by, 200)}"
+            shown = "" if how is None else f" ({visible_line(how, 40)})"
+            return f"The approval was {visible_line(status, 20)}{who}{shown}"
 
 
 def _quoted(text: str, lines_max: int, line_max: int) -> list[str]:
     """Return the first lines of a text, marked so that they cannot pass for our own words."""
     lines = text.split("\n")
-    shown = [f"| {visible_line(line, line_max)}".rstrip() for line in lines[:lines_max]]
-    return shown if len(lines) <= lines_max else [*shown, f"| … {len(lines) - lines_max} more lines"]
-
-
-def is_of_flow(approval: Approval) -> bool:
-    """True when it is a flow that waits for the answer: the flow hears of it, and tells who asked."""
-    return approval.kind is ApprovalKind.FLOW
+    shown = [f"{_MARK}{visible_line(line, line_max)}".rstrip() for line in lines[:lines_max]]
+    return shown if len(lines) <= lines_max else [*shown, f"{_MARK}… {len(lines) - lines_max} more lines"]

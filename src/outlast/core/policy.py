@@ -118,9 +118,17 @@ def require(
     *,
     command: str | None = None,
     argv: Sequence[str] | None = None,
-) -> Allowed | NeedsApproval:
-    """Do as `decide`, but raise `Refused` with its code and hint where it denies."""
+) -> Allowed:
+    """Do as `decide`, but raise `Refused` with its code and hint where it denies, or where nobody can be asked."""
     answer = decide(mode, allow, requester_modes, requester, command=command, argv=argv)
-    if isinstance(answer, Denied):
-        raise Refused(answer.reason, code=answer.code, hint=answer.hint)
-    return answer
+    match answer:
+        case Denied():
+            raise Refused(answer.reason, code=answer.code, hint=answer.hint)
+        case NeedsApproval():
+            raise Refused(
+                f"commands of {requester} need an approval each, which this one cannot wait for",
+                code="approval_needed",
+                hint="run it by itself (outlast exec --ask), or let the operator do it in a mode that does not ask",
+            )
+        case Allowed():
+            return answer

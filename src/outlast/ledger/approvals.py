@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast.core.approval import Approval, ApprovalStatus, Verdict
+from outlast.core.errors import BadInput
 from outlast.core.task import NewTask
 from outlast.ledger.tasks import Ledger
 from outlast.store.base_flows import Asked
@@ -14,9 +15,12 @@ NOBODY = "outlast"
 async def ask(ledger: Ledger, approval: Approval, task: NewTask) -> Asked:
     """Put a question on record with the work it holds back, in one commit.
 
-    Live work with the same dedupe key stands in for it, and nothing is recorded.
+    Live work with the same dedupe key stands in for it, and nothing is recorded. Raises BadInput (``not_text``).
     """
-    return await ledger.store.ask_approval(approval, task)
+    try:
+        return await ledger.store.ask_approval(approval, task)
+    except UnicodeEncodeError:
+        raise BadInput("what is put on record must be text in valid UTF-8", code="not_text") from None
 
 
 async def decide(ledger: Ledger, verdict: Verdict) -> Approval | None:

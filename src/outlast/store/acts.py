@@ -30,7 +30,7 @@ BROUGHT = {
     "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "end_flow": FLOWS,
     "give_place": FLOWS, "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "close_cancelled_flow": FLOWS,
     "retry_flow": FLOWS, "link_flow": FLOWS, "create_approval": FLOWS, "decide_approval": FLOWS,
-    "release_task": QUEUED,
+    "release_task": QUEUED, "tell_approval": OUTBOX,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from outlast.core.approval import HELD_UNTIL, Approval
+from outlast.core.approval import HELD_UNTIL, NOT_BEFORE, Approval
 from outlast.core.errors import Conflict
 from outlast.core.flow_notice import asked_notice
-from outlast.core.task import NewTask
+from outlast.core.task import NewTask, Notice
 from outlast.store.acts import create_task
+from outlast.store.base_flows import Asked
 from outlast.store.ends import decide
 from outlast.store.flow_rows import approval_columns
 from outlast.store.flow_steps import notice_step
@@ -23,21 +24,29 @@ def approval_taken(approval_id: str) -> Conflict:
     return Conflict(f"there is an approval {approval_id} already", code="approval_exists", hint="use a new id")
 
 
-def ask_approval(approval: Approval, task: NewTask | None) -> Steps[Approval]:
+def ask_approval(approval: Approval, task: NewTask | None) -> Steps[Asked]:
     """Put a question on record, with the work that is held until it is answered."""
+    held = None
     if task is not None:
         created = yield from create_task(replace(task, not_before_at=HELD_UNTIL), None)
         if created.existing:
-            raise Conflict(
-                f"task {created.task.id} with that dedupe key is live already", code="task_exists",
-                hint=f"outlast tasks show {created.task.id}",
-            )  # fmt: skip
-        approval = replace(approval, task_id=created.task.id)
+            return Asked(approval=approval, task=created.task, existing=True)
+        held = created.task
+        approval = replace(approval, task_id=held.id)
+        if task.not_before_at is not None:
+            approval = replace(approval, detail={**approval.detail, NOT_BEFORE: task.not_before_at})
     yield [
         ("create_approval", approval_columns(approval)),
         notice_step(approval.id, approval.created_at, asked_notice(approval)),
     ]
-    return approval
+    return Asked(approval=approval, task=held)
+
+
+def tell_approval(approval_id: str, notice: Notice, now: float) -> Steps[bool]:
+    """Tell somebody else of a question that waits."""
+    _, params = notice_step(approval_id, now, notice)
+    [rows] = yield [("tell_approval", params)]
+    return bool(rows)
 
 
 def prune_approvals(before: float) -> Steps[int]:
@@ -48,5 +57,5 @@ def prune_approvals(before: float) -> Steps[int]:
 
 
 APPROVAL_ACTS: dict[str, Callable[..., Steps[Any]]] = {
-    act.__name__: act for act in (ask_approval, decide, prune_approvals)
+    act.__name__: act for act in (ask_approval, tell_approval, decide, prune_approvals)
 }

@@ -19,7 +19,7 @@ import msgspec
 from outlast.core.approval import Approval, ApprovalFilter, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowFilter, FlowWorker, NewFlow, SignalRow, StepRow
 from outlast.core.lifecycle import FlowTransition
-from outlast.core.task import NewTask
+from outlast.core.task import NewTask, Notice, Task
 
 
 class FlowClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +70,17 @@ class ApprovalPage(msgspec.Struct, frozen=True):
 
     approvals: list[Approval]
     next: str | None
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A question on record, with the task it holds back.
+
+    ``existing`` when a live task with the same dedupe key stands in for that one: then nothing was recorded.
+    """
+
+    approval: Approval
+    task: Task | None = None
+    existing: bool = False
 
 
 class FlowActs(Protocol):
@@ -175,12 +186,16 @@ class FlowActs(Protocol):
 class ApprovalActs(Protocol):
     """The acts on approvals."""
 
-    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Approval:
+    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
         """Put a question on record and tell its conversation (else its requester).
 
         With ``task`` that work is put on record in the same commit, held: queued, and not to be claimed before the
-        answer. `decide` lets it go or cancels it (causes ``rejected``, ``expired``).
+        answer. `decide` lets it go, not before its own ``not_before_at``, or cancels it (causes ``rejected``,
+        ``expired``). Its end by other means takes the question back.
         """
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        """Tell somebody else of a question; False when that was told under its key already, or it is not pending."""
 
     async def decide(self, verdict: Verdict) -> Approval | None:
         """Answer a pending approval; None when it was answered before, its revision differs, or its time has passed.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.core.approval import HELD_UNTIL, Approval, ApprovalStatus, Verdict
+from outlast.core.approval import HELD_UNTIL, NOT_BEFORE, Approval, ApprovalStatus, Verdict
 from outlast.core.flow import FLOW_ENDS, Flow, FlowMode, FlowStatus
 from outlast.core.flow_notice import decided_notice, flow_notice, flow_told
 from outlast.core.lifecycle import (
@@ -275,7 +275,9 @@ def decide(verdict: Verdict) -> Steps[Approval | None]:
 def _let_go(approval: Approval, task_id: str, now: float) -> Steps[None]:
     """Let the task that waited for an answer begin, or cancel it."""
     if approval.status is ApprovalStatus.APPROVED:
-        [rows] = yield [("release_task", {"id": task_id, "held_until": HELD_UNTIL})]
+        later = approval.detail.get(NOT_BEFORE)
+        later = later if isinstance(later, int | float) and later > now else None
+        [rows] = yield [("release_task", {"id": task_id, "held_until": HELD_UNTIL, "not_before_at": later})]
         if rows:
             yield [line(task_id, now, "approve", json_text({"approvalId": approval.id, "by": approval.decided_by}))]
         return

@@ -9,8 +9,8 @@ from typing import Any, cast
 from outlast.core.approval import Approval, ApprovalFilter, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowFilter, FlowWorker, NewFlow, SignalRow, StepRow
 from outlast.core.lifecycle import FlowTransition
-from outlast.core.task import NewTask
-from outlast.store.base_flows import ApprovalPage, Child, FlowClaim, FlowCreated, FlowPage, HeldFlow
+from outlast.core.task import NewTask, Notice
+from outlast.store.base_flows import ApprovalPage, Asked, Child, FlowClaim, FlowCreated, FlowPage, HeldFlow
 
 
 class FlowFace(ABC):
@@ -79,8 +79,11 @@ class FlowFace(ABC):
     async def prune_flows(self, flow_ids: Sequence[str]) -> int:
         return cast(int, await self._act("prune_flows", flow_ids))
 
-    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Approval:
-        return cast(Approval, await self._act("ask_approval", approval, task))
+    async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
+        return cast(Asked, await self._act("ask_approval", approval, task))
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        return cast(bool, await self._act("tell_approval", approval_id, notice, now))
 
     async def decide(self, verdict: Verdict) -> Approval | None:
         return cast(Approval | None, await self._act("decide", verdict))

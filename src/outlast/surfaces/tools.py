@@ -1,5 +1,5 @@
-"""The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}`` and
-``{"tool": "tasks", "action": …, "taskId": …, …}``.
+"""The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
+``{"tool": "tasks", "action": …, "taskId": …, …}`` and ``{"tool": "approvals", "action": …, "approvalId": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -14,7 +14,7 @@ from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks")
+TOOLS = ("exec", "process", "tasks", "approvals")
 ACTIONS = (
     "list",
     "poll",
@@ -52,6 +52,7 @@ TASK_ACTIONS = (
     "set-queue",
     "explain",
 )
+APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
 
 
 async def call(api: Api, caller: Caller, value: object) -> object:
@@ -65,6 +66,8 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         return await perform(api, caller, act, None, decode.from_value(fields, act.request))
     if tool == "tasks":
         return await _task_call(api, caller, fields)
+    if tool == "approvals":
+        return await _approval_call(api, caller, fields)
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None
@@ -112,4 +115,18 @@ async def _task_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object
         name = fields.pop("taskId", None)
         if not isinstance(name, str):
             raise BadInput("taskId: is required" if name is None else "taskId: must be text")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+async def _approval_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:
+    """Answer a call about approvals. ``approvalId`` is an id or a unique beginning of one."""
+    action = _word(fields, "action", APPROVAL_ACTIONS)
+    act = ACTS[f"approvals.{action}"]
+    name = None
+    if act.of:
+        name = fields.pop("approvalId", None)
+        if not isinstance(name, str):
+            raise BadInput("approvalId: is required" if name is None else "approvalId: must be text")
+    if action in ("approve", "reject"):
+        fields.setdefault("via", "tool")
     return await perform(api, caller, act, name, decode.from_value(fields, act.request))
