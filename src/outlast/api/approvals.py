@@ -18,11 +18,11 @@ from outlast.api.approval_results import ApprovalPage, ApprovalResult, LinkResul
 from outlast.api.context import Api, Caller, until
 from outlast.api.links import link_for
 from outlast.api.results import iso
+from outlast.api.task_requests import check_text
 from outlast.core import approval_text
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.approval_link import Grant, May
 from outlast.core.errors import BadInput, Conflict, NotFound, Refused
-from outlast.core.text import is_sound, sound
 from outlast.ledger import approvals as ledger
 from outlast.store.base import LIST_MAX
 
@@ -63,7 +63,7 @@ async def find_approval(api: Api, caller: Caller, lookup: str) -> Approval:
     if not lookup.strip():
         raise BadInput("the name of an approval must not be empty")
     limit = CANDIDATES_MAX * 2 if is_decider(api, caller) else LIST_MAX
-    found = await api.store.find_approvals(lookup, limit) if is_sound(lookup) else []
+    found = await api.store.find_approvals(lookup, limit)
     own = [approval for approval in found if may_see(api, caller, approval)]
     if not own:
         raise NotFound(
@@ -85,6 +85,7 @@ def _described(api: Api, caller: Caller, approval: Approval, **more: Any) -> App
 
 async def list_approvals(api: Api, caller: Caller, request: ApprovalsRequest) -> ApprovalPage:
     """Return approvals, those that wait first; with ``timeoutMs`` wait for one to be asked."""
+    check_text(None, request)
     statuses = _statuses(request.status)
     narrow = ApprovalFilter(
         statuses=statuses,
@@ -201,7 +202,7 @@ async def _decide(
         at=api.clock.now(),
         by=caller.requester,
         how=request.via or "http",
-        note=sound(request.note),
+        note=request.note,
         revision=request.revision,
     )
     return _described(api, caller, await decide(api, verdict))
