@@ -14,7 +14,7 @@ from approval_world import ALICE, BOB, DAY, LEAD, approval_world, settings
 
 from outlast.api import links
 from outlast.api.context import Caller
-from outlast.core.approval import ApprovalStatus, Verdict
+from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.approval_link import Grant, read_token
 from outlast.core.errors import BadInput, Conflict, NotFound, Refused
 from outlast.store.sqlite import SqliteStore
@@ -37,7 +37,10 @@ async def test_whoever_asks_sees_it_and_does_not_decide_it(tmp_path: Path) -> No
         shown = await world.ask("approvals.show", answer.approval_id, caller=ALICE)
         assert (shown.may_decide, shown.follow_up) == (False, None)
         for act in ("approve", "reject", "link"):
-            assert await code_of(world.ask(f"approvals.{act}", answer.approval_id, caller=ALICE), Refused) == "own_approval"
+            assert (
+                await code_of(world.ask(f"approvals.{act}", answer.approval_id, caller=ALICE), Refused)
+                == "own_approval"
+            )
         narrowed = world.ask("approvals.approve", answer.approval_id, requester=ALICE.requester)
         assert await code_of(narrowed, Refused) == "own_approval"
         assert (await world.ask("approvals.show", answer.approval_id)).may_decide is True
@@ -214,7 +217,9 @@ async def test_a_list_is_narrowed_by_kind_flow_and_status(tmp_path: Path) -> Non
     async with approval_world(tmp_path) as world:
         answer = await world.ask_to_run()
         await world.question("a-flow", flow_id="f1", step="ship")
-        assert [one.approval_id for one in (await world.ask("approvals.list", kind="exec")).approvals] == [answer.approval_id]
+        assert [one.approval_id for one in (await world.ask("approvals.list", kind="exec")).approvals] == [
+            answer.approval_id
+        ]
         assert [one.approval_id for one in (await world.ask("approvals.list", flow="f1")).approvals] == ["a-flow"]
         assert (await world.ask("approvals.list", status="approved")).approvals == []
         assert await code_of(world.ask("approvals.list", status="open"), BadInput) == "bad_input"
@@ -270,7 +275,9 @@ async def test_a_link_is_good_for_one_approval_and_one_span(tmp_path: Path) -> N
         assert made.url.startswith(f"https://box.example/o/approvals/{answer.approval_id}?t=")
         secret = links.secret_at(world.config.paths.approval_secret)
         asked = await world.approval(answer.approval_id)
-        assert read_token(secret, answer.approval_id, token_of(made.url), now) == Grant("both", int(asked.expires_at or 0))
+        assert read_token(secret, answer.approval_id, token_of(made.url), now) == Grant(
+            "both", int(asked.expires_at or 0)
+        )
         short = await world.ask("approvals.link", answer.approval_id, may="approve", expiresSeconds=60)
         assert read_token(secret, answer.approval_id, token_of(short.url), now) == Grant("approve", int(now) + 60)
         never = await world.question("a-never")
@@ -380,7 +387,9 @@ async def test_those_who_decide_are_told_of_each_question_once_through_restarts(
         for key in ("boss", "deputy"):
             texts = await world.told(key)
             assert len(texts) == 3
-            assert all(sum(name in text for text in texts) == 1 for name in (first.approval_id, second.approval_id, "a-flow"))
+            assert all(
+                sum(name in text for text in texts) == 1 for name in (first.approval_id, second.approval_id, "a-flow")
+            )
 
 
 @asynchronous
@@ -392,14 +401,7 @@ async def test_a_gateway_that_died_before_it_told_tells_at_its_next_start(tmp_pa
             store = SqliteStore(str(world.file))
             await store.open()
             try:
-                from outlast.core.approval import Approval, ApprovalKind
-
-                await store.ask_approval(
-                    Approval(
-                        id="a1", kind=ApprovalKind.FLOW, requester="local", status=ApprovalStatus.PENDING, prompt="Ship?",
-                        created_at=world.clock.now(),
-                    )
-                )  # fmt: skip
+                await store.ask_approval(_question(world, "a1"))
             finally:
                 await store.close()
 
@@ -412,15 +414,13 @@ async def test_many_that_wait_are_all_told_and_none_is_told_again(tmp_path: Path
     config = settings(tmp_path, 'approvals.notify = ["boss"]\n')
     async with approval_world(tmp_path, settings=config) as world:
         for number in range(450):
-            await world.store.ask_approval((await _question(world, f"a{number:03}")))
+            await world.store.ask_approval(_question(world, f"a{number:03}"))
         await world.go(0.3)
         await world.ask_to_run()
         assert len(await world.store.list_notices(None, "boss", 1000)) == 451
 
 
-async def _question(world: Any, approval_id: str) -> Any:
-    from outlast.core.approval import Approval, ApprovalKind
-
+def _question(world: Any, approval_id: str) -> Approval:
     return Approval(
         id=approval_id, kind=ApprovalKind.FLOW, requester="local", status=ApprovalStatus.PENDING, prompt="Ship?",
         created_at=world.clock.now(),

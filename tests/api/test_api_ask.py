@@ -30,8 +30,8 @@ async def test_what_has_to_be_approved_is_on_record_and_nothing_runs(tmp_path: P
         )  # fmt: skip
         assert shown.prompt == f"Run in {tmp_path}: make deploy"
         assert shown.preview.splitlines() == [
-            "$ make deploy", "with the variables:", "| STAGE=live", "| API_TOKEN=***", "with this input (3 characters):",
-            "| yes",
+            "$ make deploy", "with the variables:", "| STAGE=live", "| API_TOKEN=***",
+            "with this input (3 characters):", "| yes",
         ]  # fmt: skip
         assert shown.detail["workdir"] == str(tmp_path) and shown.detail["masked"] is True
         assert shown.detail["shell"] == "/bin/sh"
@@ -41,11 +41,22 @@ async def test_what_has_to_be_approved_is_on_record_and_nothing_runs(tmp_path: P
 @asynchronous
 async def test_what_is_approved_runs_once_and_exactly_as_it_was_asked(tmp_path: Path) -> None:
     async with approval_world(tmp_path) as world:
-        answer = await world.ask_to_run("make deploy", env={"API_TOKEN": "abc"}, stdin={"text": "yes"}, timeoutSeconds=9)
+        answer = await world.ask_to_run(
+            "make deploy", env={"API_TOKEN": "abc"}, stdin={"text": "yes"}, timeoutSeconds=9
+        )
         decided = await world.approve(answer.approval_id, note="go", via="cli")
-        assert (decided.status, decided.decided_by, decided.decided_how, decided.note) == ("approved", "local", "cli", "go")
+        assert (decided.status, decided.decided_by, decided.decided_how, decided.note) == (
+            "approved",
+            "local",
+            "cli",
+            "go",
+        )
         session = await world.session_of(answer.task_id)
-        assert (session.spec.command, session.spec.cwd, session.spec.stdin_text) == ("make deploy", str(tmp_path), "yes")
+        assert (session.spec.command, session.spec.cwd, session.spec.stdin_text) == (
+            "make deploy",
+            str(tmp_path),
+            "yes",
+        )
         assert session.spec.env["API_TOKEN"] == "abc" and session.spec.timeout_seconds == 9
         assert session.spec.requester == ALICE.requester
         task = await world.end(answer.task_id)
@@ -150,7 +161,9 @@ async def test_the_mode_ask_asks_whatever_the_request_says(tmp_path: Path) -> No
 
 @asynchronous
 async def test_what_may_not_run_at_all_is_not_asked_about(tmp_path: Path) -> None:
-    config = settings(tmp_path, 'exec.allow = ["make *"]\n[exec.requesters]\n"agent:a*" = "deny"\n"agent:b*" = "allowlist"\n')
+    config = settings(
+        tmp_path, 'exec.allow = ["make *"]\n[exec.requesters]\n"agent:a*" = "deny"\n"agent:b*" = "allowlist"\n'
+    )
     async with approval_world(tmp_path, settings=config) as world:
         with pytest.raises(Refused, match="may not run"):
             await world.ask_to_run(caller=ALICE)

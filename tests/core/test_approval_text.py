@@ -13,6 +13,7 @@ from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKin
 from outlast.core.errors import BadInput
 from outlast.core.flow_notice import asked_notice, decided_notice
 from outlast.core.notice_text import notice_text, together
+from outlast.core.visible import visible, visible_line
 
 HOSTILE = "ls\x1b[2J\x1b]0;title\x07 \u202egpj.exe \u200bzero\ufeff \x9b31m\r\x00 <script>alert(1)</script> \ud800"
 
@@ -27,7 +28,7 @@ def approval(**fields: object) -> Approval:
 
 def test_what_cannot_be_seen_is_spelled_out_and_not_dropped() -> None:
     """A dropped mark would show another command than the one that is run."""
-    shown = words.visible(HOSTILE)
+    shown = visible(HOSTILE)
     assert shown.isprintable()
     for part in (
         r"ls\x1b[2J",
@@ -39,12 +40,12 @@ def test_what_cannot_be_seen_is_spelled_out_and_not_dropped() -> None:
         "<script>",
     ):
         assert part in shown
-    assert words.visible("a\tb\nc Ünïcödé 漢字 👩‍👩") == "a\tb\nc Ünïcödé 漢字 👩\\u200d👩"
+    assert visible("a\tb\nc Ünïcödé 漢字 👩‍👩") == "a\tb\nc Ünïcödé 漢字 👩\\u200d👩"
 
 
 @given(st.text(max_size=300), st.integers(20, 100))
 def test_one_line_is_one_bounded_line_whatever_is_in_it(text: str, limit: int) -> None:
-    line = words.visible_line(text, limit)
+    line = visible_line(text, limit)
     assert len(line) <= limit and len(line.splitlines()) <= 1
 
 

@@ -23,6 +23,7 @@ from outlast.core import approval_text
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.approval_link import Grant, May
 from outlast.core.errors import BadInput, Conflict, NotFound, Refused
+from outlast.core.visible import visible_line
 from outlast.ledger import approvals as ledger
 from outlast.store.base import LIST_MAX
 
@@ -71,7 +72,7 @@ async def find_approval(api: Api, caller: Caller, lookup: str) -> Approval:
         )
     if len(own) == 1:
         return own[0]
-    lines = [f"{one.id}  {one.status.value}  {approval_text.visible_line(one.prompt, 80)}" for one in own]
+    lines = [f"{one.id}  {one.status.value}  {visible_line(one.prompt, 80)}" for one in own]
     shown = "\n".join(lines[:CANDIDATES_MAX]) + ("\n…" if len(lines) > CANDIDATES_MAX else "")
     raise BadInput(f"{lookup!r} may mean several approvals", code="ambiguous", hint=shown)
 

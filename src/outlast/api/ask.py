@@ -22,6 +22,7 @@ from outlast.core.redact import MASK
 from outlast.core.session import ExecSpec
 from outlast.core.task import NewTask
 from outlast.core.text import sound
+from outlast.core.visible import visible_line
 from outlast.ledger import approvals as ledger
 
 PROMPT_COMMAND_MAX = 300
@@ -74,7 +75,7 @@ def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> 
 
 
 def _line(text: str) -> str:
-    return approval_text.visible_line(text, PROMPT_COMMAND_MAX)
+    return visible_line(text, PROMPT_COMMAND_MAX)
 
 
 def _shell(spec: ExecSpec) -> str | None:

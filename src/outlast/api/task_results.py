@@ -60,6 +60,7 @@ class TaskResult(Record, frozen=True, kw_only=True):
     usage: Usage | None
     detail: dict[str, Any]
     approval_id: str | None
+    waits_for_approval: bool
     existing: bool = False
     advice: list[str] = field(default_factory=list)
     follow_up: str | None = None
@@ -277,6 +278,7 @@ def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
         usage=_usage(detail),
         detail={name: value for name, value in detail.items() if name not in _KNOWN},
         approval_id=approval_id,
+        waits_for_approval=held,
         follow_up=None if task.status.final else f"outlast tasks wait {task.id}",
         **more,
     )

@@ -1,7 +1,7 @@
 """What is shown of an approval: the question as it stands, nothing in it that could hide or pretend.
 
-Who decides must see what is decided. So characters that show nothing, turn the direction of writing or steer a
-terminal are spelled out here, not dropped as in a notice, and what had to be cut says how much is missing.
+Who decides must see what is decided: what has to be cut says how much is missing, and what could hide is spelled out
+(`outlast.core.visible`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalSta
 from outlast.core.errors import BadInput
 from outlast.core.redact import hidden_parts, redact
 from outlast.core.text import sound
+from outlast.core.visible import visible_line
 
 COMMAND_MAX = 16_000
 """Characters of a command line that somebody can be asked about: all of it is shown."""
@@ -21,31 +22,8 @@ ENV_SHOWN_MAX = 2_000
 """Characters shown of all variables a command is given."""
 
 _MARK = "| "
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
-)
 # What a shell does more with than hand it on; the same letters that rule out a wildcard of an allowlist.
 _CODE = re.compile(r"[;&|`$()<>\n\r]")
-
-
-def visible(text: str) -> str:
-    """Return a text with every character that cannot be seen spelled out: ``\\x1b``, ``\\u202e``; tabs and lines stay.
-
-    A backslash that was there stays as it is: this is for eyes, not to be read back.
-    """
-    return _UNSEEN.sub(_spelled, text)
-
-
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def visible_line(text: str, limit: int) -> str:
-    """Return a text as one visible line of at most ``limit`` characters; ``…`` at its end says that it was cut."""
-    line = visible(text[: limit + 1].replace("\n", "\\n").replace("\t", " "))
-    return line if len(line) <= limit and len(text) <= limit else line[: limit - 1] + "…"
 
 
 def fitted(text: str, limit: int) -> str:

@@ -24,6 +24,7 @@ from outlast.core.approval import NOTE_MAX, Approval, ApprovalStatus, Verdict
 from outlast.core.approval_link import Grant, read_token
 from outlast.core.errors import BadInput, Conflict, NotFound, OutlastError, Refused
 from outlast.core.text import sound
+from outlast.core.visible import visible
 from outlast.surfaces.http import wire
 
 PREFIX = "/approvals/"
@@ -136,7 +137,7 @@ async def _form(scope: Scope, receive: Receive) -> tuple[str, str | None]:
 
 def _text(text: str) -> str:
     """Return what somebody else has written as harmless HTML."""
-    return escape(approval_text.visible(text))
+    return escape(visible(text))
 
 
 def _page_of(link: _Link) -> tuple[str, str]:
