@@ -129,7 +129,7 @@ async def test_an_answer_to_another_revision_is_refused_and_changes_nothing(tmp_
 
 @asynchronous
 async def test_two_who_decide_at_the_same_moment_are_one_decision(tmp_path: Path) -> None:
-    async with approval_world(tmp_path) as world:
+    async with approval_world(tmp_path, slots=64) as world:
         for turn in range(10):
             answer = await world.ask_to_run(f"make {turn}")
             acts = [world.ask(f"approvals.{act}", answer.approval_id) for act in ("approve", "reject", "approve")]

@@ -206,6 +206,7 @@ def test_the_commands_are_the_promised_ones():
     expected |= {("wake", action) for action in ("add", "list", "test", "remove")}
     expected |= {("notifications", action) for action in ("list", "retry", "dismiss")}
     expected |= {("system", "event")}
+    expected |= {("approvals", action) for action in ("list", "show", "approve", "reject", "link")}
     words = "exec run tool status explain backup doctor completion version"
     expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected

@@ -165,7 +165,7 @@ def test_a_long_question_leaves_room_for_the_commands_that_answer_it() -> None:
 )
 def test_every_answer_is_told_in_a_sentence(status: ApprovalStatus, said: str) -> None:
     one = approval(status=status, decided_by="local", decided_how="cli", note="not today\x1b[31m")
-    assert words.decided(one).startswith(said)
+    assert f"The approval {words.decided(one)}".startswith(said)
     if status is not ApprovalStatus.PENDING:
         text = notice_text("approval_decided", decided_notice(one).body).text  # type: ignore[union-attr]
         assert text.startswith(said) and "| not today" in text and "\x1b" not in text

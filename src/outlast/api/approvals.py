@@ -242,19 +242,19 @@ async def up_to_date(api: Api, approval_id: str) -> Approval | None:
 
 def settled(approval: Approval, revision: int | None = None) -> Conflict:
     """Return why an approval takes no answer, in one sentence."""
-    said = approval_text.decided(approval)
+    said = f"approval {approval.id} {approval_text.decided(approval)}"
     when = f" at {iso(approval.decided_at)}" if approval.decided_at is not None else ""
     hint = f"outlast approvals show {approval.id}"
     match approval.status:
         case ApprovalStatus.EXPIRED:
-            return Conflict(f"{approval.id}: {said}; that was{when}", code="expired", hint="ask again")
+            return Conflict(f"{said}; that was{when}", code="expired", hint="ask again")
         case ApprovalStatus.CANCELLED:
-            return Conflict(f"{approval.id}: {said}{when}", code="cancelled", hint=hint)
+            return Conflict(f"{said}{when}", code="cancelled", hint=hint)
         case ApprovalStatus.PENDING:
             message = f"approval {approval.id} is at revision {approval.revision} by now, not {revision}"
             return Conflict(message, hint=f"look again: {hint}")
         case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
-            return Conflict(f"{approval.id}: {said}{when}", hint=hint)
+            return Conflict(f"{said}{when}", hint=hint)
 
 
 # ---- links

@@ -57,7 +57,7 @@ def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> 
     seconds = request.approval_expires_seconds or api.config.approvals_expires
     detail: dict[str, object] = {
         "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in shown,
-        "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title, "node": task.node,
+        "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title, "node": None if task.node == api.books.node else task.node,
         "attempts": task.attempts_max if task.attempts_max > 1 else None,
     }  # fmt: skip
     return Approval(

@@ -230,7 +230,7 @@ class Explained(Record, frozen=True, kw_only=True):
 def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
     """Return how a task stands."""
     detail = task.detail
-    held = task.not_before_at == HELD_UNTIL and not task.status.final
+    held = is_held(task)
     approval_id = _text(task.ask.get("approval_id"))
     if held:
         asked = f"it waits for an approval: outlast approvals approve {approval_id} (or reject {approval_id})"
@@ -282,6 +282,11 @@ def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
         follow_up=None if task.status.final else f"outlast tasks wait {task.id}",
         **more,
     )
+
+
+def is_held(task: Task) -> bool:
+    """True for work that waits for an approval."""
+    return task.not_before_at == HELD_UNTIL and not task.status.final
 
 
 def command_of(task: Task) -> str:

@@ -134,7 +134,7 @@ def _asked(fact: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _answered(fact: Mapping[str, str]) -> tuple[str, str]:
-    said = _sentence(fact.get("status", ""), fact.get("by"), fact.get("how"))
+    said = f"The approval {_decided(fact.get('status', ''), fact.get('by'), fact.get('how'))}"
     lines = [f"{said}.", *_quoted(fact.get("prompt", ""), 3, 200)]
     if note := fact.get("note"):
         lines += ["With the note:", *_quoted(note, 10, 200)]
@@ -146,22 +146,22 @@ def _answered(fact: Mapping[str, str]) -> tuple[str, str]:
 
 
 def decided(approval: Approval) -> str:
-    """Return in one sentence how an approval was decided, by whom and how."""
-    return _sentence(approval.status, approval.decided_by, approval.decided_how)
+    """Return how an approval was decided, by whom and how, as the rest of a sentence about it."""
+    return _decided(approval.status, approval.decided_by, approval.decided_how)
 
 
-def _sentence(status: str, by: str | None, how: str | None) -> str:
+def _decided(status: str, by: str | None, how: str | None) -> str:
     match status:
         case ApprovalStatus.PENDING:
-            return "The approval waits for an answer"
+            return "waits for an answer"
         case ApprovalStatus.EXPIRED:
-            return "The approval has expired: nobody answered in time"
+            return "has expired: nobody answered in time"
         case ApprovalStatus.CANCELLED:
-            return "The approval was cancelled: what waited for it has ended"
+            return "was cancelled: what waited for it has ended"
         case _:
             who = "" if by is None else f" by {visible_line(by, 200)}"
             shown = "" if how is None else f" ({visible_line(how, 40)})"
-            return f"The approval was {visible_line(status, 20)}{who}{shown}"
+            return f"was {visible_line(status, 20)}{who}{shown}"
 
 
 def _quoted(text: str, lines_max: int, line_max: int) -> list[str]:

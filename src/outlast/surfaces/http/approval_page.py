@@ -143,7 +143,7 @@ def _text(text: str) -> str:
 def _page_of(link: _Link) -> tuple[str, str]:
     """Return title and body of the page of an approval as it stands."""
     approval = link.approval
-    title = "An approval is asked" if not approval.status.final else approval_text.decided(approval)
+    title = "An approval is asked" if not approval.status.final else f"The approval {approval_text.decided(approval)}"
     parts = [f'<p class="warn">{_text(approval.prompt)}</p>']
     if approval.preview:
         parts.append(f"<pre>{_text(approval.preview)}</pre>")
