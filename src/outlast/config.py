@@ -82,6 +82,9 @@ class Config(NamedTuple):
     approvals_notify: tuple[str, ...]
     approvals_deciders: tuple[str, ...]
     approvals_own: bool
+    flows_modules: tuple[str, ...]
+    flows_slots: int
+    flows_lease_seconds: float
     delivery_allow_private: tuple[str, ...]
     delivery_smtp_host: str
     delivery_smtp_port: int

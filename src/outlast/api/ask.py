@@ -12,7 +12,7 @@ import shlex
 from msgspec.structs import replace
 
 from outlast.api.context import Api, Caller
-from outlast.api.detach import APPROVAL, compose
+from outlast.api.detach import compose
 from outlast.api.requests import ExecRequest
 from outlast.api.task_results import TaskResult, describe
 from outlast.core import approval_text
@@ -25,6 +25,8 @@ from outlast.core.text import sound
 from outlast.core.visible import visible_line
 from outlast.ledger import approvals as ledger
 
+NOT_BEFORE = "notBeforeAt"
+"""Where the question says, for the store, before which moment the command is not begun though it is approved."""
 PROMPT_COMMAND_MAX = 300
 """Characters of a command in the question itself; the preview shows all of it."""
 
@@ -38,10 +40,9 @@ async def ask_first(
     """
     task = await compose(api, caller, request, spec, source)
     question = _question(api, request, spec, task)
-    held = replace(task, ask={**task.ask, APPROVAL: question.id})
-    asked = await api.finish(ledger.ask(api.ledger, question, held))
+    asked = await api.finish(ledger.ask(api.ledger, question, replace(task, not_before_at=None)))
     assert asked.task is not None
-    if held.deadline_at is not None and not asked.existing:
+    if task.deadline_at is not None and not asked.existing:
         api.books.look()
     more = [] if request.ready_when is None else ["readyWhen is not waited for: the command has to be approved first"]
     return describe(asked.task, api.clock.now(), existing=asked.existing, advice=[*advice, *more])
@@ -57,7 +58,8 @@ def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> 
     seconds = request.approval_expires_seconds or api.config.approvals_expires
     detail: dict[str, object] = {
         "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in shown,
-        "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title, "node": None if task.node == api.books.node else task.node,
+        "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title,
+        "node": None if task.node == api.books.node else task.node, NOT_BEFORE: task.not_before_at,
         "attempts": task.attempts_max if task.attempts_max > 1 else None,
     }  # fmt: skip
     return Approval(

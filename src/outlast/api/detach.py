@@ -23,7 +23,7 @@ ONLY_DETACHED = (
     "delay_seconds", "dedupe_key", "notify", "conversation", "parent_id", "node",
 )  # fmt: skip
 ANYWHERE = "any"
-APPROVAL = "approval_id"
+APPROVAL = "approvalId"
 """Where the record of a task that was asked about names its approval, beside what was asked."""
 _REPEATED = (
     "workdir", "pty", "cols", "rows", "timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers",

@@ -87,7 +87,7 @@ def _state(task: Task, now: float) -> str:
         spent = (task.ended_at or now) - task.started_at
         parts.append(f"{'for' if task.status is Status.RUNNING else 'after'} {format_duration(max(0.0, spent))}")
     if is_held(task):
-        parts.append(f"waits for approval {task.ask.get('approval_id')}")
+        parts.append(f"waits for approval {task.ask.get('approvalId')}")
     if task.attempts_max > 1:
         parts.append(f"attempt {task.attempt} of {task.attempts_max}")
     if task.progress is not None and task.status is not Status.SUCCEEDED:

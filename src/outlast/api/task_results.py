@@ -231,7 +231,7 @@ def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
     """Return how a task stands."""
     detail = task.detail
     held = is_held(task)
-    approval_id = _text(task.ask.get("approval_id"))
+    approval_id = _text(task.ask.get("approvalId"))
     if held:
         asked = f"it waits for an approval: outlast approvals approve {approval_id} (or reject {approval_id})"
         more["advice"] = [*more.get("advice", ()), asked]

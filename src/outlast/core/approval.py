@@ -37,9 +37,7 @@ PROMPT_MAX, PREVIEW_MAX, NOTE_MAX = 2_000, 20_000, 2_000
 
 
 HELD_UNTIL = 253_402_300_799.0
-"""The moment before which a task that waits for an approval is not begun: the end of the year 9999, so not by itself."""
-NOT_BEFORE = "notBeforeAt"
-"""Where the detail of an approval says before which moment the work it lets go is not begun."""
+"""The moment a task that waits for an approval is put off to, the end of the year 9999: it never comes by itself."""
 
 
 class Approval(msgspec.Struct, frozen=True):

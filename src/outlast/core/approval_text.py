@@ -109,11 +109,23 @@ def _marked(text: str, room: int) -> list[str]:
 # ---- telling
 
 
-def told(body: Mapping[str, object]) -> tuple[str, str]:
-    """Return title and text of a notice about an approval: of the question, or of its answer.
+def asked_body(approval: Approval, link: str | None = None) -> dict[str, object]:
+    """Return what is known of a question, for a notice; those who decide get a ``link`` with it."""
+    facts: dict[str, object] = {
+        "approvalId": approval.id, "status": str(approval.status), "kind": str(approval.kind),
+        "requester": approval.requester, "prompt": approval.prompt, "preview": approval.preview,
+        "flowId": approval.flow_id, "step": approval.step, "taskId": approval.task_id, "expiresAt": approval.expires_at,
+        "by": approval.decided_by, "how": approval.decided_how, "note": approval.note, "link": link,
+    }  # fmt: skip
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
-    ``body`` is that of `outlast.core.flow_notice`, with a ``link`` for those who decide.
-    """
+
+decided_body = asked_body
+"""What is known of an answer."""
+
+
+def told(body: Mapping[str, object]) -> tuple[str, str]:
+    """Return title and text of a notice about an approval: of the question, or of its answer."""
     fact = {name: value for name, value in body.items() if isinstance(value, str)}
     return _asked(fact) if fact.get("status") == ApprovalStatus.PENDING else _answered(fact)
 

@@ -1,4 +1,4 @@
-"""Who hears of what becomes of flows and approvals: the notices, and what they say. The store writes them with the move.
+"""Who hears of what becomes of flows and approvals, and the notices of it. The store writes them with the move.
 
 Kinds: ``flow_ended``, ``flow_blocked``, ``approval_asked``, ``approval_decided``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from outlast.core.approval import Approval, ApprovalStatus
+from outlast.core.approval_text import asked_body, decided_body
 from outlast.core.flow import Flow, FlowStatus
 from outlast.core.lifecycle import FlowVerb
 from outlast.core.task import Notice, NotifyPolicy
@@ -39,9 +40,9 @@ def flow_notice(flow: Flow, verb: FlowVerb) -> Notice | None:
 def _flow_body(flow: Flow) -> dict[str, object]:
     facts: dict[str, object] = {
         "flowId": flow.id, "name": flow.name, "status": str(flow.status), "label": flow.label, "goal": flow.goal,
-        "cause": None if flow.cause is None else str(flow.cause), "step": flow.step, "error": flow.error,
-        "blocker": flow.blocker, "cancelReason": flow.cancel_reason, "attempt": flow.attempt,
-        "startedAt": flow.started_at, "endedAt": flow.ended_at,
+        "cause": None if flow.cause is None else str(flow.cause), "step": flow.step,
+        "error": flow.error or (flow.blocker or {}).get("message"), "cancelReason": flow.cancel_reason,
+        "attempt": flow.attempt, "startedAt": flow.started_at, "endedAt": flow.ended_at,
     }  # fmt: skip
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -52,7 +53,7 @@ def asked_notice(approval: Approval) -> Notice:
         target=approval.conversation or approval.requester,
         kind="approval_asked",
         idempotency_key=f"{approval.id}:asked",
-        body=_approval_body(approval),
+        body=asked_body(approval),
     )
 
 
@@ -64,15 +65,5 @@ def decided_notice(approval: Approval) -> Notice | None:
         target=approval.conversation or approval.requester,
         kind="approval_decided",
         idempotency_key=f"{approval.id}:{approval.status}",
-        body=_approval_body(approval),
+        body=decided_body(approval),
     )
-
-
-def _approval_body(approval: Approval) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "approvalId": approval.id, "status": str(approval.status), "requester": approval.requester,
-        "prompt": approval.prompt, "preview": approval.preview, "flowId": approval.flow_id, "step": approval.step,
-        "taskId": approval.task_id, "expiresAt": approval.expires_at, "by": approval.decided_by,
-        "how": approval.decided_how, "note": approval.note,
-    }  # fmt: skip
-    return {name: fact for name, fact in facts.items() if fact is not None}

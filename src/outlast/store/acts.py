@@ -19,18 +19,18 @@ from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
 from outlast.store.base import Change, Claim, Claimed, Created
 from outlast.store.ends import apply, task_notice, told_words
 from outlast.store.rows import columns_of, json_text, json_value, new_record, task_of
-from outlast.store.steps import Rows, Step, Steps, line
+from outlast.store.steps import Rows, Step, Steps, line, settled_lines
 
-EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES, FLOWS = 1, 2, 4, 8, 16, 32
+EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES, FLOWS, STEPS = 1, 2, 4, 8, 16, 32, 64
 BROUGHT = {
     "append_event": EVENTS, "append_notice": OUTBOX, "create_task": QUEUED, "requeue_task": QUEUED,
     "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED, "retry_notice": OUTBOX, "revive_notice": OUTBOX,
     "add_schedule": SCHEDULES, "edit_schedule": SCHEDULES, "advance_schedule": SCHEDULES,
     "add_system_event": WAKES, "make_wakes_due": WAKES, "retry_wake": WAKES, "revive_wake": WAKES, "add_wake": WAKES,
-    "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "end_flow": FLOWS,
-    "give_place": FLOWS, "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "close_cancelled_flow": FLOWS,
-    "retry_flow": FLOWS, "link_flow": FLOWS, "create_approval": FLOWS, "decide_approval": FLOWS,
-    "release_task": QUEUED, "tell_approval": OUTBOX,
+    "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "give_place": FLOWS,
+    "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
+    "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
+    "release_task": QUEUED,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 
@@ -44,7 +44,7 @@ def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
     return Change(
         bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign, bool(brought & SCHEDULES),
-        bool(brought & WAKES), bool(brought & FLOWS),
+        bool(brought & WAKES), bool(brought & FLOWS), bool(brought & STEPS),
     )  # fmt: skip
 
 
@@ -208,8 +208,8 @@ def settle_notice(notice_id: int, state: str, now: float, error: str | None) -> 
     [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now, "error": error})]
     if not rows:
         return False
-    task_id = rows[0][0]
-    yield [("set_delivery", {"id": task_id}), line(task_id, now, state, json_text({"notice": notice_id}))]
+    owner_id, event_id = rows[0]
+    yield settled_lines(owner_id, event_id, now, state, {"notice": notice_id})
     return True
 
 

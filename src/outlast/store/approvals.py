@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from outlast.core.approval import HELD_UNTIL, NOT_BEFORE, Approval
+from outlast.core.approval import HELD_UNTIL, Approval
 from outlast.core.errors import Conflict
 from outlast.core.flow_notice import asked_notice
-from outlast.core.task import NewTask, Notice
+from outlast.core.task import NewTask, Notice, Task
 from outlast.store.acts import create_task
 from outlast.store.base_flows import Asked
 from outlast.store.ends import decide
-from outlast.store.flow_rows import approval_columns
+from outlast.store.flow_rows import approval_columns, approval_of
 from outlast.store.flow_steps import notice_step
 from outlast.store.steps import Steps
 
@@ -26,27 +26,37 @@ def approval_taken(approval_id: str) -> Conflict:
 
 def ask_approval(approval: Approval, task: NewTask | None) -> Steps[Asked]:
     """Put a question on record, with the work that is held until it is answered."""
-    held = None
+    held: Task | None = None
     if task is not None:
-        created = yield from create_task(replace(task, not_before_at=HELD_UNTIL), None)
-        if created.existing:
-            return Asked(approval=approval, task=created.task, existing=True)
+        ask = {"approvalId": approval.id, **task.ask}
+        created = yield from create_task(replace(task, not_before_at=HELD_UNTIL, ask=ask), None)
         held = created.task
+        if created.existing:
+            return Asked((yield from _pending_of(held.id)), held, True)
         approval = replace(approval, task_id=held.id)
-        if task.not_before_at is not None:
-            approval = replace(approval, detail={**approval.detail, NOT_BEFORE: task.not_before_at})
     yield [
         ("create_approval", approval_columns(approval)),
         notice_step(approval.id, approval.created_at, asked_notice(approval)),
     ]
-    return Asked(approval=approval, task=held)
+    return Asked(approval, held, False)
+
+
+def _pending_of(task_id: str) -> Steps[Approval | None]:
+    """Return the question a task waits for."""
+    [found] = yield [("pending_of_task", {"task_id": task_id})]
+    if not found:
+        return None
+    [rows] = yield [("get_approval", {"id": found[0][0]})]
+    return approval_of(rows[0])
 
 
 def tell_approval(approval_id: str, notice: Notice, now: float) -> Steps[bool]:
-    """Tell somebody else of a question that waits."""
-    _, params = notice_step(approval_id, now, notice)
-    [rows] = yield [("tell_approval", params)]
-    return bool(rows)
+    """Tell somebody else of an approval."""
+    [rows] = yield [("has_notice", {"idempotency_key": notice.idempotency_key})]
+    if rows:
+        return False
+    yield [notice_step(approval_id, now, notice)]
+    return True
 
 
 def prune_approvals(before: float) -> Steps[int]:
@@ -57,5 +67,5 @@ def prune_approvals(before: float) -> Steps[int]:
 
 
 APPROVAL_ACTS: dict[str, Callable[..., Steps[Any]]] = {
-    act.__name__: act for act in (ask_approval, tell_approval, decide, prune_approvals)
+    act.__name__: act for act in (ask_approval, decide, tell_approval, prune_approvals)
 }

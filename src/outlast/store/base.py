@@ -93,7 +93,8 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True):
     """What a commit brought: new history, work that may be claimed, notices to deliver, rules, wakes that are due.
 
-    ``flows``: a flow may be claimed, was nudged or has moved, or a question was asked or answered.
+    ``flows``: a flow may be claimed or looked at, or a question was asked or answered. ``steps``: there is more on
+    record of flows than before.
     ``foreign`` when it was another process's: nobody here has been told what moved.
     """
 
@@ -104,6 +105,7 @@ class Change(msgspec.Struct, frozen=True):
     schedules: bool = True
     wakes: bool = True
     flows: bool = True
+    steps: bool = True
 
 
 class Acts(Protocol):

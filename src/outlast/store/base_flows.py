@@ -58,6 +58,18 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     approval: Approval | None = None
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A question that was put on record, with the task it holds.
+
+    ``existing``: a live task with the same dedupe key stands in for a second one. Nothing was recorded, and the
+    approval is the one that task waits for, None where it waits for none.
+    """
+
+    approval: Approval | None
+    task: Task | None
+    existing: bool
+
+
 class FlowPage(msgspec.Struct, frozen=True):
     """Some flows, newest first; ``next`` is the cursor of what follows, None at the end."""
 
@@ -70,17 +82,6 @@ class ApprovalPage(msgspec.Struct, frozen=True):
 
     approvals: list[Approval]
     next: str | None
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A question on record, with the task it holds back.
-
-    ``existing`` when a live task with the same dedupe key stands in for that one: then nothing was recorded.
-    """
-
-    approval: Approval
-    task: Task | None = None
-    existing: bool = False
 
 
 class FlowActs(Protocol):
@@ -115,11 +116,11 @@ class FlowActs(Protocol):
         An approval's notice goes to its conversation, else to its requester.
         """
 
-    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str) -> StepRow | None:
+    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
         """Give the oldest signal of that name nobody has consumed to a step; None when the claim is gone.
 
-        The row comes back as it was written: succeeded with the payload as its result, or as it was given, where no
-        signal waits.
+        The row comes back as it was written: succeeded ``now`` with the payload as its result, or as it was given,
+        where no signal waits.
         """
 
     async def look_at_flow(self, flow_id: str, claim_id: str) -> HeldFlow | None:
@@ -187,15 +188,12 @@ class ApprovalActs(Protocol):
     """The acts on approvals."""
 
     async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
-        """Put a question on record and tell its conversation (else its requester).
+        """Put a question on record and tell its conversation (else its requester). Raises Conflict (ids taken).
 
         With ``task`` that work is put on record in the same commit, held: queued, and not to be claimed before the
-        answer. `decide` lets it go, not before its own ``not_before_at``, or cancels it (causes ``rejected``,
-        ``expired``). Its end by other means takes the question back.
+        answer. `decide` lets it go (at ``detail["notBeforeAt"]`` where the approval has that, else at once) or cancels
+        it (causes ``rejected``, ``expired``). Held work that ends in another way takes its question back.
         """
-
-    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
-        """Tell somebody else of a question; False when that was told under its key already, or it is not pending."""
 
     async def decide(self, verdict: Verdict) -> Approval | None:
         """Answer a pending approval; None when it was answered before, its revision differs, or its time has passed.
@@ -203,6 +201,9 @@ class ApprovalActs(Protocol):
         (``expired`` is an answer that needs its time to have passed.) The answer is told to its requester's
         conversation unless the flow or command that waits for it is nudged by it anyway.
         """
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        """Put one more notice of an approval on its way; False when there is one with its key already."""
 
     async def prune_approvals(self, before: float) -> int:
         """Forget approvals that were decided before that moment and belong to no flow that is on record."""
@@ -245,7 +246,7 @@ class FlowQuestions(Protocol):
         """Return the ids of running flows of a worker that have been nudged."""
 
     async def next_flow_ready(self, handlers: Sequence[str], after: float = -1.0) -> float | None:
-        """Return the earliest ``ready_at`` of flows of these handlers later than ``after``."""
+        """Return the earliest ``ready_at`` of flows of these handlers after that moment; of all where none is named."""
 
     async def ready_handlers(self, now: float) -> list[str]:
         """Return the handlers that have flows ready to be claimed."""

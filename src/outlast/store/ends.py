@@ -7,14 +7,13 @@ cancels it. All of it is part of the act that began it, and of its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
 
-from outlast.core.approval import HELD_UNTIL, NOT_BEFORE, Approval, ApprovalStatus, Verdict
-from outlast.core.flow import FLOW_ENDS, Flow, FlowMode, FlowStatus
+from outlast.core.approval import HELD_UNTIL, Approval, ApprovalStatus, Verdict
+from outlast.core.flow import Flow, FlowMode, FlowStatus
 from outlast.core.flow_notice import decided_notice, flow_notice, flow_told
 from outlast.core.lifecycle import (
     FlowTransition,
@@ -34,7 +33,6 @@ from outlast.store.rows import json_text, task_of
 from outlast.store.runs import count_run
 from outlast.store.steps import Rows, Step, Steps, line
 
-NO_LIMIT = 1_000_000_000
 _FLOW_END = {
     Status.SUCCEEDED: FlowVerb.SUCCEED,
     Status.FAILED: FlowVerb.FAIL,
@@ -96,7 +94,17 @@ def _after(task: Task, move: Transition) -> Steps[None]:
         [rows] = yield [("pending_of_task", {"task_id": task.id})]
         yield from take_back(rows, move.at)
     if task.flow_id is not None:
+        if move.result is None:
+            move = msgspec.structs.replace(move, result=json_text(_result_of(task)))
         yield from child_ended(task.flow_id, task.id, task.status, move)
+
+
+def _result_of(task: Task) -> dict[str, object]:
+    """Return what a step comes to whose task brought no result of its own: what is on record of it."""
+    return {
+        "status": task.status.value, "exitCode": task.detail.get("exitCode"), "stdout": "",
+        "tail": task.summary or "", "sessionId": task.session_id, "taskId": task.id, "truncated": False,
+    }  # fmt: skip
 
 
 def task_notice(task: Task, at: float, verb: Verb, cause: Cause | None) -> list[Step]:
@@ -149,7 +157,7 @@ def child_ended(flow_id: str, child_id: str, status: Status, move: Transition | 
 def follow(flow: Flow, status: Status, move: Transition | FlowTransition) -> Steps[Flow | None]:
     """End a mirrored flow as its task has ended."""
     return (
-        yield from move_flow(
+        yield from end_flow(
             flow_transition(flow.id, _FLOW_END[status], move.at, cause=move.cause, error=move.error, result=move.result)
         )
     )
@@ -167,12 +175,8 @@ def close_cancelled(flow_id: str, now: float) -> Steps[Flow | None]:
     return flow
 
 
-def move_flow(move: FlowTransition) -> Steps[Flow | None]:
-    """Write one move of a flow if it still stands where it may start."""
-    if move.verb in (FlowVerb.CREATE, FlowVerb.CLAIM, FlowVerb.RETRY):
-        raise IllegalMove(f"{move.verb} is an act of its own")
-    if move.target not in FLOW_ENDS:
-        return (yield from _park(move))
+def end_flow(move: FlowTransition) -> Steps[Flow | None]:
+    """Write the end of a flow if it still stands where it may end."""
     [rows] = yield [("end_flow", move_params(move, flow_told_words(move.target)))]
     if not rows:
         return None
@@ -183,11 +187,7 @@ def move_flow(move: FlowTransition) -> Steps[Flow | None]:
 
 def _flow_ended(flow: Flow, move: FlowTransition, asks: bool) -> Steps[None]:
     """Write down and tell an end, and see to what hangs on it; ``asks`` when questions of it may be pending."""
-    steps = [flow_line(flow.id, move.at, move.verb, _said(move), flow.status, flow.step)]
-    notice = flow_notice(flow, move.verb)
-    if notice is not None:
-        steps.append(notice_step(flow.id, move.at, notice))
-    yield steps
+    yield moved_lines(flow, move)
     if asks:
         [rows] = yield [("pending_of_flow", {"flow_id": flow.id})]
         yield from take_back(rows, move.at)
@@ -196,6 +196,15 @@ def _flow_ended(flow: Flow, move: FlowTransition, asks: bool) -> Steps[None]:
     if flow.parent_id is not None:
         ended = msgspec.structs.replace(move, result=flow.result, error=flow.error)
         yield from child_ended(flow.parent_id, flow.id, Status(flow.status.value), ended)
+
+
+def moved_lines(flow: Flow, move: FlowTransition) -> list[Step]:
+    """Return the statements for the line of history of a move, and for its notice where it has one."""
+    steps = [flow_line(flow.id, move.at, move.verb, _said(move), flow.status, flow.step)]
+    notice = flow_notice(flow, move.verb)
+    if notice is not None:
+        steps.append(notice_step(flow.id, move.at, notice))
+    return steps
 
 
 def _said(move: FlowTransition) -> str:
@@ -207,30 +216,6 @@ def _said(move: FlowTransition) -> str:
         "blocker": move.blocker, "readyAt": move.ready_at,
     }  # fmt: skip
     return json_text({name: fact for name, fact in facts.items() if fact is not None})
-
-
-def _park(move: FlowTransition) -> Steps[Flow | None]:
-    """Write a move that ends nothing."""
-    queued = move.target is FlowStatus.QUEUED
-    if queued and move.ready_at is None:
-        move = msgspec.structs.replace(move, ready_at=move.at)
-    params = move_params(move, flow_told_words(move.target))
-    # A flow that was blocked goes on with the attempt it was in; the claim counts it again.
-    params["attempts"] = -1 if queued and move.verb is FlowVerb.RESUME else 0
-    [rows] = yield [("park_flow", params)]
-    if not rows:
-        return None
-    flow = flow_of(rows[0])
-    steps = [flow_line(flow.id, move.at, move.verb, _said(move), flow.status, flow.step)]
-    notice = flow_notice(flow, move.verb)
-    if notice is not None:
-        steps.append(notice_step(flow.id, move.at, notice))
-    yield steps
-    if queued and flow.concurrency_key is not None and not flow.key_held:
-        yield from give_places(flow.concurrency_key, move.at)
-        [rows] = yield [("get_flow", {"id": flow.id})]
-        return flow_of(rows[0])
-    return flow
 
 
 def give_places(key: str, now: float) -> Steps[None]:
@@ -275,9 +260,10 @@ def decide(verdict: Verdict) -> Steps[Approval | None]:
 def _let_go(approval: Approval, task_id: str, now: float) -> Steps[None]:
     """Let the task that waited for an answer begin, or cancel it."""
     if approval.status is ApprovalStatus.APPROVED:
-        later = approval.detail.get(NOT_BEFORE)
-        later = later if isinstance(later, int | float) and later > now else None
-        [rows] = yield [("release_task", {"id": task_id, "held_until": HELD_UNTIL, "not_before_at": later})]
+        delay = approval.detail.get("notBeforeAt")
+        not_before_at = float(delay) if isinstance(delay, int | float) else None
+        params = {"id": task_id, "held_until": HELD_UNTIL, "not_before_at": not_before_at}
+        [rows] = yield [("release_task", params)]
         if rows:
             yield [line(task_id, now, "approve", json_text({"approvalId": approval.id, "by": approval.decided_by}))]
         return
@@ -303,42 +289,5 @@ def answer_of(approval: Approval) -> dict[str, object]:
     """Return what a step that waited for an answer comes to."""
     return {
         "approved": approval.status is ApprovalStatus.APPROVED, "status": approval.status.value, "note": approval.note,
-        "by": approval.decided_by, "at": approval.decided_at, "approval_id": approval.id,
+        "by": approval.decided_by, "at": approval.decided_at, "approvalId": approval.id,
     }  # fmt: skip
-
-
-def call_off_task(task_id: str, now: float) -> Steps[None]:
-    """End a task: at once while it is queued, else by asking who runs it."""
-    cancel = transition(task_id, Verb.CANCEL, now, cause=Cause.PARENT)
-    if (yield from apply(msgspec.structs.replace(cancel, sources=(Status.QUEUED,)))) is None:
-        [rows] = yield [("ask_cancel", {"id": task_id, "now": now})]
-        if rows:
-            yield [line(task_id, now, "ask_cancel", "{}")]
-
-
-def call_off_children(flow_id: str, now: float, reason: str | None) -> Steps[None]:
-    """Ask for the end of all that a flow has begun, and take its questions back."""
-    found = yield [
-        ("live_tasks_of_flow", {"flow_id": flow_id, "limit": NO_LIMIT}),
-        ("live_flows_of_flow", {"parent_id": flow_id, "limit": NO_LIMIT}),
-        ("pending_of_flow", {"flow_id": flow_id}),
-    ]
-    tasks, flows, questions = found
-    yield from take_back(questions, now)
-    for (task_id,) in tasks:
-        yield from call_off_task(task_id, now)
-    for (child_id,) in flows:
-        yield from ask_cancel_flow(child_id, now, reason, Cause.PARENT)
-
-
-def ask_cancel_flow(flow_id: str, now: float, reason: str | None, cause: Cause = Cause.OPERATOR) -> Steps[Flow | None]:
-    """Write down the wish to cancel a flow, and pass it on to its children."""
-    [rows] = yield [("ask_cancel_flow", {"id": flow_id, "now": now, "reason": reason, "cause": cause})]
-    if not rows:
-        return None
-    data: dict[str, object] = {} if reason is None else {"reason": reason}
-    yield [flow_line(flow_id, now, "ask_cancel", json_text(data))]
-    yield from call_off_children(flow_id, now, reason)
-    yield from close_cancelled(flow_id, now)
-    [rows] = yield [("get_flow", {"id": flow_id})]
-    return flow_of(rows[0])

@@ -38,8 +38,8 @@ class FlowFace(ABC):
     async def start_child(self, flow_id: str, claim_id: str, row: StepRow, child: Child) -> bool:
         return cast(bool, await self._act("start_child", flow_id, claim_id, row, child))
 
-    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str) -> StepRow | None:
-        return cast(StepRow | None, await self._act("take_signal", flow_id, claim_id, row, name))
+    async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
+        return cast(StepRow | None, await self._act("take_signal", flow_id, claim_id, row, name, now))
 
     async def look_at_flow(self, flow_id: str, claim_id: str) -> HeldFlow | None:
         return cast(HeldFlow | None, await self._act("look_at_flow", flow_id, claim_id))
@@ -82,11 +82,11 @@ class FlowFace(ABC):
     async def ask_approval(self, approval: Approval, task: NewTask | None = None) -> Asked:
         return cast(Asked, await self._act("ask_approval", approval, task))
 
-    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
-        return cast(bool, await self._act("tell_approval", approval_id, notice, now))
-
     async def decide(self, verdict: Verdict) -> Approval | None:
         return cast(Approval | None, await self._act("decide", verdict))
+
+    async def tell_approval(self, approval_id: str, notice: Notice, now: float) -> bool:
+        return cast(bool, await self._act("tell_approval", approval_id, notice, now))
 
     async def prune_approvals(self, before: float) -> int:
         return cast(int, await self._act("prune_approvals", before))

@@ -17,7 +17,8 @@ from outlast.core.task import Task
 from outlast.store.acts import create_task
 from outlast.store.approvals import ask_approval
 from outlast.store.base_flows import Child, FlowClaim, FlowCreated, HeldFlow
-from outlast.store.ends import ask_cancel_flow, call_off_children, follow, move_flow
+from outlast.store.calling_off import call_off_children
+from outlast.store.ends import follow
 from outlast.store.flow_rows import (
     Beginning,
     flow_columns,
@@ -60,7 +61,7 @@ def create_flow(new: NewFlow, start: FlowClaim | None) -> Steps[FlowCreated]:
     """Put a flow on record, claimed where ``start`` says so and it may start now."""
     if is_tied(new):
         return (yield from _create_tied(new, start))
-    return (yield from _create(new, start, has_place=True))
+    return (yield from put_flow(new, start, may_go=True))
 
 
 def _create_tied(new: NewFlow, start: FlowClaim | None, *, among_children: bool = False) -> Steps[FlowCreated]:
@@ -73,8 +74,8 @@ def _create_tied(new: NewFlow, start: FlowClaim | None, *, among_children: bool 
         [rows] = yield [("takes_children", {"id": new.parent_id})]
         if not rows:
             raise parent_ended(new.parent_id)
-    has_place = yield from _has_place(new.concurrency_key, new.concurrency_max)
-    created = yield from _create(new, start, has_place=has_place)
+    may_go = yield from has_place(new.concurrency_key, new.concurrency_max)
+    created = yield from put_flow(new, start, may_go=may_go)
     if new.mode is FlowMode.MIRRORED and new.task_id is not None:
         [rows] = yield [("get_task", {"id": new.task_id})]
         if rows and (task := task_of(rows[0])).status.final:
@@ -88,17 +89,23 @@ def _mirrored(flow: Flow, task: Task) -> Steps[Flow | None]:
     return (yield from follow(flow, task.status, move))
 
 
-def _has_place(key: str | None, limit: int) -> Steps[bool]:
+def has_place(key: str | None, limit: int) -> Steps[bool]:
+    """True when one more flow of a concurrency key may be under way."""
     if key is None:
         return True
     [[(held,)]] = yield [("places_held", {"key": key})]
     return bool(held < limit)
 
 
-def _create(new: NewFlow, start: FlowClaim | None, *, has_place: bool) -> Steps[FlowCreated]:
-    flow = new_flow_record(new, _beginning(new, start, has_place))
+def put_flow(
+    new: NewFlow, start: FlowClaim | None, *, may_go: bool, said: dict[str, object] | None = None
+) -> Steps[FlowCreated]:
+    """Put a flow on record; ``may_go`` when its concurrency key has a place for it, ``said`` for its history."""
+    flow = new_flow_record(new, _beginning(new, start, may_go))
+    data: dict[str, object] = said or {}
+    if flow.claim_id is not None:
+        data = {"worker": flow.claimed_by, "claimId": flow.claim_id}
     runs = flow.status is FlowStatus.RUNNING
-    data: dict[str, object] = {"worker": flow.claimed_by, "claimId": flow.claim_id} if flow.claim_id else {}
     steps: list[Step] = [("start_flow" if runs else "create_flow", flow_columns(flow))]
     if new.input is not None:
         steps.append(("put_flow_input", {"flow_id": new.id, "body": json_text(new.input)}))
@@ -107,14 +114,14 @@ def _create(new: NewFlow, start: FlowClaim | None, *, has_place: bool) -> Steps[
     return FlowCreated(flow, False)
 
 
-def _beginning(new: NewFlow, start: FlowClaim | None, has_place: bool) -> Beginning:
+def _beginning(new: NewFlow, start: FlowClaim | None, may_go: bool) -> Beginning:
     keyed = new.concurrency_key is not None
     if new.handler is None:
         return Beginning(status=FlowStatus.RUNNING, key_held=keyed)
-    if not has_place:
-        wait: dict[str, object] = {"kind": "place", "key": new.concurrency_key}
+    if not may_go:
+        wait: dict[str, object] = {"for": "place", "name": new.concurrency_key}
         if new.not_before_at is not None:
-            wait["notBefore"] = new.not_before_at
+            wait["until"] = new.not_before_at
         return Beginning(status=FlowStatus.QUEUED, key_held=False, wait=wait)
     due = new.not_before_at is None or new.not_before_at <= new.created_at
     if start is None or not due:
@@ -148,7 +155,7 @@ def claim_flows(claim: FlowClaim) -> Steps[list[HeldFlow]]:
 
 
 def _choose(claim: FlowClaim) -> Steps[list[Row]]:
-    """Return rows of `ready_flows`: of all handlers in one order, the highest priority first, then the longest ready."""
+    """Return rows of `ready_flows` of all handlers: the highest priority first, then what has been ready longest."""
     handlers = list(dict.fromkeys(claim.handlers))
     wished = len(claim.claim_ids)
     levels = yield [("flow_levels", {"handler": handler}) for handler in handlers]
@@ -192,19 +199,33 @@ def checkpoint(flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until
     """Write rows of steps while the claim holds."""
     steps: list[Step] = [("checkpoint", step_params(row, claim_id)) for row in rows]
     if renew_until is not None or not steps:
-        steps.append(("renew_flow_lease", {"claim_id": claim_id, "until": renew_until}))
+        steps.append(("renew_flow_lease", {"claim_id": claim_id, "until": renew_until, "id": flow_id}))
     answers = yield steps
     return bool(answers[0])
 
 
 def start_child(flow_id: str, claim_id: str, row: StepRow, child: Child) -> Steps[bool]:
     """Begin a step with the work that does it."""
-    held, written = yield [
-        ("held_flow", {"id": flow_id, "claim_id": claim_id}), ("checkpoint", step_params(row, claim_id)),
+    held, before = yield [
+        ("held_flow", {"id": flow_id, "claim_id": claim_id}), ("get_step", {"flow_id": flow_id, "key": row.key}),
     ]  # fmt: skip
+    if not held:
+        return False
+    if before and step_of(before[0]).ref == row.ref:
+        return True  # asked once more because the answer was lost
+    [written] = yield [("checkpoint", step_params(row, claim_id))]
     if not written:
         return False
+    yield from _begin(child)
     flow = flow_of(held[0])
+    if flow.cancel_asked_at is not None and flow.nudges:
+        # The holder has not heard of the wish yet, and who wished it could not see this child.
+        yield from call_off_children(flow_id, row.started_at, flow.cancel_reason)
+    return True
+
+
+def _begin(child: Child) -> Steps[None]:
+    """Put the work of a step on record. Raises Conflict (``child_exists``)."""
     existing = False
     if child.task is not None:
         existing = (yield from create_task(child.task, None)).existing
@@ -213,14 +234,13 @@ def start_child(flow_id: str, claim_id: str, row: StepRow, child: Child) -> Step
     elif child.approval is not None:
         yield from ask_approval(child.approval, None)
     if existing:
-        raise Conflict("live work with that dedupe key belongs to somebody else", code="child_exists")
-    if flow.cancel_asked_at is not None and flow.nudges:
-        # The holder has not heard of the wish yet, and who wished it could not see this child.
-        yield from call_off_children(flow_id, row.started_at, flow.cancel_reason)
-    return True
+        raise Conflict(
+            "live work with that dedupe key belongs to somebody else", code="child_exists",
+            hint="give the work of a step no dedupe key",
+        )  # fmt: skip
 
 
-def take_signal(flow_id: str, claim_id: str, row: StepRow, name: str) -> Steps[StepRow | None]:
+def take_signal(flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> Steps[StepRow | None]:
     """Give a step the oldest signal of a name."""
     [written] = yield [("checkpoint", step_params(row, claim_id))]
     if not written:
@@ -228,11 +248,8 @@ def take_signal(flow_id: str, claim_id: str, row: StepRow, name: str) -> Steps[S
     [rows] = yield [("consume_signal", {"flow_id": flow_id, "name": name, "step": row.key})]
     if not rows:
         return row
-    signal = signal_of(rows[0])
-    row = replace(
-        row, status=Status.SUCCEEDED, result=signal.payload, ended_at=max(row.started_at, signal.at), due_at=None
-    )
-    yield [("checkpoint", step_params(row, claim_id))]
+    row = replace(row, status=Status.SUCCEEDED, result=signal_of(rows[0]).payload, ended_at=now)
+    yield [("end_step", {"flow_id": flow_id, "key": row.key, "at": now, "result": row.result})]
     return row
 
 
@@ -245,7 +262,7 @@ def look_at_flow(flow_id: str, claim_id: str) -> Steps[HeldFlow | None]:
 
 def renew_flow_leases(claim_ids: Sequence[str], until: float) -> Steps[set[str]]:
     """Extend what is still held."""
-    answers = yield [("renew_flow_lease", {"claim_id": claim_id, "until": until}) for claim_id in claim_ids]
+    answers = yield [("renew_flow_lease", {"claim_id": claim_id, "until": until, "id": None}) for claim_id in claim_ids]
     return {rows[0][0] for rows in answers if rows}
 
 
@@ -282,7 +299,7 @@ def remove_flow_worker(worker_id: str) -> Steps[None]:
 FLOW_ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
-        create_flow, claim_flows, checkpoint, start_child, take_signal, look_at_flow, move_flow, renew_flow_leases,
-        release_flows_of, send_signal, flow_worker, remove_flow_worker, ask_cancel_flow,
+        create_flow, claim_flows, checkpoint, start_child, take_signal, look_at_flow, renew_flow_leases,
+        release_flows_of, send_signal, flow_worker, remove_flow_worker,
     )
 }  # fmt: skip

@@ -67,8 +67,8 @@ def flow_lanes(narrow: FlowFilter, cursor: str | None) -> list[Lane]:
     if narrow.since is not None:
         terms.append("created_at >= :since")
         params["since"] = narrow.since
-    rare = bool(narrow.statuses) and all(status in _RARE for status in narrow.statuses)
-    if leader == "flow_created" and narrow.statuses or rare and "parent_id" not in params:
+    rare = all(status in _RARE for status in narrow.statuses)
+    if narrow.statuses and (leader == "flow_created" or (rare and "parent_id" not in params)):
         leader = "flow_status"
     return _lanes(leader, "flow_status", narrow.statuses, terms, params, cursor)
 
@@ -151,7 +151,8 @@ def flow_input(reader: Reader, flow_id: str) -> dict[str, object]:
 
 def next_flow_ready(reader: Reader, handlers: Sequence[str], after: float) -> float | None:
     """Return the next moment a flow of these handlers may be claimed."""
-    found = [reader.rows("next_flow_ready", handler=handler, after=after)[0][0] for handler in dict.fromkeys(handlers)]
+    names = handlers or [row[0] for row in reader.rows("flow_handlers")]
+    found = [reader.rows("next_flow_ready", handler=name, after=after)[0][0] for name in dict.fromkeys(names)]
     return min((moment for moment in found if moment is not None), default=None)
 
 

@@ -12,7 +12,7 @@ from outlast.core.schedule import Overlap, Schedule
 from outlast.core.task import NewTask, StartClaim
 from outlast.store.acts import create_task
 from outlast.store.base_told import Fired, FiringRow, NewFiring
-from outlast.store.ends import call_off_task
+from outlast.store.calling_off import call_off_task
 from outlast.store.steps import Steps
 from outlast.store.told import bounded, event_params, make_due
 from outlast.store.told_rows import schedule_columns

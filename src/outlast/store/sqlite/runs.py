@@ -18,7 +18,7 @@ _ANSWERED_BY_ROW = {
         "claim_task", "reclaim_task", "end_task", "requeue_task", "note_progress", "attach_session", "set_notify",
         "dismiss", "ask_cancel",
     ),
-    "get_flow": ("claim_flow", "park_flow", "ask_cancel_flow", "close_cancelled_flow"),
+    "get_flow": ("claim_flow", "park_flow", "ask_cancel_flow", "close_cancelled_flow", "link_flow", "retry_flow"),
     "ended_flow": ("end_flow",),
     "get_approval": ("decide_approval",),
 }  # fmt: skip
@@ -28,7 +28,7 @@ _SILENT = frozenset(
         "append_notice", "create_task", "delete_payload", "lift_queue_limit", "prune_events", "prune_outbox",
         "put_payload", "ripen_tasks", "set_delivery", "set_queue_limit", "append_flow_event", "append_flow_notice",
         "create_flow", "start_flow", "put_flow_input", "nudge_flow", "see_nudges", "note_crash", "create_approval",
-        "put_flow_worker", "remove_flow_worker",
+        "put_flow_worker", "remove_flow_worker", "end_step",
     )
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def runs_of(connection: apsw.Connection, texts: Mapping[str, str]) -> dict[str, 
     for reading, names in _ANSWERED_BY_ROW.items():
         for name in names:
             found[name] = _by_row(execute, known[name], connection.changes, known[reading].sql)
-    found["checkpoint"] = _counted(execute, known["checkpoint"], connection.changes)
+    found["checkpoint"] = _checkpoint(execute, known["checkpoint"], connection.changes, found["held_claim"])
     found["append_event"] = _numbering(execute, known["append_event"], connection.last_insert_rowid)
     found["start_task"] = _guarded(execute, known["start_task"], found["may_start"])
     return found
@@ -70,13 +70,13 @@ def _silent(execute: Execute, one: Numbered) -> Run:
     return run
 
 
-def _counted(execute: Execute, one: Numbered, changes: Callable[[], int]) -> Run:
-    """Answer with a row that says nothing where a row was written."""
+def _checkpoint(execute: Execute, one: Numbered, changes: Callable[[], int], holds: Run) -> Run:
+    """Answer whether the claim holds: so it does where a row was written, and else it is asked for."""
     sql, pick = one
 
     def run(params: Mapping[str, Any]) -> Rows:
         execute(sql, pick(params))
-        return _WRITTEN if changes() else ()
+        return _WRITTEN if changes() else holds(params)
 
     return run
 

@@ -22,15 +22,25 @@ class Writer(Gatherer):
     """Runs batches of acts, each batch one transaction. Raises apsw.Error when the file cannot be opened."""
 
     def __init__(
-        self, path: str, sql: dict[str, str], loop: asyncio.AbstractEventLoop, changed: Callable[[Change], None]
+        self,
+        path: str,
+        sql: dict[str, str],
+        loop: asyncio.AbstractEventLoop,
+        changed: Callable[[Change], None],
+        ring: Callable[[int], None],
     ) -> None:
         super().__init__(path, loop, changed)
+        self._ring = ring
         self._broken: GatewayTrouble | None = None
         self._connection = connect(path, writer=True)
         self._execute = self._connection.cursor().execute
         runs = runs_of(self._connection, sql)
         self._statements = {name: (run, BROUGHT.get(name, 0)) for name, run in runs.items()}
         self.start()
+
+    def tell_others(self, brought: int) -> None:
+        """Ring the bells of other processes."""
+        self._ring(brought)
 
     def let_go(self) -> None:
         """Close the file."""

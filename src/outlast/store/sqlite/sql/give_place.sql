@@ -1,6 +1,6 @@
 -- The next queued flow of a key, if the key has room for it.
 UPDATE flow SET
-    key_held = 1, ready_at = max(:now, coalesce(json_extract(wait, '$.notBefore'), :now)), wait = NULL,
+    key_held = 1, ready_at = max(:now, coalesce(json_extract(wait, '$.until'), :now)), wait = NULL,
     updated_at = :now
 WHERE id = (
     SELECT next.id FROM flow AS next INDEXED BY flow_key
