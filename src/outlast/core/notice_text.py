@@ -85,7 +85,7 @@ def notice_text(kind: str, body: _Body) -> NoticeText:
     if _text(body, "approvalId"):
         title, text = approval_text.told(body)
         return NoticeText(one_line(title, TITLE_MAX), plain_lines(text, TEXT_MAX))
-    if not _of_task(body):
+    if not _of_work(body):
         return _free_text(kind, body)
     sentence = _sentence(kind, body)
     lines = [sentence + ".", *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
@@ -99,9 +99,9 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
     """
     if len(notices) == 1:
         return notice_text(*notices[0])
-    counted = Counter(_text(body, "status")[:20] if _of_task(body) else "other" for _, body in notices)
+    counted = Counter(_text(body, "status")[:20] if _of_work(body) else "other" for _, body in notices)
     told = ", ".join(f"{count} {one_line(word, 20).replace('_', ' ')}" for word, count in counted.most_common(8))
-    kinds = {"other" if not _text(body, "status") else "flow" if _flow_id(body) else "task" for _, body in notices}
+    kinds = {"other" if not _of_work(body) else "flow" if _flow_id(body) else "task" for _, body in notices}
     things = "notices" if len(kinds) > 1 or "other" in kinds else f"{kinds.pop()}s"
     title = f"{len(notices)} {things}: {told}"
     lines = [title + "."]
@@ -155,7 +155,7 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)].rstrip() + "…"
 
 
-def _of_task(body: _Body) -> bool:
+def _of_work(body: _Body) -> bool:
     return bool(_text(body, "status")) and not _text(body, "approvalId")
 
 
@@ -245,7 +245,7 @@ def _more(body: _Body) -> list[str]:
 
 def _item(kind: str, body: _Body) -> list[str]:
     """One of several notices: its sentence, its id, and a few lines where it ended badly."""
-    if not _of_task(body):
+    if not _of_work(body):
         title, text = notice_text(kind, body)
         return [f"- {title}" if text == title else f"- {title}: {one_line(text, LINE_MAX)}"]
     about = _flow_id(body) or _task_id(body)
