@@ -142,10 +142,12 @@ async def _news(api: Api, narrow: ApprovalFilter, after: str | None, seconds: fl
         newest = (await api.store.list_approvals(narrow, 1)).approvals
         after = newest[0].id if newest else ""
     while True:
-        news = api.books.next_flow_change()  # before looking, so that nothing falls between
+        news = api.ledger.news.next_question()  # before looking, so that nothing falls between
         try:
-            page = await api.store.list_approvals(narrow, LIST_MAX)
-            found = [approval for approval in page.approvals if approval.id > after]
+            newest = (await api.store.list_approvals(narrow, 1)).approvals
+            fresh = bool(newest) and newest[0].id > after
+            found = (await api.store.list_approvals(narrow, LIST_MAX)).approvals if fresh else []
+            found = [approval for approval in found if approval.id > after]
             left = deadline - api.clock.monotonic()
             if found or left <= 0 or api.stopping:
                 return found

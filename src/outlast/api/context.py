@@ -127,9 +127,6 @@ class Books(Protocol):
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""
 
-    def next_flow_change(self) -> asyncio.Future[None]:
-        """Return a future that is done when a flow or an approval may have moved."""
-
     def holding(self, task_ids: Iterable[str], target: str) -> AbstractContextManager[None]:
         """Keep notices back while somebody waits who will see for himself."""
 

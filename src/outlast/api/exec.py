@@ -120,7 +120,7 @@ def make_plan(
     to be approved is refused (``approval_needed``).
     """
     command, argv = _what(request)
-    base = _base_environment(api, caller, request)
+    base = base_environment(api, caller, request.caller_env)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
     cwd = workdir_at(request.workdir, base.get("HOME"), there=not scheduled)
     ask = _must_ask(api, caller, command, argv, may_ask=may_ask) or bool(request.ask)
@@ -189,13 +189,13 @@ def _check_text(name: str, text: str) -> None:
         raise BadInput(f"{name}: has half of a surrogate pair in it") from None
 
 
-def _base_environment(api: Making, caller: Caller, request: ExecRequest) -> Mapping[str, str]:
-    """Return the environment the command inherits: the caller's own if it brought one, else the gateway's."""
-    if request.caller_env is None:
+def base_environment(api: Making, caller: Caller, caller_env: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the environment a command inherits: the caller's own if it brought one, else the gateway's."""
+    if caller_env is None:
         return api.environ
     if caller.remote:
         raise Refused("callerEnv: is taken on the local socket only", code="env_refused", hint="use env")
-    return {name: value for name, value in request.caller_env.items() if _possible(name, value)}
+    return {name: value for name, value in caller_env.items() if _possible(name, value)}
 
 
 def _possible(name: str, value: str) -> bool:

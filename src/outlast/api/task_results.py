@@ -110,6 +110,7 @@ class FindingResult(Record, frozen=True, kw_only=True):
     age_seconds: float | None
     at: str | None
     task_id: str | None
+    flow_id: str | None
     subject: str
     message: str
     fix: str
@@ -134,7 +135,10 @@ class MoveResult(Record, frozen=True, kw_only=True):
 
 
 class MaintenanceResult(Record, frozen=True, kw_only=True):
-    """What maintenance did; without ``applied``, what it would do. ``prunable`` are those still to be forgotten."""
+    """What maintenance did; without ``applied``, what it would do. ``prunable`` are those still to be forgotten.
+
+    ``archived`` counts tasks and flows.
+    """
 
     applied: bool
     moves: list[MoveResult]
@@ -142,6 +146,8 @@ class MaintenanceResult(Record, frozen=True, kw_only=True):
     cleaned: int
     pruned: int
     prunable: int
+    flows_pruned: int
+    flows_prunable: int
     archived: int
     archive: str | None
     more: bool

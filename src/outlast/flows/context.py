@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import random
 import uuid as uuids
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.core.errors import BadInput
 from outlast.core.flow import StepKind, StepRow
 from outlast.core.session import Status
+from outlast.flows.children import flow_step
 from outlast.flows.errors import FlowCancelled
 from outlast.flows.program import FlowFunction, StepFunction, check_name, current, returned_by
 from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
-from outlast.flows.run import Run
+from outlast.flows.run import Branch, Run, branches
 from outlast.flows.steps import CONTROL, Work, function_step
 from outlast.flows.waits import (
     CommandAsk,
@@ -25,7 +27,6 @@ from outlast.flows.waits import (
     Decision,
     approval_step,
     command_step,
-    flow_step,
     signal_step,
     sleep_step,
 )
@@ -41,6 +42,17 @@ class Compensation(NamedTuple):
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     on: str
+
+
+class Rule(Protocol):
+    """How often a command is tried in all, and how long the pauses are: a `Retry`, or the like."""
+
+    @property
+    def attempts(self) -> int:
+        """How often in all."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pauses as a task keeps them on record."""
 
 
 class FlowContext:
@@ -70,15 +82,20 @@ class FlowContext:
         """What this flow is for, in words."""
         return self._run.flow.goal
 
+    def _key(self, name: str) -> str:
+        return self._run.key(_known(name))
+
     # ---- functions
 
-    def call(self, function: StepFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+    def call(
+        self, function: StepFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
         """Run a decorated function as a step."""
         retry = function.retry or ONCE
         work = Work(function.fn, args, kwargs, function.is_async, retry, function.timeout, function.returns)
-        return function_step(self._run, function.name, work)
+        return function_step(self._run, self._run.key(function.name), work)
 
-    async def step(
+    def step(
         self,
         name: str,
         fn: Callable[..., Any],
@@ -86,7 +103,7 @@ class FlowContext:
         retry: Retry | None = None,
         timeout: Span | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Run a function as a step and return what it returned. Raises StepFailed, StepTimedOut.
 
         Coroutine functions run in the worker's loop, others in a thread. ``timeout`` bounds one attempt.
@@ -95,11 +112,11 @@ class FlowContext:
             retry, timeout, fn = retry or fn.retry, fn.timeout if timeout is None else timeout, fn.fn
         limit = None if timeout is None else seconds_of(timeout)
         work = Work(fn, args, kwargs, inspect.iscoroutinefunction(fn), retry or ONCE, limit, returned_by(fn))
-        return await function_step(self._run, _known(name), work)
+        return function_step(self._run, self._key(name), work)
 
     # ---- children
 
-    async def run(
+    def run(
         self,
         name: str,
         command: str | Sequence[str],
@@ -108,16 +125,16 @@ class FlowContext:
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         timeout: Span | None = None,
-        retry: Retry | None = None,
+        retry: Rule | None = None,
         check: bool = True,
         title: str | None = None,
-    ) -> CommandResult:
+    ) -> Coroutine[Any, Any, CommandResult]:
         """Run a command as a child task, with a record of its own. Text goes to the shell, a list does not.
 
         With ``check`` a command that does not succeed raises StepFailed (its ``result`` is the `CommandResult`).
         """
         ask = CommandAsk(
-            step=_known(name),
+            step=self._key(name),
             command=command if isinstance(command, str) else None,
             argv=None if isinstance(command, str) else [str(word) for word in command],
             stdin=stdin,
@@ -128,38 +145,40 @@ class FlowContext:
             retry=None if retry is None else retry.as_dict(),
             title=title,
         )
-        return await command_step(self._run, ask, check=check)
+        return command_step(self._run, ask, check=check)
 
-    async def flow(self, name: str, target: FlowFunction[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    def flow(
+        self, name: str, target: FlowFunction[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Run another flow as a child and return its result. Raises StepFailed."""
-        return await flow_step(self._run, _known(name), target, args, kwargs)
+        return flow_step(self._run, self._key(name), target, args, kwargs)
 
     # ---- waits
 
-    async def sleep(self, name: str, duration: Span) -> None:
+    def sleep(self, name: str, duration: Span) -> Coroutine[Any, Any, None]:
         """Wait: for a second or for months. Nothing is held meanwhile but a row."""
-        await sleep_step(self._run, _known(name), None, seconds_of(duration))
+        return sleep_step(self._run, self._key(name), None, seconds_of(duration))
 
-    async def sleep_until(self, name: str, moment: datetime) -> None:
+    def sleep_until(self, name: str, moment: datetime) -> Coroutine[Any, Any, None]:
         """Wait until a moment; it must have a zone. Raises ValueError."""
         if moment.tzinfo is None:
             raise ValueError("a moment needs a zone: datetime.now(timezone.utc)")
-        await sleep_step(self._run, _known(name), moment.timestamp())
+        return sleep_step(self._run, self._key(name), moment.timestamp())
 
-    async def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Any:
+    def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Coroutine[Any, Any, Any]:
         """Wait for a signal and return what it carries, as ``type`` where that is given. Raises SignalTimeout.
 
         A signal that was sent before anybody waited is not lost; each is given to one waiting step, oldest first.
         """
         limit = None if timeout is None else seconds_of(timeout)
-        return await signal_step(self._run, _known(name), limit, type)
+        return signal_step(self._run, self._key(name), name, limit, type)
 
-    async def approve(
+    def approve(
         self, name: str, prompt: str, *, preview: str | None = None, expires: Span | None = None
-    ) -> Decision:
+    ) -> Coroutine[Any, Any, Decision]:
         """Ask somebody a question that is approved or rejected, with what he is to see beside it."""
         limit = None if expires is None else seconds_of(expires)
-        return await approval_step(self._run, _known(name), prompt, preview, limit)
+        return approval_step(self._run, self._key(name), prompt, preview, limit)
 
     # ---- together
 
@@ -168,7 +187,7 @@ class FlowContext:
 
         The first failure by position is raised when all have ended, unless they are to be returned.
         """
-        tasks = [asyncio.ensure_future(one) for one in awaitables]
+        tasks = self._branched(awaitables)
         waiting = set(tasks)
         try:
             while waiting:
@@ -188,6 +207,24 @@ class FlowContext:
         if failed is not None and not return_exceptions:
             raise failed
         return results
+
+    def _branched(self, awaitables: Sequence[Awaitable[Any]]) -> list[asyncio.Future[Any]]:
+        """Make a task of each, in a branch of its own: what runs beside each other must not count others' steps."""
+        parent = self._run.branch()
+        parent.gathers += 1
+        prefix = f"{parent.path}-" if parent.path else ""
+        tasks: list[asyncio.Future[Any]] = []
+        for place, one in enumerate(awaitables):
+            if not inspect.iscoroutine(one):
+                tasks.append(asyncio.ensure_future(one))
+                continue
+            branch = Branch(f"{prefix}{parent.gathers}.{place}", None)
+            around = contextvars.copy_context()
+            around.run(branches.set, branch)
+            task = asyncio.get_running_loop().create_task(one, context=around)
+            branch.task = task
+            tasks.append(task)
+        return tasks
 
     # ---- undoing
 
@@ -219,10 +256,10 @@ class FlowContext:
         return str(await self._value("uuid", lambda: str(uuids.uuid4())))
 
     async def _value(self, name: str, made: Callable[[], Any]) -> Any:
-        run = self._run
+        run, key = self._run, self._run.key(name)
         run.working()
         try:
-            key, row = run.ask(name, StepKind.VALUE)
+            row = run.recorded(key, StepKind.VALUE)
             if row is None:
                 seq, now, value = await run.may_begin(key), run.clock.now(), made()
                 text = run.values.write(run.values_id, value)

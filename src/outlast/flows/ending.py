@@ -16,6 +16,7 @@ from outlast.flows.context import Compensation, FlowContext
 from outlast.flows.errors import (
     ClaimLost,
     CodeChanged,
+    Crashed,
     DeadlinePassed,
     FlowCancelled,
     NotStorable,
@@ -26,7 +27,6 @@ from outlast.flows.program import StepFunction, current
 from outlast.flows.retrying import ONCE
 from outlast.flows.run import COMPENSATE, Run
 from outlast.flows.steps import Work, error_text, function_step
-from outlast.process.keeper.crash import point
 
 if TYPE_CHECKING:
     from outlast.flows.engine import Program
@@ -43,14 +43,19 @@ async def run_to_end(run: Run, program: Program | None) -> None:
     """Run a claimed flow until it ends, is blocked, waits, or is somebody else's."""
     try:
         move = await _outcome(run, program)
-    except (Parked, ClaimLost):
+    except (Parked, ClaimLost, Crashed):
         return
     if move is None:
         return
-    point("flow:before_end")
-    moved = await run.insist(lambda: run.store.move_flow(move))
-    point("flow:after_end")
-    if moved is None:
+    try:
+        run.host.reached("before_end", None)
+        moved = await run.insist(lambda: run.store.move_flow(move))
+        run.host.reached("after_end", None)
+    except Crashed:
+        return
+    if moved is not None:
+        run.host.ended(moved)
+    else:
         log.info("flow %s is somebody else's by now, or has ended", run.id)
 
 
@@ -72,13 +77,14 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
     """Run the program, and say which move its end is."""
     token = current.set(context)
     try:
-        result = await program.run(context, run.given)
-        if run.interrupt is not None and run.interrupt not in (Parked, ClaimLost):
+        given = run.given if run.flow.parent_id is None else run.values.resolved(run.values_id, run.given)
+        result = await program.run(context, given)
+        if run.interrupt is not None and run.interrupt not in (Parked, ClaimLost, Crashed):
             raise run.interrupt
         if run.forgotten is not None:
             raise CodeChanged(run.forgotten, "the end")
         text = run.values.write(run.values_id, result)
-    except (Parked, ClaimLost):
+    except (Parked, ClaimLost, Crashed):
         raise
     except CodeChanged as changed:
         run.check()
@@ -188,7 +194,7 @@ async def _compensate(run: Run, one: Compensation) -> None:
     if isinstance(fn, StepFunction):
         retry, timeout, returns, fn = fn.retry or ONCE, fn.timeout, fn.returns, fn.fn
     work = Work(fn, one.args, {}, inspect.iscoroutinefunction(fn), retry, timeout, returns)
-    await function_step(run, COMPENSATE + one.name, work)
+    await function_step(run, run.key(COMPENSATE + one.name), work)
 
 
 async def _children_ended(run: Run) -> None:

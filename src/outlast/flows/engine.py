@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from outlast.core.errors import GatewayTrouble, NotFound
-from outlast.core.flow import Flow, NewFlow
+from outlast.core.flow import FILE_HANDLER, Flow, NewFlow, StepRow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.ending import run_to_end
@@ -24,7 +24,7 @@ from outlast.flows.run import Run
 from outlast.flows.values import Beside, Values
 from outlast.flows.waits import CommandAsk
 from outlast.process.clock import Clock
-from outlast.process.keeper.crash import point
+from outlast.process.keeper import crash
 from outlast.store.base import Change, Store
 from outlast.store.base_flows import FlowClaim, FlowCreated, HeldFlow
 
@@ -81,6 +81,8 @@ class Engine:
         self.compose = compose
         self.idle: Callable[[], None] = lambda: None
         """Called when the last flow this engine holds has ended or waits."""
+        self.ended: Callable[[Flow], None] = lambda flow: None
+        """Called with a flow that this engine has just seen to its end, or found blocked."""
         self._held_max = held_max
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
@@ -121,23 +123,43 @@ class Engine:
         """How many flows are in memory."""
         return len(self._runs) + self._coming
 
+    def holds(self, flow_id: str) -> bool:
+        """True while a flow is in memory here."""
+        return flow_id in self._runs
+
     @property
     def claims(self) -> list[str]:
         """The claims this engine holds."""
         return [run.claim_id for run in tuple(self._runs.values())]
 
+    def reached(self, at: str, row: StepRow | None) -> None:
+        """Pass a named point of a step's way to its record."""
+        if crash.is_armed():
+            crash.point(f"flow:{at}")
+            if row is not None:
+                crash.point(f"flow:{at}:{row.kind}")
+
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
         return timed_id(letter, self.clock.now(), random.getrandbits(40), 4)
 
-    def handler_named(self, name: str) -> str:
-        """Return the handler of a sub-flow that is called by name. Raises NotFound."""
-        if name in self.programs:
+    async def handler_named(self, name: str) -> str:
+        """Return the handler of a sub-flow that is called by name: one that is served here, else by any worker.
+
+        Raises NotFound, also where the name could mean several.
+        """
+        if name in self.programs or ":" in name:
             return name
-        fitting = [handler for handler in self.programs if handler.rpartition(":")[2] == name]
-        if len(fitting) != 1:
-            raise NotFound(f"no flow {name!r} is served here", hint="known: " + ", ".join(sorted(self.programs)))
-        return fitting[0]
+        now = self.clock.now()
+        elsewhere = [
+            one for worker in await self.store.flow_workers() if worker.lease_until > now for one in worker.handlers
+        ]
+        for handlers in (tuple(self.programs), elsewhere):
+            fitting = {handler for handler in handlers if handler.rpartition(":")[2] == name}
+            if len(fitting) == 1:
+                return fitting.pop()
+        known = sorted({*self.programs, *elsewhere} - {FILE_HANDLER})
+        raise NotFound(f"no flow {name!r} is served, or several are", hint="known: " + (", ".join(known) or "none"))
 
     # ---- taking flows
 
@@ -149,7 +171,7 @@ class Engine:
             self._coming += 1
         try:
             created = await self.store.create_flow(new, start)
-            point("flow:after_create")
+            crash.point("flow:after_create")
         finally:
             if start is not None:
                 self._coming -= 1
@@ -202,20 +224,24 @@ class Engine:
             for flow_id in await self.store.nudged_flows(self.worker):
                 if (run := self._runs.get(flow_id)) is not None:
                     await run.look()
+        before = self.clock.now()
         while (room := min(self._held_max - self.held, CLAIM_MAX)) > 0:
             self._coming += room
             try:
                 taken = await self.store.claim_flows(self._claim(room))
             finally:
                 self._coming -= room
-            point("flow:after_claim")
+            crash.point("flow:after_claim")
             for held in taken:
                 self._begin(held)
             if len(taken) < room:
                 break
         else:
             return NET_SECONDS  # a flow that ends makes room, and says so
-        due = await self.store.next_flow_ready(list(self.programs))
+        if not self.programs:
+            return NET_SECONDS
+        # What was ready before is taken, or cannot be: asking for it again at once would turn for ever.
+        due = await self.store.next_flow_ready(list(self.programs), before)
         return NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self.clock.now()))
 
     # ---- running them

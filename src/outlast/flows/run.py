@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.flow import Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
-from outlast.flows.errors import ClaimLost, CodeChanged, DeadlinePassed, FlowCancelled, Parked
+from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
 from outlast.flows.values import Values
 from outlast.process.clock import Clock
-from outlast.process.keeper.crash import point
 from outlast.store.base import Store
 from outlast.store.base_flows import Child, HeldFlow
 
@@ -30,7 +30,7 @@ COMPENSATE = "compensate:"
 """How the names of compensating steps begin."""
 SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 """And the time, where they wait for something that is none of ours."""
 WAITS_SHOWN = 20
 """Steps named where a flow waits for several."""
@@ -38,6 +38,23 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
+
+
+class Branch:
+    """A line of a program's work that runs beside others: names of steps count up within it."""
+
+    __slots__ = ("elsewhere", "gathers", "names", "path", "task")
+
+    def __init__(self, path: str, task: asyncio.Task[Any] | None) -> None:
+        self.path = path
+        self.task = task
+        self.names: dict[str, int] = {}
+        self.elsewhere: set[str] = set()
+        self.gathers = 0
+
+
+branches: ContextVar[Branch | None] = ContextVar("outlast_branch", default=None)
+"""The branch that runs here; None in the line a program begins with."""
 
 
 class Host(Protocol):
@@ -49,14 +66,18 @@ class Host(Protocol):
     linger_seconds: float
     lease_seconds: float
     pid: int
+    ended: Callable[[Flow], None]
 
     def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
         """Return the task of a command step. Raises BadInput or Refused."""
 
+    def reached(self, point: str, row: StepRow | None) -> None:
+        """Pass a named point of a step's way to its record: where tests kill, or pretend to."""
+
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
 
-    def handler_named(self, name: str) -> str:
+    async def handler_named(self, name: str) -> str:
         """Return the handler a sub-flow's name means. Raises NotFound."""
 
 
@@ -88,7 +109,7 @@ class Run:
         self.compensating = False
         self._unmet = {row.key: row for row in held.steps if _is_of_program(row)}
         self._seq = max((row.seq for row in held.steps), default=-1)
-        self._names: dict[str, int] = {}
+        self.root = Branch("", None)
         self._patches: dict[str, bool] = {}
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
@@ -102,22 +123,41 @@ class Run:
 
     # ---- what is on record
 
-    def ask(self, name: str, kind: StepKind) -> tuple[str, StepRow | None]:
-        """Return the key of a program's next step of that name, and what is on record of it.
+    def key(self, name: str) -> str:
+        """Return the key of the next step of that name, of the branch that asks.
 
-        Raises CodeChanged where that was a step of another kind, and whatever interrupts the run.
+        It is called when an operation is, not when it is awaited: so the order of the program's own words decides, and
+        not which branch happened to be first.
         """
-        if self._interrupt is not None and not self.compensating and self._interrupt in _AT_ONCE:
+        branch = branches.get() or self.root
+        names = branch.names
+        count = names[name] = names.get(name, 0) + 1
+        base = f"{name}#{branch.path}" if branch.path else name
+        if count == 1:
+            if asyncio.current_task() is not branch.task:
+                branch.elsewhere.add(name)
+            return base
+        if name in branch.elsewhere or asyncio.current_task() is not branch.task:
+            raise RuntimeError(
+                f"the step {name!r} is used twice in tasks that run beside each other: use ctx.gather, or other names"
+            )
+        return f"{base}#{count}"
+
+    def branch(self) -> Branch:
+        """Return the branch that asks, to make others beneath it."""
+        return branches.get() or self.root
+
+    def recorded(self, key: str, kind: StepKind) -> StepRow | None:
+        """Return what is on record of a step. Raises CodeChanged, and whatever interrupts the run at once."""
+        if self._interrupt in _AT_ONCE:
+            assert self._interrupt is not None
             raise self._interrupt
-        count = self._names.get(name, 0) + 1
-        self._names[name] = count
-        key = name if count == 1 else f"{name}#{count}"
         row = self.rows.get(key)
         if row is not None:
             if row.kind is not kind:
                 raise CodeChanged(f"{key} ({row.kind})", f"{key} ({kind})")
             self._unmet.pop(key, None)
-        return key, row
+        return row
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
@@ -134,7 +174,7 @@ class Run:
             await asyncio.sleep(0)
             if not self._unmet:
                 return
-        await self.clock.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS)
         if self._unmet:
             raise CodeChanged(next(iter(self._unmet)), key)
 
@@ -164,14 +204,14 @@ class Run:
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
-        point("flow:before_checkpoint")
+        self.host.reached("before_checkpoint", row)
         try:
             held = await self.store.checkpoint(self.id, self.claim_id, rows, renew)
         except GatewayTrouble:
             held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, renew))
-        point("flow:after_checkpoint")
         if not held:
             raise self.lose_claim()
+        self.host.reached("after_checkpoint", row)
 
     async def flush(self) -> None:
         """Put on record what only waited to go with a step. Raises ClaimLost."""
@@ -193,10 +233,10 @@ class Run:
     async def begin_child(self, row: StepRow, child: Child) -> None:
         """Begin a step with the work that does it, in one commit. Raises ClaimLost."""
         await self.flush()
-        point("flow:before_child")
+        self.host.reached("before_child", row)
         if not await self.insist(lambda: self.store.start_child(self.id, self.claim_id, row, child)):
             raise self.lose_claim()
-        point("flow:after_child")
+        self.host.reached("after_child", row)
         self.rows.setdefault(row.key, row)
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
@@ -269,8 +309,11 @@ class Run:
             return
         for _ in range(PARK_TURNS):
             await asyncio.sleep(0)  # a branch whose children have just ended may be about to go on
-        if self._busy == 0 and not await self._park(due):
-            self._set_watch()
+        try:
+            if self._busy == 0 and not await self._park(due):
+                self._set_watch()
+        except Crashed:
+            pass  # the program's own task hears of it
 
     def _ring(self, now: float) -> None:
         for one in tuple(self._waiters.values()):
@@ -286,9 +329,9 @@ class Run:
             self.id, FlowVerb.WAIT, self.clock.now(), claim_id=self.claim_id, unless_nudged=True, ready_at=due,
             wait=on, step=steps, steps_done=self.steps_done, steps_known=self.steps_known,
         )  # fmt: skip
-        point("flow:before_park")
+        self.host.reached("before_park", None)
         moved = await self.insist(lambda: self.store.move_flow(move))
-        point("flow:after_park")
+        self.host.reached("after_park", None)
         if moved is None:
             await self.look()
             return self._interrupt is not None
@@ -343,12 +386,17 @@ class Run:
 
     def runs_in(self, task: asyncio.Task[None]) -> None:
         """Say which task runs the program."""
-        self._task = task
+        self._task = self.root.task = task
 
     def lose_claim(self) -> BaseException:
         """Note that the flow is somebody else's; return what to raise."""
         self._stop(ClaimLost)
         return ClaimLost()
+
+    def crash(self) -> BaseException:
+        """Let go at once, as if the process had died here; return what to raise."""
+        self._stop(Crashed)
+        return Crashed()
 
     def pass_deadline(self) -> None:
         """End the program because the flow's time is up."""
@@ -356,7 +404,7 @@ class Run:
 
     def _stop(self, why: type[BaseException]) -> None:
         """Interrupt the program, unless compensations run: those are left to end."""
-        if self._interrupt in (ClaimLost, Parked) or (self.compensating and why not in (ClaimLost, Parked)):
+        if self._interrupt in _AT_ONCE or (self.compensating and why not in _AT_ONCE):
             return
         self._interrupt = why
         if self._task is not None and self._task is not asyncio.current_task():
@@ -391,7 +439,7 @@ _WAITS = {
     StepKind.SLEEP: "sleep", StepKind.SIGNAL: "signal", StepKind.APPROVAL: "approval", StepKind.RUN: "task",
     StepKind.AGENT: "task", StepKind.FLOW: "flow",
 }  # fmt: skip
-_AT_ONCE = (Parked, ClaimLost)
+_AT_ONCE = (Parked, ClaimLost, Crashed)
 
 
 def _is_of_program(row: StepRow) -> bool:

@@ -26,6 +26,7 @@ from outlast.core.session import Status
 from outlast.flows.errors import (
     ClaimLost,
     CodeChanged,
+    Crashed,
     DeadlinePassed,
     FlowCancelled,
     NotStorable,
@@ -43,7 +44,7 @@ ERROR_MAX = 2_000
 """Characters of an error on record."""
 FORKED = 70
 """The exit code of a child process that a step made with `os.fork` and let run back into the worker's code."""
-CONTROL = (FlowCancelled, DeadlinePassed, Parked, ClaimLost, CodeChanged)
+CONTROL = (FlowCancelled, DeadlinePassed, Parked, ClaimLost, CodeChanged, Crashed)
 """What interrupts a run, and is nobody's failure."""
 
 
@@ -59,11 +60,11 @@ class Work(NamedTuple):
     returns: Any
 
 
-async def function_step(run: Run, name: str, work: Work) -> Any:
+async def function_step(run: Run, key: str, work: Work) -> Any:
     """Have a function done as a step; return what it returned, as it is on record. Raises StepFailed."""
     run.working()
     try:
-        key, row = run.ask(name, StepKind.FUNCTION)
+        row = run.recorded(key, StepKind.FUNCTION)
         if row is None:
             seq = await run.may_begin(key)
             return await _tried(run, StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, 1, 0.0), work)
@@ -85,6 +86,7 @@ async def _tried(run: Run, row: StepRow, work: Work) -> Any:
     while True:
         started = run.clock.now()
         row = StepRow(run.id, row.key, row.seq, row.kind, Status.RUNNING, attempt, started)
+        run.host.reached("before_step", row)
         try:
             value = await _attempt(run, row, work)
             text, value = run.values.round_trip(run.values_id, value, work.returns)

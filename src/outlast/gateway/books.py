@@ -66,7 +66,6 @@ class Books:
         self._tellers: Tellers | None = None
         self._flows: FlowRoom | None = None
         self._wake_waiters: set[asyncio.Future[None]] = set()
-        self._flow_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
             "the ledger is not open yet", code="store_closed", hint="try again"
@@ -227,17 +226,16 @@ class Books:
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""
-        return _waiter_among(self._wake_waiters)
-
-    def next_flow_change(self) -> asyncio.Future[None]:
-        """Return a future that is done when a flow or an approval may have moved."""
-        return _waiter_among(self._flow_waiters)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake_waiters.add(waiter)
+        waiter.add_done_callback(self._wake_waiters.discard)
+        return waiter
 
     def _changed(self, change: Change) -> None:
         if change.wakes or change.foreign:
-            _wake(self._wake_waiters)
-        if change.flows or change.foreign:
-            _wake(self._flow_waiters)
+            for waiter in tuple(self._wake_waiters):
+                if not waiter.done():
+                    waiter.set_result(None)
 
     # ---- sessions that outlive their call
 
@@ -298,19 +296,6 @@ class Books:
         if task is not None and lost and not self.worker.holds(task.id):
             self.worker.resume(task)
         self._sessions.release(session)
-
-
-def _waiter_among(waiters: set[asyncio.Future[None]]) -> asyncio.Future[None]:
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiters.add(waiter)
-    waiter.add_done_callback(waiters.discard)
-    return waiter
-
-
-def _wake(waiters: set[asyncio.Future[None]]) -> None:
-    for waiter in tuple(waiters):
-        if not waiter.done():
-            waiter.set_result(None)
 
 
 def task_for(session: Session) -> NewTask:

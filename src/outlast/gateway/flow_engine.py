@@ -45,6 +45,7 @@ def make_engine(
     lease_seconds: float | None = None,
     linger_seconds: float = LINGER_SECONDS,
     held_max: int | None = None,
+    kind: type[Engine] = Engine,
 ) -> Engine:
     """Return an engine, not started yet. ``worker`` has to be unique to this process."""
 
@@ -54,7 +55,7 @@ def make_engine(
         return compose_command(maker, task_id, flow, given, ask)
 
     config = maker.config
-    return Engine(
+    return kind(
         store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
         lease_seconds=lease_seconds or config.flows_lease_seconds, linger_seconds=linger_seconds,
         held_max=held_max or config.flows_slots,

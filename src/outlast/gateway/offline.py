@@ -197,10 +197,6 @@ class OfflineBooks:
         """Return a future that is never done: nobody tells us."""
         return asyncio.get_running_loop().create_future()
 
-    def next_flow_change(self) -> asyncio.Future[None]:
-        """Return a future that is never done: nobody tells us."""
-        return asyncio.get_running_loop().create_future()
-
     @contextmanager
     def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:
         """Do nothing: nothing is sent here."""

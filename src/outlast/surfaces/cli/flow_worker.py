@@ -13,10 +13,5 @@ def flow_worker(call: Call) -> int:
     """Run the flows of some sources until told to stop."""
     if call.run_worker is None:
         raise GatewayTrouble("this entry point cannot run a worker", hint="outlast flow worker")
-    return call.run_worker(
-        call.config,
-        list(call["sources"]),
-        lease_seconds=call["lease"],
-        slots=call["slots"],
-        idle_exit=call["idle_exit"],
-    )
+    rules = {"lease_seconds": call["lease"], "slots": call["slots"], "idle_exit": call["idle_exit"]}
+    return call.run_worker(call.config, list(call["sources"]), **rules)

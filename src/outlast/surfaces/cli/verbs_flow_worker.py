@@ -8,7 +8,7 @@ from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, integer,
 FLOW_WORKER = Verb(
     "flow worker",
     CLI + "flow_worker:flow_worker",
-    "Run the flows of programs (Python files or modules) here; the gateway starts such a worker by itself when one is needed.",
+    "Run flows of Python files or modules here. The gateway starts such a worker by itself when one is needed.",
     arguments=(Argument("sources", text("SOURCE"), many=True),),
     options=(
         Option("--lease", DURATION, "How long a flow stays with this worker when it is not heard of, default 30s."),

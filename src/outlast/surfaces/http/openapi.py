@@ -8,7 +8,16 @@ from typing import Any
 
 import msgspec
 
-from outlast.api import approval_results, requests, results, status, task_requests, task_results, told_results
+from outlast.api import (
+    approval_results,
+    flow_results,
+    requests,
+    results,
+    status,
+    task_requests,
+    task_results,
+    told_results,
+)
 from outlast.api.acts import ACTS
 from outlast.core.approval import NOTE_MAX
 from outlast.surfaces.http.routes import ROUTES, Row
@@ -43,6 +52,32 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "tasks.stats": task_results.StatsResult,
     "tasks.queues": task_results.Queues,
     "tasks.set-queue": task_results.Queues,
+    "flow.list": flow_results.FlowPageResult,
+    "flow.children": flow_results.FlowPageResult,
+    "flow.show": flow_results.FlowShown,
+    "flow.steps": flow_results.StepPage,
+    "flow.graph": flow_results.FlowGraph,
+    "flow.events": flow_results.FlowEventPage,
+    "flow.wait": flow_results.FlowWaitResult,
+    "flow.watch": flow_results.FlowWatchResult,
+    "flow.check": flow_results.FlowChecked,
+    "flow.signal": flow_results.SignalResult,
+    **dict.fromkeys(
+        (
+            "flow.start",
+            "flow.cancel",
+            "flow.retry",
+            "flow.resume",
+            "flow.fork",
+            "flow.create",
+            "flow.link",
+            "flow.set-waiting",
+            "flow.finish",
+            "flow.fail",
+            "flow.request-cancel",
+        ),
+        flow_results.FlowResult,
+    ),
     "cron.list": told_results.SchedulePage,
     "cron.next": told_results.UnderstoodResult,
     "cron.run": told_results.FiredResult,
