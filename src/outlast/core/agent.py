@@ -1,0 +1,206 @@
+"""Agents as data: how a configured agent is started, what a turn is, and what a runner says of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+Backend = Literal["acp", "command", "model"]
+OutputFormat = Literal["text", "json", "claude-stream-json", "codex-jsonl"]
+Permissions = Literal["ask", "allow", "deny"]
+
+DEPTH_MAX, CHILDREN_MAX, LANE_MAX = 5, 5, 8
+"""How deep spawned agents may spawn, how many live children one conversation may have, and how many run at once."""
+NAME_MAX = 64
+"""Characters of an agent's name: letters, digits, ``-`` and ``_``."""
+LANE = "subagents"
+"""The queue of spawned agents: its limit is the lane."""
+
+
+class HeartbeatSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """When an agent looks around by itself. ``every_seconds`` 0 is never; hours are local to ``tz`` ("" is always)."""
+
+    every_seconds: float = 1800.0
+    active_from: str = ""
+    active_until: str = ""
+    tz: str = ""
+    file: str = "HEARTBEAT.md"
+    ack_max: int = 300
+    turns_max_per_hour: int = 12
+
+
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent of the config file (``[agents.NAME]``).
+
+    ``command`` starts an ACP agent, or is the template of a command-line agent, where ``{message}``,
+    ``{conversation}``, ``{session}`` and ``{workdir}`` are filled item by item. ``resume`` are the items that are added
+    when the agent has a session of its own to go on with. ``permission_seconds`` is how long a question of the agent
+    waits; ``timeout_seconds`` bounds a turn.
+    """
+
+    name: str
+    backend: Backend
+    command: tuple[str, ...] = ()
+    output: OutputFormat = "text"
+    resume: tuple[str, ...] = ()
+    model: str = ""
+    system: str = ""
+    tools: tuple[str, ...] = ()
+    workdir: str = ""
+    env: dict[str, str] = {}
+    permissions: Permissions = "ask"
+    permission_seconds: float = 3600.0
+    timeout_seconds: float | None = 3600.0
+    heartbeat: HeartbeatSpec | None = None
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner is told to do, the first line of its standard input. It may hold secrets."""
+
+    agent: AgentSpec
+    conversation: str
+    prompt: str
+    workdir: str
+    env: dict[str, str]
+    task_id: str | None = None
+    agent_session: str | None = None
+    socket: str | None = None
+
+
+class EventKind(StrEnum):
+    """What a line of a runner's journal tells."""
+
+    __hash__ = str.__hash__
+
+    READY = "ready"
+    BEGUN = "begun"
+    TEXT = "text"
+    THOUGHT = "thought"
+    TOOL = "tool"
+    PLAN = "plan"
+    PERMISSION = "permission"
+    PERMITTED = "permitted"
+    STEERED = "steered"
+    USAGE = "usage"
+    NOTE = "note"
+    END = "end"
+
+
+class Usage(msgspec.Struct, frozen=True, rename="camel"):
+    """What a turn used, as far as the agent says. ``cost_usd`` in US dollars."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class AgentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One line of a runner's journal (its standard output). Texts are redacted by the runner.
+
+    ``stop`` (of the end) is ``end_turn``, ``cancelled``, ``refusal``, ``max_tokens``, ``login_wanted`` or ``error``;
+    ``text`` is then the agent's last answer.
+    """
+
+    ev: EventKind
+    at: float
+    id: str | None = None
+    text: str | None = None
+    title: str | None = None
+    status: str | None = None
+    data: dict[str, object] = {}
+    stop: str | None = None
+    code: str | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    agent_session: str | None = None
+
+
+class EntryKind(StrEnum):
+    """What an entry of a transcript is."""
+
+    __hash__ = str.__hash__
+
+    PROMPT = "prompt"
+    EVENT = "event"
+    TEXT = "text"
+    THOUGHT = "thought"
+    TOOL = "tool"
+    PLAN = "plan"
+    PERMISSION = "permission"
+    STEER = "steer"
+    NOTE = "note"
+    END = "end"
+
+
+class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry to be added. ``source_key`` makes a second adding of the same thing recognisable.
+
+    ``journal_at`` is the offset in the runner's output after the line it was made of.
+    """
+
+    at: float
+    kind: EntryKind
+    text: str
+    data: dict[str, object] = {}
+    task_id: str | None = None
+    source_key: str
+    journal_at: int | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of a conversation's transcript; ``seq`` counts from 1 and has no gaps."""
+
+    conversation: str
+    seq: int
+    at: float
+    kind: EntryKind
+    text: str
+    data: dict[str, object]
+    task_id: str | None
+    source_key: str
+    journal_at: int | None
+
+
+class AgentConversation(msgspec.Struct, frozen=True):
+    """What is known of a conversation an agent holds: the agent, the agent's own session, who spawned it.
+
+    ``depth`` is 0 for one that nobody spawned.
+    """
+
+    key: str
+    agent: str
+    created_at: float
+    updated_at: float
+    workdir: str
+    agent_session: str | None = None
+    parent: str | None = None
+    depth: int = 0
+    turns: int = 0
+
+
+class BeatState(msgspec.Struct, frozen=True):
+    """Where the heartbeat of an agent stands: when it is next due, and whether somebody has paused it."""
+
+    agent: str
+    next_at: float | None
+    paused_at: float | None
+    last_at: float | None
+    last_text_hash: str | None
+    last_text_at: float | None
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """One beat: why it was, what became of it, and why. ``outcome`` is ran, silent, told, skipped or failed."""
+
+    id: int
+    agent: str
+    at: float
+    why: str
+    outcome: str
+    reason: str
+    session_id: str | None
+    ended_at: float | None
+    text: str | None

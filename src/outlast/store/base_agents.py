@@ -1,0 +1,70 @@
+"""What a store can do for agents: transcripts, who holds which conversation, heartbeats. See `outlast.store.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from outlast.core.agent import AgentConversation, Beat, BeatState, Entry, NewEntry
+
+
+class AgentActs(Protocol):
+    """The acts on transcripts, agents' conversations and beats."""
+
+    async def append_entries(self, conversation: str, entries: Sequence[NewEntry]) -> int:
+        """Add entries in order; those whose ``source_key`` is there already are left out. Returns the newest ``seq``.
+
+        Brings ``Change.entries``.
+        """
+
+    async def hold_conversation(self, conversation: AgentConversation) -> AgentConversation:
+        """Put an agent's conversation on record; one that is there comes back as it stands."""
+
+    async def note_agent_session(self, key: str, agent_session: str | None, now: float) -> None:
+        """Note the agent's own session of a conversation, for its next turn, and count a turn."""
+
+    async def prune_transcripts(self, before: float, limit: int) -> int:
+        """Forget conversations of agents without an entry since that moment; return how many."""
+
+    async def set_beat(self, state: BeatState, expected_next: float | None) -> bool:
+        """Write where a heartbeat stands, if ``next_at`` is still what was read (new: None); False: somebody was first."""
+
+    async def add_beat(self, beat: Beat) -> int:
+        """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
+
+    async def end_beat(self, beat_id: int, outcome: str, reason: str, text: str | None, now: float) -> bool:
+        """Note what became of a beat that ran; False when that is known."""
+
+    async def prune_beats(self, before: float) -> None:
+        """Forget beats before that moment."""
+
+
+class AgentQuestions(Protocol):
+    """The questions about agents: nothing here changes a row."""
+
+    async def entries_of(self, conversation: str, after: int, limit: int) -> list[Entry]:
+        """Return entries of a transcript in order, after that ``seq``."""
+
+    async def entries_before(self, conversation: str, before: int | None, limit: int) -> list[Entry]:
+        """Return the newest entries before that ``seq`` (None: the newest of all), in order."""
+
+    async def last_entry_of_task(self, task_id: str) -> Entry | None:
+        """Return the entry of a task with the greatest ``journal_at``: where the reading of its journal goes on."""
+
+    async def get_agent_conversation(self, key: str) -> AgentConversation | None:
+        """Return what is known of an agent's conversation."""
+
+    async def agent_conversations(self, agent: str | None, limit: int, after: str = "") -> list[AgentConversation]:
+        """Return conversations of one agent or of all, by key, after that key."""
+
+    async def live_children(self, parent: str, limit: int = 100) -> list[str]:
+        """Return the ids of live tasks of conversations that a conversation has spawned."""
+
+    async def beat_states(self) -> list[BeatState]:
+        """Return where all heartbeats stand, by agent."""
+
+    async def beats_of(self, agent: str | None, limit: int, before: int | None = None) -> list[Beat]:
+        """Return beats, newest first, before that id."""
+
+    async def beats_since(self, agent: str, since: float) -> int:
+        """Return how many beats of an agent have run since that moment."""
