@@ -27,7 +27,7 @@ class AgentActs(Protocol):
         """Forget conversations of agents without an entry since that moment; return how many."""
 
     async def set_beat(self, state: BeatState, expected_next: float | None) -> bool:
-        """Write where a heartbeat stands, if ``next_at`` is still what was read (new: None); False: somebody was first."""
+        """Write where a heartbeat stands, if ``next_at`` is what was read (new: None); False: somebody was first."""
 
     async def add_beat(self, beat: Beat) -> int:
         """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
