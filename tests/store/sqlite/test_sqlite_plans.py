@@ -63,6 +63,7 @@ SORTS_FEW = {
     "missing_cleanup",
     "cancel_asked",
     "steps_in_order",
+    "live_below",
 }
 LISTINGS = {"list_tasks", "list_floor", "list_flows", "list_approvals"}
 
