@@ -107,7 +107,8 @@ def test_a_long_transcript_pages_as_fast_as_a_short_one(pg_database, count):
         for first, last in ((1, 1_000), (1_001, count)):
             reader.execute(
                 "INSERT INTO transcript (conversation, seq, at, kind, text, data, task_id, source_key, journal_at) "
-                "SELECT 'c', n, n, 'text', 'line ' || n, '{}', 't', 'c:' || n, n FROM generate_series(%s::int, %s::int) AS n",
+                "SELECT 'c', n, n, 'text', 'line ' || n, '{}', 't', 'c:' || n, n "
+                "FROM generate_series(%s::int, %s::int) AS n",
                 (first, last),
             )
             looks.append({page: _page(reader, page, last) for page in _PAGES})
