@@ -32,11 +32,12 @@ from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verd
 from outlast.core.flow import Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, StepRow
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
+from outlast.flows.children import rules_of
 from outlast.flows.engine import Engine, Program
 from outlast.flows.errors import FlowFailed
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
-from outlast.flows.waits import rules_of
 from outlast.gateway.flow_engine import Maker, make_engine
 from outlast.gateway.stores import make_store
 from outlast.ledger.tasks import Ledger
@@ -226,6 +227,10 @@ class Harness:
         """Serve more flows: those that are called as sub-flows by name."""
         for function in functions:
             self._programs[function.handler] = function
+
+    def serve_files(self) -> None:
+        """Serve flow files, too."""
+        self._programs |= FILE_PROGRAMS
 
     def start(self, function: FlowFunction[..., Any], *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
         """Start a flow and let it run as far as it comes without time passing; return its id."""

@@ -233,6 +233,7 @@ def test_the_commands_are_the_promised_ones():
     flow = "run start check schema list show watch log signal cancel retry resume fork worker"
     flow += " create link wait finish fail request-cancel"
     expected |= {("flow", action) for action in flow.split()}
+    expected |= {("approvals", action) for action in ("list", "show", "approve", "reject", "link")}
     words = "exec run tool status explain backup doctor completion version"
     expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected

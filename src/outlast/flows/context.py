@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from outlast.core.errors import BadInput
 from outlast.core.flow import StepKind, StepRow
 from outlast.core.session import Status
+from outlast.flows.children import flow_step
 from outlast.flows.errors import FlowCancelled
 from outlast.flows.program import FlowFunction, StepFunction, check_name, current, returned_by
 from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
@@ -26,7 +27,6 @@ from outlast.flows.waits import (
     Decision,
     approval_step,
     command_step,
-    flow_step,
     signal_step,
     sleep_step,
 )

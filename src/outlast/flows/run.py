@@ -77,7 +77,7 @@ class Host(Protocol):
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
 
-    def handler_named(self, name: str) -> str:
+    async def handler_named(self, name: str) -> str:
         """Return the handler a sub-flow's name means. Raises NotFound."""
 
 

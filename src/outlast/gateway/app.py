@@ -26,7 +26,7 @@ from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.task import Runtime
-from outlast.flows.file_program import FILE_PROGRAMS
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway import places
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker

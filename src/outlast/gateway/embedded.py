@@ -24,13 +24,13 @@ from outlast.core.approval import ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.errors import Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, NewFlow, StepRow
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.flows.children import rules_of
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
 from outlast.flows.errors import FlowFailed
-from outlast.flows.file_program import FILE_PROGRAMS
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.flows.loading import find
 from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
-from outlast.flows.waits import rules_of
 from outlast.flows.watchdog import Watchdog
 from outlast.gateway import places
 from outlast.gateway.books import Books

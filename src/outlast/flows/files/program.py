@@ -10,12 +10,10 @@ from typing import Any
 
 import msgspec
 
+from outlast.core.flow import FILE_HANDLER
 from outlast.flows.files.context import Context
 from outlast.flows.files.definition import Definition
 from outlast.flows.files.interpret import run_file
-
-FILE_HANDLER = "outlast:file"
-"""The name under which workers serve flow files."""
 
 
 def given_of(definition: Definition, args: Mapping[str, Any], workdir: str) -> dict[str, Any]:
@@ -30,3 +28,7 @@ class FileProgram:
         """Run it and return its result. Raises `Failure` when it failed."""
         definition = msgspec.convert(given["definition"], Definition)
         return await run_file(context, definition, given["args"], base_dir=given["workdir"])
+
+
+FILE_PROGRAMS = {FILE_HANDLER: FileProgram()}
+"""What every gateway serves."""

@@ -292,6 +292,14 @@ _COMPLETIONS = {
         lambda row: f"{row['waiting']} waiting",
         limit=1000,
     ),
+    "approval": _from_records(
+        "approvals.list",
+        "/v1/approvals",
+        "approvals",
+        "approvalId",
+        lambda row: f"{row['status']}: {row['prompt']}",
+        limit=200,
+    ),
     "wake": _from_records(
         "wake.list", "/v1/wakes", "wakes", "wakeId", lambda row: f"{row['conversation']}: {row['channel']}"
     ),
