@@ -445,6 +445,13 @@ def test_a_list_is_gone_through_so_many_at_a_time() -> None:
     assert sorted(context.begun) == [f"e[{n}]" for n in range(7)]
 
 
+def test_what_an_item_printed_and_was_too_long_to_be_kept_is_null_among_the_outputs() -> None:
+    context = FakeContext({"e[0]": Ended("[1, 2", truncated=True)})
+    more = "outputs: {e: '${steps.e.output}'}"
+    assert run(flow("{id: e, for_each: [1, 2], run: x}", more=more), context) == {"e": [None, ""]}
+    assert run(flow("{id: a, run: x}"), FakeContext({"a": Ended("[1, 2", truncated=True)})) is None
+
+
 def test_an_empty_list_is_done_at_once() -> None:
     context = FakeContext({"l": Ended("[]")})
     assert run(

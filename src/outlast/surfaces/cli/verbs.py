@@ -21,7 +21,7 @@ from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, 
 from outlast.surfaces.cli.verbs_approvals import APPROVAL_VERBS
 from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
-from outlast.surfaces.cli.verbs_flow_worker import FLOW_WORKER
+from outlast.surfaces.cli.verbs_flow import FLOW_VERBS
 from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 from outlast.surfaces.cli.verbs_told import TOLD_VERBS
 
@@ -266,7 +266,7 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *APPROVAL_VERBS, *CRON_VERBS, *TOLD_VERBS, FLOW_WORKER, *OTHERS)
+VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *APPROVAL_VERBS, *CRON_VERBS, *FLOW_VERBS, *TOLD_VERBS, *OTHERS)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}
