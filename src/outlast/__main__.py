@@ -18,6 +18,12 @@ def _run_gateway(config: Config, *, listen: str | None, ready_fd: int | None, al
     return run(config, face=HttpServer, listen=listen, ready_fd=ready_fd, allow_remote=allow_remote)
 
 
+def _run_worker(config: Config, sources: list[str], **rules: Any) -> int:  # noqa: ANN401  # as the command has them
+    from outlast.gateway.flow_worker import run
+
+    return run(config, sources, **rules)
+
+
 def _answer_offline(
     config: Config, act: str, name: str | None, query: dict[str, Any], requester: str | None
 ) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def main() -> None:
     """Run ``outlast`` with the words of this process and exit with its code."""
     from outlast.surfaces.cli.main import run
 
-    sys.exit(run(sys.argv[1:], _run_gateway, _answer_offline))
+    sys.exit(run(sys.argv[1:], _run_gateway, _answer_offline, _run_worker))
 
 
 if __name__ == "__main__":

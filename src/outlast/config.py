@@ -77,6 +77,9 @@ class Config(NamedTuple):
     store_url: str
     tasks_slots: int
     tasks_keep_days: float
+    flows_modules: tuple[str, ...]
+    flows_slots: int
+    flows_lease_seconds: float
     delivery_allow_private: tuple[str, ...]
     delivery_smtp_host: str
     delivery_smtp_port: int

@@ -21,6 +21,9 @@ EXPECTED = {
     Cause.EVIDENCE_GONE: (Status.LOST, False),
     Cause.LEASE_EXPIRED: (Status.LOST, False),
     Cause.REPORTED: (Status.FAILED, True),
+    Cause.ERROR: (Status.FAILED, True),
+    Cause.REJECTED: (Status.CANCELLED, False),
+    Cause.EXPIRED: (Status.CANCELLED, False),
 }
 
 

@@ -131,6 +131,22 @@ class Books(Protocol):
         """Keep notices back while somebody waits who will see for himself."""
 
 
+class Making(Protocol):
+    """What it takes to make a command of a request: settings, time, and the environment it inherits."""
+
+    @property
+    def config(self) -> Config:
+        """The settings."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of commands whose caller brought none."""
+
+
 class Api:
     """The one object every command and query takes.
 

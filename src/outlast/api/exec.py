@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from outlast.api import results
-from outlast.api.context import Api, Caller
+from outlast.api.context import Api, Caller, Making
 from outlast.api.detach import check_fields, detach
 from outlast.api.matcher import compile_pattern
 from outlast.api.requests import SHOWN_DEFAULT, ExecRequest, StdinText
@@ -27,7 +27,7 @@ from outlast.core import environment, guards, policy
 from outlast.core.errors import BadInput, Refused
 from outlast.core.session import ExecSpec, ReadyWhen
 from outlast.core.task import NotifyPolicy, Task
-from outlast.process.sessions import Session
+from outlast.process.sessions import Session, new_session_id
 
 
 class Plan(NamedTuple):
@@ -98,7 +98,7 @@ def _untold(task: Task, request: ExecRequest) -> list[str]:
     ]
 
 
-def make_plan(api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool = False) -> Plan:
+def make_plan(api: Making, caller: Caller, request: ExecRequest, *, scheduled: bool = False) -> Plan:
     """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing.
 
     What was ``scheduled`` may keep time, and is tried even where its directory is not there at the moment: that is a
@@ -113,7 +113,7 @@ def make_plan(api: Api, caller: Caller, request: ExecRequest, *, scheduled: bool
     ready = _ready(request.ready_when)
     background = bool(request.background or request.detach)
     settings = api.config
-    session_id = api.sessions.new_id()
+    session_id = new_session_id(api.clock.now())
     shell = settings.exec_shell or environment.choose_shell(base.get("SHELL"), _executable)
     spec = ExecSpec(
         id=session_id,
@@ -174,7 +174,7 @@ def _check_text(name: str, text: str) -> None:
         raise BadInput(f"{name}: has half of a surrogate pair in it") from None
 
 
-def _base_environment(api: Api, caller: Caller, request: ExecRequest) -> Mapping[str, str]:
+def _base_environment(api: Making, caller: Caller, request: ExecRequest) -> Mapping[str, str]:
     """Return the environment the command inherits: the caller's own if it brought one, else the gateway's."""
     if request.caller_env is None:
         return api.environ
@@ -223,7 +223,7 @@ def _expand(path: str, home: str | None) -> str:
     return home + path[1:]
 
 
-def _require_allowed(api: Api, caller: Caller, command: str | None, argv: Sequence[str]) -> None:
+def _require_allowed(api: Making, caller: Caller, command: str | None, argv: Sequence[str]) -> None:
     settings = api.config
     policy.require(
         settings.exec_mode,
@@ -235,7 +235,7 @@ def _require_allowed(api: Api, caller: Caller, command: str | None, argv: Sequen
     )
 
 
-def _fake_timer_advice(api: Api, command: str | None, argv: Sequence[str]) -> list[str]:
+def _fake_timer_advice(api: Making, command: str | None, argv: Sequence[str]) -> list[str]:
     """Return advice for a command that only keeps time; raise Refused where the setting says so."""
     setting = api.config.exec_fake_timers
     advice = None if setting == "off" else guards.fake_timer(command, argv)

@@ -57,12 +57,13 @@ _PLAIN_HOW = {
     "queued": "is waiting to run",
     "running": "is running",
     "succeeded": "succeeded",
+    "blocked": "is blocked until somebody sees to it",
     "failed": "failed",
     "timed_out": "ran out of time",
     "cancelled": "was cancelled",
     "lost": "is lost: how it ended is not known",
 }
-_BAD = ("failed", "timed_out", "lost")
+_BAD = ("failed", "timed_out", "lost", "blocked")
 
 
 class NoticeText(NamedTuple):
@@ -94,7 +95,9 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
         return notice_text(*notices[0])
     counted = Counter(_text(body, "status")[:20] or "other" for _, body in notices)
     told = ", ".join(f"{count} {one_line(word, 20).replace('_', ' ')}" for word, count in counted.most_common(8))
-    title = f"{len(notices)} {'notices' if 'other' in counted else 'tasks'}: {told}"
+    kinds = {"other" if not _text(body, "status") else "flow" if _flow_id(body) else "task" for _, body in notices}
+    things = "notices" if len(kinds) > 1 or "other" in kinds else f"{kinds.pop()}s"
+    title = f"{len(notices)} {things}: {told}"
     lines = [title + "."]
     left = TEXT_MAX - len(title) - 200  # room for the last line, which must never be cut off
     for kind, body in notices[:TOLD_MAX]:
@@ -106,7 +109,7 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
     shown = sum(line.startswith("- ") for line in lines)
     if shown < len(notices):
         lines.append(f"… and {len(notices) - shown} more.")
-    lines.append("More: outlast tasks list")
+    lines.append("More: outlast flow list" if things == "flows" else "More: outlast tasks list")
     return NoticeText(_cut(title, TITLE_MAX), _cut("\n".join(lines), TEXT_MAX))
 
 
@@ -164,12 +167,12 @@ def _free_text(kind: str, body: _Body) -> NoticeText:
 
 
 def _sentence(kind: str, body: _Body) -> str:
-    name = one_line(_text(body, "label") or _text(body, "title"), LABEL_MAX).replace('"', "'")
-    if not name:
-        name = _task_id(body) or "task"
+    flow_id = _flow_id(body)
+    called = _text(body, "label") or _text(body, "name" if flow_id else "title")
+    name = one_line(called, LABEL_MAX).replace('"', "'") or flow_id or _task_id(body) or "task"
     attempt = _number(body, "attempt") or 1
     again = f" (attempt {attempt:.0f})" if attempt > 1 else ""
-    told = f'"{name}" {_how(body)}{_span(body)}{again}'
+    told = f'{"Flow " if flow_id else ""}"{name}" {_how(body)}{_span(body)}{again}'
     return f"Corrected, it was not lost: {told}" if kind == "corrected" else told
 
 
@@ -210,7 +213,19 @@ def _task_id(body: _Body) -> str:
     return task_id if _ID.fullmatch(task_id) else ""
 
 
+def _flow_id(body: _Body) -> str:
+    """Return the id of the flow a notice is about; a task of a flow is told as a task."""
+    flow_id = "" if _text(body, "taskId") else _text(body, "flowId")
+    return flow_id if _ID.fullmatch(flow_id) else ""
+
+
 def _more(body: _Body) -> list[str]:
+    flow_id = _flow_id(body)
+    if flow_id:
+        blocked = _text(body, "status") == "blocked"
+        return [
+            f"More: outlast flow show {flow_id}" + (f", to go on: outlast flow resume {flow_id}" if blocked else "")
+        ]
     task_id = _task_id(body)
     if not task_id:
         return []
@@ -223,9 +238,9 @@ def _item(kind: str, body: _Body) -> list[str]:
     if not _text(body, "status"):
         title, text = _free_text(kind, body)
         return [f"- {title}" if text == title else f"- {title}: {one_line(text, LINE_MAX)}"]
-    task_id = _task_id(body)
+    about = _flow_id(body) or _task_id(body)
     line = f"- {_sentence(kind, body)}"
-    if task_id and task_id not in line:
-        line += f" [{task_id}]"
+    if about and about not in line:
+        line += f" [{about}]"
     lines = _quoted(body, FEW_LINES)[1:] if _text(body, "status") in _BAD else []
     return [line, *(f"  {quoted}" for quoted in lines)]

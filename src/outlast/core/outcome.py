@@ -15,7 +15,10 @@ SUMMARY_MAX = 1000
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How work ended. ``at`` is when it ended in seconds since the epoch, None when nobody saw it."""
+    """How work ended. ``at`` is when it ended in seconds since the epoch, None when nobody saw it.
+
+    ``output`` is JSON text for the step of a flow that waits for the work; None where none does.
+    """
 
     status: Status
     cause: Cause
@@ -23,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, object] = {}
     summary: str | None = None
     error: str | None = None
+    output: str | None = None
 
     @property
     def may_retry(self) -> bool:

@@ -79,14 +79,31 @@ def redact(text: str) -> str:
     """Return the text with every secret that is recognised replaced by `MASK`."""
     out: list[str] = []
     at = 0
-    for start, end in sorted(_Finder(text).spans()):
-        if end <= at or start == end:
-            continue
-        if start >= at:
-            out += (text[at:start], MASK)
+    for start, end in _hidden(text):
+        out += (text[at:start], MASK)
         at = end
     out.append(text[at:])
     return "".join(out)
+
+
+def hidden_parts(text: str) -> list[str]:
+    """Return what `redact` would hide, each part once, in order: for whoever must know that it is no more than data."""
+    return [text[start:end] for start, end in _hidden(text)]
+
+
+def _hidden(text: str) -> Iterator[_Span]:
+    """Yield the stretches to hide, in order; those that overlap as one."""
+    start = end = 0
+    for next_start, next_end in sorted(_Finder(text).spans()):
+        if next_end <= end or next_start == next_end:
+            continue
+        if next_start >= end:
+            if start < end:
+                yield start, end
+            start = next_start
+        end = next_end
+    if start < end:
+        yield start, end
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:

@@ -49,6 +49,9 @@ class Cause(StrEnum):
     EVIDENCE_GONE = "evidence_gone"
     LEASE_EXPIRED = "lease_expired"
     REPORTED = "reported"
+    ERROR = "error"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
 
 
 Leftovers = Literal["keep", "kill"]
@@ -130,11 +133,11 @@ def status_of(end: Exit) -> Status:
     match end.cause:
         case Cause.EXIT | Cause.REPORTED:
             return Status.SUCCEEDED if end.code == 0 else Status.FAILED
-        case Cause.SIGNAL | Cause.OUT_OF_MEMORY | Cause.SPAWN_ERROR:
+        case Cause.SIGNAL | Cause.OUT_OF_MEMORY | Cause.SPAWN_ERROR | Cause.ERROR:
             return Status.FAILED
         case Cause.TIMEOUT | Cause.IDLE_TIMEOUT | Cause.DEADLINE:
             return Status.TIMED_OUT
-        case Cause.OPERATOR | Cause.PARENT:
+        case Cause.OPERATOR | Cause.PARENT | Cause.REJECTED | Cause.EXPIRED:
             return Status.CANCELLED
         case Cause.HOST_RESTART | Cause.EVIDENCE_GONE | Cause.LEASE_EXPIRED:
             return Status.LOST

@@ -213,6 +213,21 @@ SETTINGS: tuple[Setting, ...] = (
         _number(0, 36_500), _to_number,
     ),
     Setting(
+        "flows.modules", (), "a list of Python files or modules; in the variable, one a line",
+        "Programs whose flows the gateway keeps a worker for, so that they can be started by name.",
+        _strings(bool), _to_lines,
+    ),
+    Setting(
+        "flows.slots", 500, "a whole number from 1 to 10000",
+        "How many flows one worker runs at once; flows that wait take no place.",
+        _whole(1, 10_000), _to_whole,
+    ),
+    Setting(
+        "flows.lease_seconds", 30.0, "a number from 1 to 3600",
+        "How long a flow stays with a worker that is not heard of, in seconds.",
+        _number(1, 3600), _to_number,
+    ),
+    Setting(
         "delivery.allow_private", (), "a list of networks or addresses; in the variable, with commas between",
         "Addresses of your own network that webhooks may reach; all others that are not public are refused.",
         _strings(bool), _to_hosts,

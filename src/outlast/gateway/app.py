@@ -28,6 +28,7 @@ from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.task import Runtime
 from outlast.gateway import places
 from outlast.gateway.books import Books
+from outlast.gateway.flow_engine import Maker
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
@@ -187,6 +188,7 @@ class GatewayProcess:
         )
         telling.serve(api)
         books.tell_by(telling, partial(cron.compose, api))
+        books.flow_by(Maker(config, self._clock, environ), {}, self._umask)
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,

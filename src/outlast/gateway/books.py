@@ -22,6 +22,9 @@ from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NewTask, NotifyPolicy, Runtime, Task
 from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.base import Channel
+from outlast.flows.engine import Program
+from outlast.gateway.flow_engine import Maker
+from outlast.gateway.flow_room import FlowRoom
 from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.tellers import Tellers
@@ -61,6 +64,7 @@ class Books:
         self.rounds = Rounds(ledger, self.worker)
         self.worker.on_requeued = self.rounds.look
         self._tellers: Tellers | None = None
+        self._flows: FlowRoom | None = None
         self._wake_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
@@ -101,6 +105,8 @@ class Books:
         self._ledger.store.on_change(self._changed)
         if self._tellers is not None:
             self._tellers.start()
+        if self._flows is not None:
+            await self._flows.start()
         return True
 
     async def _open_later(self) -> None:
@@ -114,6 +120,8 @@ class Books:
         """Let go: what runs goes on and is found again."""
         for job in list(self._jobs):
             job.cancel()
+        if self._flows is not None:
+            await self._flows.stop()
         if self._tellers is not None:
             await self._tellers.stop()
         await self.rounds.stop()
@@ -142,6 +150,12 @@ class Books:
     def tell_by(self, telling: Telling, compose: Compose) -> None:
         """Say how notices are sent, and what the instants of schedules bring. Before `open`."""
         self._tellers = Tellers(self._ledger, telling, compose)
+
+    def flow_by(self, maker: Maker, programs: Mapping[str, Program], umask: int) -> None:
+        """Say what flows are made with, and which programs run here. Before `open`."""
+        self._flows = FlowRoom(
+            self._ledger.store, self._sessions, maker, programs, node=self._ledger.node, umask=umask
+        )  # fmt: skip
 
     async def submit(self, new: NewTask) -> Created:
         """Put work on record and begin it when nothing stands before it."""

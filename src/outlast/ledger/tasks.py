@@ -166,7 +166,7 @@ class Ledger:
             at = now if outcome.at is None or outcome.status is Status.LOST else min(now, outcome.at)
             move = transition(
                 task.id, verb_for(outcome.status), at, claim_id=task.claim_id, cause=outcome.cause,
-                detail=outcome.detail, error=outcome.error, summary=outcome.summary,
+                detail=outcome.detail, error=outcome.error, summary=outcome.summary, result=outcome.output,
             )  # fmt: skip
         moved = await self.store.apply(move)
         if moved is None:
@@ -230,6 +230,7 @@ class Ledger:
                 detail=outcome.detail,
                 error=outcome.error,
                 summary=outcome.summary,
+                result=outcome.output,
             )
         )
 
@@ -289,11 +290,13 @@ class Ledger:
 
 def _writable(outcome: Outcome) -> Outcome:
     """Return an outcome whose texts any store can hold. Programs, and errors that name files, say other things too."""
-    if is_sound_value(outcome.detail) and is_sound_value(outcome.summary) and is_sound_value(outcome.error):
+    texts = (outcome.detail, outcome.summary, outcome.error, outcome.output)
+    if all(map(is_sound_value, texts)):
         return outcome  # nearly always, and to look costs less than to make it anew
     return msgspec.structs.replace(
-        outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error)
-    )
+        outcome, detail=sound(outcome.detail), summary=sound(outcome.summary), error=sound(outcome.error),
+        output=sound(outcome.output),
+    )  # fmt: skip
 
 
 def retry_policy(task: Task) -> RetryPolicy | None:

@@ -36,6 +36,11 @@ _REPEATABLE = ("kill", "resize", "probe")
 """Requests that do no harm when they are done twice."""
 
 
+def new_session_id(now: float) -> str:
+    """Return a fresh session id: sorts by time, safe as a file name, 15 characters."""
+    return timed_id("s", now, secrets.randbits(30), 3)
+
+
 class Sessions(Custody):
     """All sessions of one home."""
 
@@ -43,7 +48,7 @@ class Sessions(Custody):
 
     def new_id(self) -> str:
         """Return a fresh session id: sorts by time, safe as a file name, 15 characters."""
-        return timed_id("s", self._clock.now(), secrets.randbits(30), 3)
+        return new_session_id(self._clock.now())
 
     async def start(self, spec: ExecSpec, umask: int | None = None) -> Session:
         """Start a command under the keeper and return its session.

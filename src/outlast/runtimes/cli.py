@@ -25,6 +25,8 @@ LOOK_BYTES = 64 * 1024
 """How much of the newest output one look reads; older progress does not matter any more."""
 TAIL_BYTES, TAIL_LINES = 8192, 10
 TIMEOUT_LEAST = 0.001
+STDOUT_MAX = 1024 * 1024
+"""Bytes of a command's output that go to the flow it is a step of; the session keeps the whole."""
 
 
 class CliRuntime:
@@ -118,7 +120,12 @@ class CliRuntime:
             finally:
                 watching.cancel()
         assert session.end is not None
-        return outcome_of(session.end, summary=summary_of(session), deadline_at=task.deadline_at)
+        outcome = outcome_of(session.end, summary=summary_of(session), deadline_at=task.deadline_at)
+        return (
+            outcome
+            if task.flow_id is None
+            else msgspec.structs.replace(outcome, output=_result_of(task, session, outcome))
+        )
 
     async def _watch(self, session: Session, hands: Hands, since: int) -> None:
         """Pass on what the command says of its progress; any output is a sign of life."""
@@ -158,6 +165,31 @@ def summary_of(session: Session) -> str | None:
     if produced > TAIL_BYTES and len(lines) > 1:
         del lines[0]  # what it begins with was not read
     return "\n".join(lines[-TAIL_LINES:])[-SUMMARY_MAX:] or None
+
+
+def _result_of(task: Task, session: Session, outcome: Outcome) -> str:
+    """Return what a flow is to know of the command that was a step of it, as JSON: its output above all."""
+    stdout, truncated = stdout_of(session)
+    result = {
+        "status": str(outcome.status), "exitCode": outcome.detail.get("exitCode"), "stdout": stdout,
+        "tail": outcome.summary or "", "sessionId": session.id, "taskId": task.id, "truncated": truncated,
+    }  # fmt: skip
+    return msgspec.json.encode(result).decode()
+
+
+def stdout_of(session: Session) -> tuple[str, bool]:
+    """Return what a session printed to its standard output, at most `STDOUT_MAX` bytes, and whether there was more.
+
+    Of a pty, and where both streams were merged, it is all there is.
+    """
+    output, parts, size = session.output, [], 0
+    for _, data in output.blocks(output.spans(0, output.produced, 1)):
+        parts.append(data[: STDOUT_MAX - size])
+        size += len(data)
+        if size > STDOUT_MAX:
+            break
+    text = b"".join(parts).decode("utf-8", "replace")
+    return text.replace("\0", "\ufffd"), size > STDOUT_MAX or bool(output.omitted())
 
 
 def _dressed(spec: ExecSpec, task: Task, session_id: str, now: float) -> ExecSpec:

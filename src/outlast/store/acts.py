@@ -9,28 +9,28 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from outlast.core.errors import Conflict
-from outlast.core.lifecycle import IllegalMove, Transition, Verb, transition
-from outlast.core.notification import notice_of, told
-from outlast.core.session import Cause, Status
+from outlast.core.lifecycle import Verb
+from outlast.core.session import Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task
 from outlast.store.base import Change, Claim, Claimed, Created
+from outlast.store.ends import apply, task_notice, told_words
 from outlast.store.rows import columns_of, json_text, json_value, new_record, task_of
-from outlast.store.runs import count_run
-from outlast.store.steps import Rows, Step, Steps, line
+from outlast.store.steps import Rows, Step, Steps, line, settled_lines
 
-EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES = 1, 2, 4, 8, 16
+EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES, FLOWS, STEPS = 1, 2, 4, 8, 16, 32, 64
 BROUGHT = {
     "append_event": EVENTS, "append_notice": OUTBOX, "create_task": QUEUED, "requeue_task": QUEUED,
     "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED, "retry_notice": OUTBOX, "revive_notice": OUTBOX,
     "add_schedule": SCHEDULES, "edit_schedule": SCHEDULES, "advance_schedule": SCHEDULES,
     "add_system_event": WAKES, "make_wakes_due": WAKES, "retry_wake": WAKES, "revive_wake": WAKES, "add_wake": WAKES,
+    "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "give_place": FLOWS,
+    "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
+    "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
+    "release_task": QUEUED,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 
@@ -44,7 +44,7 @@ def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
     return Change(
         bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign, bool(brought & SCHEDULES),
-        bool(brought & WAKES),
+        bool(brought & WAKES), bool(brought & FLOWS), bool(brought & STEPS),
     )  # fmt: skip
 
 
@@ -123,54 +123,14 @@ def _merged(heads: Sequence[Rows]) -> Iterable[tuple[int, float, str]]:
 def _claim(claim: Claim, task_id: str, claim_id: str) -> dict[str, Any]:
     return {
         "id": task_id, "now": claim.now, "claim_id": claim_id, "worker": claim.worker,
-        "lease_until": claim.lease_until, "node": claim.node, "told": _told(Verb.CLAIM, Status.RUNNING),
+        "lease_until": claim.lease_until, "node": claim.node, "told": told_words(Verb.CLAIM, Status.RUNNING),
     }  # fmt: skip
 
 
 def _claimed(task: Task, at: float) -> list[Step]:
     """Return the statements for the line of history of a claim, and for its notice."""
     data = json_text({"worker": task.claimed_by, "claimId": task.claim_id, "attempt": task.attempt})
-    return [line(task.id, at, Verb.CLAIM, data, Status.RUNNING), *_notice(task, at, Verb.CLAIM, None)]
-
-
-def apply(move: Transition) -> Steps[Task | None]:
-    """Write one move if the task still stands where it may start."""
-    if move.verb in (Verb.CLAIM, Verb.CREATE):
-        raise IllegalMove(f"{move.verb} is an act of its own")
-    params: dict[str, Any] = {
-        "id": move.task_id, "at": move.at, "source": move.sources[0], "source_too": move.sources[-1],
-        "claim_id": move.claim_id, "error": move.error, "summary": move.summary,
-        "detail": json_text(move.detail) if move.detail else None, "told": _told(move.verb, move.target),
-    }  # fmt: skip
-    ends = move.target.final
-    if ends:
-        params["target"] = move.target
-        params["cause"] = move.cause
-    else:
-        params["not_before_at"] = move.not_before_at
-        params["never_began"] = int(move.never_began)
-    [rows] = yield [("end_task" if ends else "requeue_task", params)]
-    if not rows:
-        return None
-    task = task_of(rows[0])
-    data = json_text({**move.detail, "neverBegan": True}) if move.never_began else params["detail"] or "{}"
-    steps = [line(task.id, move.at, move.verb, data, move.target, move.cause)]
-    steps += _notice(task, move.at, move.verb, move.cause)
-    if ends:
-        steps.append(("delete_payload", {"task_id": task.id}))
-    yield steps
-    if ends and task.schedule_id is not None:
-        yield (yield from count_run(task, move.at))
-    if not ends and task.cancel_asked_at is not None:
-        # In the same commit: a moment later it might be claimed, and start what somebody has called off.
-        return (yield from apply(_heeded(task, move.at))) or task
-    return task
-
-
-def _heeded(task: Task, at: float) -> Transition:
-    """Return the move that ends work which went back to its queue with a wish to cancel on it."""
-    move = transition(task.id, Verb.CANCEL, at, cause=Cause.OPERATOR, error=task.error)
-    return msgspec.structs.replace(move, sources=(Status.QUEUED,))
+    return [line(task.id, at, Verb.CLAIM, data, Status.RUNNING), *task_notice(task, at, Verb.CLAIM, None)]
 
 
 def reclaim(task_id: str, old_claim_id: str, start: StartClaim, now: float) -> Steps[Task | None]:
@@ -248,8 +208,8 @@ def settle_notice(notice_id: int, state: str, now: float, error: str | None) -> 
     [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now, "error": error})]
     if not rows:
         return False
-    task_id = rows[0][0]
-    yield [("set_delivery", {"id": task_id}), line(task_id, now, state, json_text({"notice": notice_id}))]
+    owner_id, event_id = rows[0]
+    yield settled_lines(owner_id, event_id, now, state, {"notice": notice_id})
     return True
 
 
@@ -275,26 +235,6 @@ def _alter(name: str, params: dict[str, Any], at: float, verb: str, data: dict[s
         return None
     yield [line(params["id"], at, verb, json_text(data))]
     return task_of(rows[0])
-
-
-def _notice(task: Task, at: float, verb: Verb, cause: Cause | None) -> list[Step]:
-    """Return the statement for the notice of the move that led to ``task``, where its policy wants one."""
-    notice = notice_of(task, verb, cause)
-    if notice is None:
-        return []
-    return [(
-        "append_notice",
-        {
-            "task_id": task.id, "verb": verb, "at": at, "kind": notice.kind, "target": notice.target,
-            "idempotency_key": notice.idempotency_key, "body": json_text(notice.body),
-        },
-    )]  # fmt: skip
-
-
-@cache
-def _told(verb: Verb, target: Status) -> str:
-    """Return the policies under which a move is told as words of one text: no policy's name is within another's."""
-    return " ".join(sorted(policy.value for policy in told(verb, target)))
 
 
 ACTS: dict[str, Callable[..., Steps[Any]]] = {

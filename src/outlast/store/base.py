@@ -24,6 +24,7 @@ import msgspec
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
+from outlast.store.base_flows import ApprovalActs, FlowActs, FlowQuestions
 from outlast.store.base_told import NoticeRow, ScheduleActs, ToldActs, ToldQuestions
 
 OutboxRow = NoticeRow
@@ -92,6 +93,8 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True):
     """What a commit brought: new history, work that may be claimed, notices to deliver, rules, wakes that are due.
 
+    ``flows``: a flow may be claimed or looked at, or a question was asked or answered. ``steps``: there is more on
+    record of flows than before.
     ``foreign`` when it was another process's: nobody here has been told what moved.
     """
 
@@ -101,6 +104,8 @@ class Change(msgspec.Struct, frozen=True):
     foreign: bool = False
     schedules: bool = True
     wakes: bool = True
+    flows: bool = True
+    steps: bool = True
 
 
 class Acts(Protocol):
@@ -253,7 +258,7 @@ class Questions(Protocol):
         """Return notices not settled yet, oldest first, after the one with that id."""
 
 
-class Store(Acts, Questions, ToldActs, ScheduleActs, ToldQuestions, Protocol):
+class Store(Acts, Questions, ToldActs, ScheduleActs, ToldQuestions, FlowActs, ApprovalActs, FlowQuestions, Protocol):
     """One database of the ledger, used from one event loop."""
 
     async def open(self) -> None:

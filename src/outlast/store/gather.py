@@ -71,6 +71,10 @@ class Gatherer(ABC):
     def let_go(self) -> None:
         """Give up the database: the thread has ended."""
 
+    def tell_others(self, brought: int) -> None:
+        """Tell other processes what a commit has brought, where the commit itself does not."""
+        return
+
     def near(self, point: str) -> None:
         """Pass a named point; only batches that bring notices or move a schedule have any."""
         if _reached is not None and self.brought & (OUTBOX | SCHEDULES):
@@ -127,6 +131,8 @@ class Gatherer(ABC):
             if batch:
                 settled = self.write(batch)
                 self.near("store:after_commit")
+                if self.brought:
+                    self.tell_others(self.brought)
                 self._settle(settled)
 
     def _settle(self, settled: Settled) -> None:

@@ -11,7 +11,7 @@ from outlast.store.base import SEARCH_WINDOW, OutboxRow, Page, QueueState
 from outlast.store.listing import Lane, cut, lanes, page_of
 from outlast.store.rows import Row, event_of, json_value, outbox_of, task_of, tasks_of
 
-_ABOVE_ALL = "\U0010ffff"
+ABOVE_ALL = "\U0010ffff"
 
 
 class Reader(Protocol):
@@ -38,7 +38,7 @@ def find_tasks(reader: Reader, lookup: str, limit: int) -> list[Task]:
     if not lookup:
         return []
     found = reader.rows("get_task", id=lookup)
-    found = found or reader.rows("find_by_prefix", prefix=lookup, above=lookup + _ABOVE_ALL, limit=cut(limit))
+    found = found or reader.rows("find_by_prefix", prefix=lookup, above=lookup + ABOVE_ALL, limit=cut(limit))
     found = found or reader.rows("find_by_session", session_id=lookup)
     return tasks_of(found or reader.rows("find_by_conversation", conversation=lookup))
 

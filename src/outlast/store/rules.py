@@ -8,12 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from outlast.core.errors import Conflict
-from outlast.core.lifecycle import Verb, transition
 from outlast.core.schedule import Overlap, Schedule
-from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, StartClaim
-from outlast.store.acts import apply, ask_cancel, create_task
+from outlast.store.acts import create_task
 from outlast.store.base_told import Fired, FiringRow, NewFiring
+from outlast.store.calling_off import call_off_task
 from outlast.store.steps import Steps
 from outlast.store.told import bounded, event_params, make_due
 from outlast.store.told_rows import schedule_columns
@@ -85,7 +84,7 @@ def _settle(schedule: Schedule, firing: NewFiring, now: float, start: StartClaim
         else:
             if schedule.overlap is Overlap.CANCEL:
                 for other in live:
-                    yield from _call_off(other, now)
+                    yield from call_off_task(other, now)
             task_id = yield from _make(firing.task, start, fired)
     if firing.event is not None:
         yield [("add_system_event", event_params(firing.event))]
@@ -94,13 +93,6 @@ def _settle(schedule: Schedule, firing: NewFiring, now: float, start: StartClaim
     row = FiringRow(schedule_id=schedule.id, instant=firing.instant, at=now, how=how, task_id=task_id, note=note)
     yield [("add_firing", {name: getattr(row, name) for name in FiringRow.__struct_fields__})]
     fired.firings.append(row)
-
-
-def _call_off(task_id: str, now: float) -> Steps[None]:
-    """End earlier work of the same rule: at once while it is queued, else by asking who runs it."""
-    cancel = transition(task_id, Verb.CANCEL, now, cause=Cause.PARENT)
-    if (yield from apply(replace(cancel, sources=(Status.QUEUED,)))) is None:
-        yield from ask_cancel(task_id, now)
 
 
 def _make(new: NewTask, start: StartClaim | None, fired: Fired) -> Steps[str]:

@@ -8,6 +8,14 @@ from importlib import resources
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from outlast.store.flow_rows import (
+    APPROVAL_COLUMNS,
+    FLOW_COLUMNS,
+    FLOW_EVENT_COLUMNS,
+    FLOW_WORKER_COLUMNS,
+    SIGNAL_COLUMNS,
+    STEP_COLUMNS,
+)
 from outlast.store.rows import EVENT_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS
 from outlast.store.told_rows import FIRING_COLUMNS, SCHEDULE_COLUMNS, SYSTEM_EVENT_COLUMNS, WAKE_COLUMNS
 
@@ -21,6 +29,14 @@ _LISTS = {
     "{wake}": ", ".join(WAKE_COLUMNS),
     "{schedule}": ", ".join(SCHEDULE_COLUMNS),
     "{firing}": ", ".join(FIRING_COLUMNS),
+    "{flow}": ", ".join(FLOW_COLUMNS),
+    "{flow.}": ", ".join(f"flow.{name}" for name in FLOW_COLUMNS),
+    "{step}": ", ".join(STEP_COLUMNS),
+    "{step.}": ", ".join(f"flow_step.{name}" for name in STEP_COLUMNS),
+    "{flow_event}": ", ".join(FLOW_EVENT_COLUMNS),
+    "{signal}": ", ".join(SIGNAL_COLUMNS),
+    "{flow_worker}": ", ".join(FLOW_WORKER_COLUMNS),
+    "{approval}": ", ".join(APPROVAL_COLUMNS),
 }
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 """A parameter as the files write it; two colons are a type of PostgreSQL's."""

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 from outlast.core.session import Cause, Status
-from outlast.store.rows import Row
+from outlast.store.rows import Row, json_text
 
 T = TypeVar("T")
 Step = tuple[str, dict[str, Any]]
@@ -21,3 +21,10 @@ def line(
     return "append_event", {
         "task_id": task_id, "at": at, "verb": verb, "status": status, "cause": cause, "data": data,
     }  # fmt: skip
+
+
+def settled_lines(owner_id: str, event_id: int, at: float, verb: str, data: dict[str, object]) -> list[Step]:
+    """Return the statements that write down how a notice came out. Flows have no line for it, approvals nothing."""
+    if event_id == 0:
+        return [("set_flow_delivery", {"id": owner_id})]
+    return [("set_delivery", {"id": owner_id}), line(owner_id, at, verb, json_text(data))]

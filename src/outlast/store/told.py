@@ -19,7 +19,7 @@ from outlast.core.conversation import (
 from outlast.core.notice_text import notice_text
 from outlast.store.base_told import WAKE_WINDOW_SECONDS, NoticeRow
 from outlast.store.rows import Row, json_text, json_value
-from outlast.store.steps import Step, Steps, line
+from outlast.store.steps import Step, Steps, settled_lines
 from outlast.store.told_rows import system_event_of
 
 
@@ -52,7 +52,8 @@ def _turn(name: str, verb: str, notice_id: int, now: float) -> Steps[bool]:
     [rows] = yield [(name, {"id": notice_id, "now": now})]
     if not rows:
         return False
-    yield [("set_delivery", {"id": rows[0][0]}), line(rows[0][0], now, verb, json_text({"notice": notice_id}))]
+    owner_id, event_id = rows[0]
+    yield settled_lines(owner_id, event_id, now, verb, {"notice": notice_id})
     return True
 
 
@@ -66,12 +67,8 @@ def settle_seen(task_ids: Sequence[str], target: str, now: float, how: str) -> S
 
 def _delivered(notice: NoticeRow, now: float, how: str) -> list[Step]:
     settled = {"id": notice.id, "state": "delivered", "now": now, "error": None}
-    data = json_text({"notice": notice.id, "how": how})
-    return [
-        ("settle_notice", settled),
-        ("set_delivery", {"id": notice.task_id}),
-        line(notice.task_id, now, "delivered", data),
-    ]
+    data: dict[str, object] = {"notice": notice.id, "how": how}
+    return [("settle_notice", settled), *settled_lines(notice.task_id, notice.event_id, now, "delivered", data)]
 
 
 def deliver_to_conversation(target: str, now: float, limit: int) -> Steps[int]:

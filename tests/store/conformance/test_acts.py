@@ -10,7 +10,7 @@ from outlast.core.errors import Conflict
 from outlast.core.lifecycle import TASK_MOVES, IllegalMove, Verb
 from outlast.core.session import Cause, Status
 from outlast.core.task import Delivery, Notice, NotifyPolicy, Runtime, TaskFilter
-from outlast.store import acts as store_acts
+from outlast.store import ends
 from store.store_fakes import claim, everything, make, move, new, running, take
 
 
@@ -194,7 +194,7 @@ async def test_claim_and_create_are_not_moves_to_apply(store):
 def _one_key_for_all(monkeypatch):
     """Make every notice collide with the first: as near as a test comes to an outbox that refuses a row."""
     notice = Notice(target="agent:a:main", kind="ended", idempotency_key="taken")
-    monkeypatch.setattr(store_acts, "notice_of", lambda *_: notice)
+    monkeypatch.setattr(ends, "notice_of", lambda *_: notice)
 
 
 async def test_a_notice_that_cannot_be_written_takes_the_move_back(store, monkeypatch):

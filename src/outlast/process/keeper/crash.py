@@ -19,6 +19,11 @@ def arm(name: str, once: str) -> None:
     _armed, _once = name, once
 
 
+def is_armed() -> bool:
+    """True where a test has chosen a point in this process."""
+    return bool(_armed)
+
+
 def point(name: str) -> None:
     """Die here if a test asked for it."""
     if name != _armed:

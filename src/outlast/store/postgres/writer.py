@@ -1,27 +1,30 @@
 """The one thread of a node that writes to the server.
 
 A batch is one transaction, and the statements of all its acts fly in one pipeline: each round sends the next step
-of every act and then reads all answers. Claims count before they take, so each runs by itself. The transaction
-begins with the lock of writers; what follows is one order of writes over all nodes, as a file would have it: a
-reader that resumes after an event's id never misses one that was numbered earlier and committed later.
+of every act and then reads all answers. Claims count before they take, so each runs by itself (`runs_alone`). The
+transaction begins with the lock of writers; what follows is one order of writes over all nodes, as a file would have
+it: a reader that resumes after an event's id never misses one that was numbered earlier and committed later.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 
-from outlast.store.acts import ACTS, BROUGHT, taken
+from outlast.store.acts import BROUGHT
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.postgres.connection import CHANNEL, WRITE_ORDER, Connection, connect_writer, explain
 from outlast.store.postgres.flight import fly, statement
+from outlast.store.registry import TAKEN, runs_alone
 from outlast.store.steps import Rows, Step, Steps
 
-_ALONE = frozenset((ACTS["claim_tasks"],))
+_OF_CONSTRAINT = {known.constraint: known for known in TAKEN.values()}
+_KEY = re.compile(r"\(id\)=\((.*)\)")
 
 
 class Writer(Gatherer):
@@ -137,8 +140,12 @@ class Writer(Gatherer):
 
     def _fail(self, batch: list[Act], error: Exception) -> Settled:
         meaning: Exception = error
-        if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.constraint_name == "task_pkey":
-            meaning = taken(batch[0].args[0].id)
+        known = None
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            known = _OF_CONSTRAINT.get(error.diag.constraint_name or "")
+            key = _KEY.search(error.diag.message_detail or "")
+        if known is not None:
+            meaning = known.error("of that id" if key is None else key[1])
         elif isinstance(error, psycopg.Error):
             meaning = explain(error, self.place)
         return [(act.future, None, meaning) for act in batch]
@@ -146,9 +153,12 @@ class Writer(Gatherer):
 
 def _groups(batch: list[Act]) -> list[list[Act]]:
     groups: list[list[Act]] = []
+    may_join = False
     for act in batch:
-        if groups and act.do not in _ALONE and groups[-1][0].do not in _ALONE:
+        alone = runs_alone(act.do, act.args)
+        if groups and not alone and may_join:
             groups[-1].append(act)
         else:
             groups.append([act])
+        may_join = not alone
     return groups

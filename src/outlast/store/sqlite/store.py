@@ -12,10 +12,12 @@ from typing import Any, cast
 import apsw
 
 from outlast.core.errors import BadInput
+from outlast.store.acts import STEPS, change_of
 from outlast.store.base import Change, StoreInfo
 from outlast.store.face import Face
 from outlast.store.migrate import trouble
 from outlast.store.registry import ACTS, QUESTIONS
+from outlast.store.sqlite.bell import Bell
 from outlast.store.sqlite.connection import PACKAGE, connect, explain, prepare
 from outlast.store.sqlite.reader import SqliteReader
 from outlast.store.sqlite.writer import Writer
@@ -38,6 +40,7 @@ class SqliteStore(Face):
         self._opened: list[apsw.Connection] = []
         self._threads: ThreadPoolExecutor | None = None
         self._seen_version = 0
+        self._bell: Bell | None = None
 
     async def open(self) -> None:
         """Make or check the file, migrate it, start the writer. Raises GatewayTrouble."""
@@ -46,7 +49,9 @@ class SqliteStore(Face):
         try:
             await loop.run_in_executor(self._threads, lambda: prepare(self.path, read_only=self.read_only))
             if not self.read_only:
+                self._bell = Bell(self.path, self._rung)
                 self._writer = self._start_writer(loop)
+                self._bell.hang(loop)
                 self._seen_version = await self._writer.submit(_foreign_version)
         except BaseException:
             await self.close()
@@ -54,7 +59,8 @@ class SqliteStore(Face):
 
     def _start_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
         try:
-            return Writer(self.path, self._sql, loop, self._changed)
+            assert self._bell is not None
+            return Writer(self.path, self._sql, loop, self._changed, self._bell.ring)
         except apsw.Error as error:
             raise explain(error, self.path) from error
 
@@ -63,6 +69,8 @@ class SqliteStore(Face):
         loop = asyncio.get_running_loop()
         if self._writer is not None:
             await self._writer.close()
+        if self._bell is not None:
+            self._bell.take_down()
         if self._threads is not None:
             threads, self._threads = self._threads, None
             await loop.run_in_executor(None, threads.shutdown)
@@ -78,6 +86,10 @@ class SqliteStore(Face):
         self._seen_version = version
         self._changed(Change(foreign=True))
         return True
+
+    def _rung(self, brought: int) -> None:
+        """Another process has committed: tell who waits, as if it had been us, and that it was somebody else."""
+        self._changed(change_of(brought, foreign=bool(brought & ~STEPS)))
 
     def _act(self, name: str, *args: Any) -> Awaitable[Any]:  # noqa: ANN401
         return self._submit(ACTS[name], *args)

@@ -9,9 +9,10 @@ from typing import Any
 import apsw
 
 from outlast.core.errors import GatewayTrouble
-from outlast.store.acts import BROUGHT, taken
+from outlast.store.acts import BROUGHT
 from outlast.store.base import Change
 from outlast.store.gather import Act, Gatherer, Settled
+from outlast.store.registry import TAKEN
 from outlast.store.sqlite.connection import connect, explain
 from outlast.store.sqlite.runs import runs_of
 from outlast.store.steps import Step, Steps
@@ -21,15 +22,25 @@ class Writer(Gatherer):
     """Runs batches of acts, each batch one transaction. Raises apsw.Error when the file cannot be opened."""
 
     def __init__(
-        self, path: str, sql: dict[str, str], loop: asyncio.AbstractEventLoop, changed: Callable[[Change], None]
+        self,
+        path: str,
+        sql: dict[str, str],
+        loop: asyncio.AbstractEventLoop,
+        changed: Callable[[Change], None],
+        ring: Callable[[int], None],
     ) -> None:
         super().__init__(path, loop, changed)
+        self._ring = ring
         self._broken: GatewayTrouble | None = None
         self._connection = connect(path, writer=True)
         self._execute = self._connection.cursor().execute
         runs = runs_of(self._connection, sql)
         self._statements = {name: (run, BROUGHT.get(name, 0)) for name, run in runs.items()}
         self.start()
+
+    def tell_others(self, brought: int) -> None:
+        """Ring the bells of other processes."""
+        self._ring(brought)
 
     def let_go(self) -> None:
         """Close the file."""
@@ -72,8 +83,9 @@ class Writer(Gatherer):
             self.brought |= brought
             return end.value
         except apsw.ConstraintError as error:
-            if step[0] in ("create_task", "start_task") and "task.id" in str(error):
-                raise taken(step[1]["id"]) from error
+            known = TAKEN.get(step[0])
+            if known is not None and f": {known.column}" in str(error):
+                raise known.error(step[1]["id"]) from error
             raise
 
     def _write_apart(self, batch: list[Act]) -> Settled:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from outlast.config import Config
 
     GatewayRunner = Callable[..., int]
+    WorkerRunner = Callable[..., int]
     StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
 
 
@@ -28,10 +29,12 @@ class Call:
         run_gateway: GatewayRunner | None = None,
         config: Config | None = None,
         answer_offline: StoreReader | None = None,
+        run_worker: WorkerRunner | None = None,
     ) -> None:
         self.values = values
         self.run_gateway = run_gateway
         self.answer_offline = answer_offline
+        self.run_worker = run_worker
         self.json = bool(values.get("json"))
         self._config = config
         self._client: Client | None = None

@@ -16,7 +16,7 @@ from outlast.surfaces.cli.parse import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from outlast.surfaces.cli.context import GatewayRunner, StoreReader
+    from outlast.surfaces.cli.context import GatewayRunner, StoreReader, WorkerRunner
     from outlast.surfaces.cli.spec import Parsed
 
 COMPLETE_VARIABLE = "_OUTLAST_COMPLETE"
@@ -24,10 +24,16 @@ INTERRUPTED, READER_GONE = 130, 141
 MESSAGE_MAX = 2_000
 
 
-def run(words: list[str], run_gateway: GatewayRunner | None = None, answer_offline: StoreReader | None = None) -> int:
+def run(
+    words: list[str],
+    run_gateway: GatewayRunner | None = None,
+    answer_offline: StoreReader | None = None,
+    run_worker: WorkerRunner | None = None,
+) -> int:
     """Run one command line (the words after ``outlast``) and return its exit code; never raises.
 
-    ``run_gateway`` runs a gateway in this process; ``answer_offline`` answers from the store while none runs.
+    ``run_gateway`` and ``run_worker`` run a gateway or a worker for flows in this process; ``answer_offline`` answers
+    from the store while no gateway runs.
     """
     output.prepare()
     # Until the line is understood, this is how a mistake in it is reported.
@@ -38,7 +44,7 @@ def run(words: list[str], run_gateway: GatewayRunner | None = None, answer_offli
             code = parsed
         else:
             as_json = parsed.values.get("json") or parsed.verb.words == ("tool",)
-            code = _dispatch(parsed, run_gateway, answer_offline)
+            code = _dispatch(parsed, run_gateway, answer_offline, run_worker)
         sys.stdout.flush()
     except OutlastError as error:
         code = _report(error, as_json)
@@ -66,10 +72,15 @@ def _understand(words: list[str], answer_offline: StoreReader | None) -> Parsed 
     return parsed
 
 
-def _dispatch(parsed: Parsed, run_gateway: GatewayRunner | None, answer_offline: StoreReader | None) -> int:
+def _dispatch(
+    parsed: Parsed,
+    run_gateway: GatewayRunner | None,
+    answer_offline: StoreReader | None,
+    run_worker: WorkerRunner | None,
+) -> int:
     module_name, _, name = parsed.verb.run.partition(":")
     module = __import__(module_name, fromlist=[name])
-    code = getattr(module, name)(Call(parsed.values, run_gateway, answer_offline=answer_offline))
+    code = getattr(module, name)(Call(parsed.values, run_gateway, answer_offline=answer_offline, run_worker=run_worker))
     return code if isinstance(code, int) else 0
 
 

@@ -20,6 +20,7 @@ from outlast.surfaces.cli.options import (
 from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, integer, text
 from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
+from outlast.surfaces.cli.verbs_flow_worker import FLOW_WORKER
 from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 from outlast.surfaces.cli.verbs_told import TOLD_VERBS
 
@@ -31,6 +32,7 @@ GROUPS = {
     "wake": "How a conversation is woken when there is something to hear. Alone: list.",
     "notifications": "Notices on their way, delivered, or given up. Alone: list.",
     "system": "Speak to a conversation by hand.",
+    "flow": "Several steps over time: what runs, what it waits for, what became of it. Alone: list.",
     "process": "Watch and steer the sessions that exec started.",
     "gateway": "Run, start, stop or look at the gateway of this home.",
     "config": "Show the settings in force and where they come from.",
@@ -262,7 +264,7 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *CRON_VERBS, *TOLD_VERBS, *OTHERS)
+VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *CRON_VERBS, *TOLD_VERBS, FLOW_WORKER, *OTHERS)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}

@@ -1,3 +1,3 @@
 UPDATE outbox SET state = 'dismissed', settled_at = :now
 WHERE id = :id AND state IN ('pending', 'parked')
-RETURNING task_id;
+RETURNING task_id, event_id;

@@ -1,3 +1,3 @@
 UPDATE outbox SET state = :state, settled_at = :now, error = :error
 WHERE id = :id AND state = 'pending'
-RETURNING task_id;
+RETURNING task_id, event_id;

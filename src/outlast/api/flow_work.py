@@ -1,0 +1,69 @@
+"""The work of a flow's command step: a task like any other, checked as if its requester asked for it now."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from outlast.api import detach as detached
+from outlast.api.context import LOCAL, Caller, Making
+from outlast.api.exec import make_plan
+from outlast.api.requests import ExecRequest, StdinText
+from outlast.core.flow import Flow
+from outlast.core.redact import redact
+from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.flows.waits import CommandAsk
+
+SOURCE = "flow"
+"""The source of tasks that are steps of flows."""
+
+
+def compose_command(making: Making, task_id: str, flow: Flow, given: dict[str, Any], ask: CommandAsk) -> NewTask:
+    """Return the task of a command step. Raises BadInput or Refused, as exec does."""
+    request = ExecRequest(
+        command=ask.command,
+        argv=ask.argv,
+        workdir=_workdir(given, ask),
+        env=ask.env,
+        stdin=None if ask.stdin is None else StdinText(text=ask.stdin),
+        timeout_seconds=ask.timeout_seconds,
+        title=ask.title or f"{flow.name}: {ask.step}",
+        labels=[flow.name],
+        background=True,
+        allow_duplicate=True,
+        caller_env=given.get("env"),
+    )
+    caller = Caller(flow.requester, operator=flow.requester == LOCAL)
+    spec = make_plan(making, caller, request, scheduled=True).spec
+    spec = msgspec.structs.replace(
+        spec, env={**spec.env, "OUTLAST_FLOW_ID": flow.id, "OUTLAST_STEP": ask.step}, streams="apart"
+    )
+    return NewTask(
+        id=task_id,
+        runtime=Runtime.CLI,
+        kind="exec",
+        source=SOURCE,
+        requester=flow.requester,
+        created_at=making.clock.now(),
+        ask=detached.asked(request, spec),
+        payload={"spec": msgspec.to_builtins(spec)},
+        flow_id=flow.id,
+        node=flow.node,
+        label=redact(flow.name),
+        title=redact(request.title or ""),
+        attempts_max=ask.attempts,
+        retry=ask.retry,
+        notify=NotifyPolicy.SILENT,
+        priority=flow.priority,
+        session_id=spec.id,
+    )
+
+
+def _workdir(given: dict[str, Any], ask: CommandAsk) -> str | None:
+    """Return where the command runs: as the step says, seen from where the flow was started."""
+    start = given.get("workdir")
+    if ask.workdir is None or start is None or ask.workdir.startswith(("/", "~")):
+        return ask.workdir or start
+    return os.path.normpath(os.path.join(start, ask.workdir))

@@ -1,0 +1,283 @@
+"""The engine: claims flows whose programs it serves, runs them, lets them wait, and takes over what others left.
+
+It is nudged by commits (`Change.flows`) and by one timer for the next flow that is ready; it never polls. It may be
+killed at any point: what it held is ready again when its lease runs out, or at once where somebody knows it is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from outlast.core.errors import GatewayTrouble, NotFound
+from outlast.core.flow import Flow, NewFlow, StepRow
+from outlast.core.ids import timed_id
+from outlast.core.task import NewTask
+from outlast.flows.ending import run_to_end
+from outlast.flows.run import Run
+from outlast.flows.values import Beside, Values
+from outlast.flows.waits import CommandAsk
+from outlast.process.clock import Clock
+from outlast.process.keeper import crash
+from outlast.store.base import Change, Store
+from outlast.store.base_flows import FlowClaim, FlowCreated, HeldFlow
+
+log = logging.getLogger("outlast.flows")
+
+LEASE_SECONDS = 30.0
+"""How long a flow stays with a worker that is not heard of."""
+LINGER_SECONDS = 1.0
+"""How long a flow that only waits is kept in memory before it is parked."""
+HELD_MAX = 500
+"""Flows one engine runs at once."""
+CLAIM_MAX = 64
+"""Flows taken in one claim: bounds how long others wait for the store."""
+NET_SECONDS = 600.0
+"""The longest a change goes unnoticed that nobody told us of."""
+TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
+"""Seconds between two tries while the store is in trouble."""
+
+
+class Program(Protocol):
+    """What runs a flow: a Python program, or the one for flow files."""
+
+    async def run(self, context: Any, given: Mapping[str, Any]) -> Any:
+        """Run with what is on record of the start; return the flow's result."""
+
+
+Compose = Callable[[Flow, dict[str, Any], CommandAsk], NewTask]
+
+
+class Engine:
+    """Runs the flows of some handlers in this process, at most ``held_max`` at once. ``worker`` is unique to it."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        worker: str,
+        programs: Mapping[str, Program],
+        compose: Compose,
+        beside: Beside,
+        lease_seconds: float = LEASE_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
+        held_max: int = HELD_MAX,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.worker = worker
+        self.programs = programs
+        self.values = Values(beside)
+        self.lease_seconds = lease_seconds
+        self.linger_seconds = linger_seconds
+        self.pid = os.getpid()
+        self.compose = compose
+        self.idle: Callable[[], None] = lambda: None
+        """Called when the last flow this engine holds has ended or waits."""
+        self._held_max = held_max
+        self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
+        self._numbers = itertools.count(1)
+        self._runs: dict[str, Run] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._coming = 0
+        self._news = asyncio.Event()
+        self._renew_at = 0.0
+        self._loops: list[asyncio.Task[None]] = []
+        self.open = False
+
+    # ---- life
+
+    def start(self) -> None:
+        """Begin to take flows."""
+        self.open = True
+        self.store.on_change(self._changed)
+        self._news.set()
+        self._loops = [
+            asyncio.create_task(self._go(), name="flows"),
+            asyncio.create_task(self._renew_on(), name="flow leases"),
+        ]
+
+    async def stop(self) -> None:
+        """Let go of everything; another worker may go on with it at once."""
+        self.open = False
+        jobs = [*self._loops, *self._jobs.values()]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        try:
+            await self.store.release_flows_of(self.worker, self.clock.now())
+        except GatewayTrouble as trouble:
+            log.warning("flows stay ours until their leases run out: %s", trouble.message)
+
+    @property
+    def held(self) -> int:
+        """How many flows are in memory."""
+        return len(self._runs) + self._coming
+
+    @property
+    def claims(self) -> list[str]:
+        """The claims this engine holds."""
+        return [run.claim_id for run in tuple(self._runs.values())]
+
+    def reached(self, at: str, row: StepRow | None) -> None:
+        """Pass a named point of a step's way to its record."""
+        if crash.is_armed():
+            crash.point(f"flow:{at}")
+            if row is not None:
+                crash.point(f"flow:{at}:{row.kind}")
+
+    def new_id(self, letter: str) -> str:
+        """Return a fresh id."""
+        return timed_id(letter, self.clock.now(), random.getrandbits(40), 4)
+
+    def handler_named(self, name: str) -> str:
+        """Return the handler of a sub-flow that is called by name. Raises NotFound."""
+        if name in self.programs:
+            return name
+        fitting = [handler for handler in self.programs if handler.rpartition(":")[2] == name]
+        if len(fitting) != 1:
+            raise NotFound(f"no flow {name!r} is served here", hint="known: " + ", ".join(sorted(self.programs)))
+        return fitting[0]
+
+    # ---- taking flows
+
+    async def submit(self, new: NewFlow) -> FlowCreated:
+        """Put a flow on record and, with room here, run it in the same commit."""
+        start = None
+        if self.open and new.handler in self.programs and self.held < self._held_max:
+            start = self._claim(1)
+            self._coming += 1
+        try:
+            created = await self.store.create_flow(new, start)
+            crash.point("flow:after_create")
+        finally:
+            if start is not None:
+                self._coming -= 1
+        if start is not None and not created.existing and created.flow.claim_id == start.claim_ids[0] and self.open:
+            self._begin(HeldFlow(created.flow, new.input or {}, []))
+        return created
+
+    def _claim(self, count: int) -> FlowClaim:
+        now = self.clock.now()
+        return FlowClaim(
+            worker=self.worker, claim_ids=[f"{self._claims}{next(self._numbers):x}" for _ in range(count)],
+            handlers=list(self.programs), now=now, lease_until=now + self.lease_seconds,
+        )  # fmt: skip
+
+    def _changed(self, change: Change) -> None:
+        if change.flows or change.foreign:
+            self._news.set()
+
+    def nudge(self) -> None:
+        """Look now."""
+        self._news.set()
+
+    async def _go(self) -> None:
+        pause = TROUBLE_FIRST
+        while True:
+            self._news.clear()
+            try:
+                wait = await self.round()
+                pause = TROUBLE_FIRST
+            except GatewayTrouble as trouble:
+                log.warning("no flow can be taken: %s", trouble.message)
+                wait, pause = pause, min(pause * 2, TROUBLE_MAX)
+            except Exception:  # a bad row must not end the loop
+                log.exception("a round over flows failed")
+                wait = TROUBLE_MAX
+            await self._until_news(wait)
+
+    async def _until_news(self, seconds: float) -> None:
+        news = asyncio.ensure_future(self._news.wait())
+        clock = asyncio.ensure_future(self.clock.sleep(seconds))
+        try:
+            await asyncio.wait((news, clock), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            clock.cancel()
+
+    async def round(self) -> float:
+        """See to what has news and take what is ready; return the seconds until something is ready by itself."""
+        if self._runs:
+            for flow_id in await self.store.nudged_flows(self.worker):
+                if (run := self._runs.get(flow_id)) is not None:
+                    await run.look()
+        while (room := min(self._held_max - self.held, CLAIM_MAX)) > 0:
+            self._coming += room
+            try:
+                taken = await self.store.claim_flows(self._claim(room))
+            finally:
+                self._coming -= room
+            crash.point("flow:after_claim")
+            for held in taken:
+                self._begin(held)
+            if len(taken) < room:
+                break
+        else:
+            return NET_SECONDS  # a flow that ends makes room, and says so
+        due = await self.store.next_flow_ready(list(self.programs))
+        return NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self.clock.now()))
+
+    # ---- running them
+
+    def _begin(self, held: HeldFlow) -> None:
+        flow = held.flow
+        older = self._jobs.get(flow.id)
+        if older is not None:
+            older.cancel()  # a run of ours that has lost its claim, and has not noticed
+        run = Run(self, held)
+        self._runs[flow.id] = run
+        job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
+        self._jobs[flow.id] = job
+
+    async def _see_through(self, run: Run) -> None:
+        job = asyncio.current_task()
+        assert job is not None
+        run.runs_in(job)
+        try:
+            await run_to_end(run, self.programs.get(run.flow.handler or ""))
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # a fault of ours: the lease runs out, and somebody tries again
+            log.exception("flow %s: its run failed", run.id)
+        finally:
+            run.close()
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
+                del self._jobs[run.id]
+            if self._full_before():
+                self._news.set()
+            if not self._runs and not self._coming:
+                self.idle()
+
+    def _full_before(self) -> bool:
+        return self.held == self._held_max - 1
+
+    # ---- leases
+
+    async def _renew_on(self) -> None:
+        """Extend the leases of what is held, well before they run out."""
+        while True:
+            await self.clock.sleep(self.lease_seconds / 3)
+            try:
+                await self.renew()
+            except GatewayTrouble as trouble:
+                log.warning("leases cannot be renewed: %s", trouble.message)
+            except Exception:
+                log.exception("leases cannot be renewed")
+
+    async def renew(self) -> None:
+        """Extend the leases of what is held; what is held no more is let go."""
+        held = {run.claim_id: run for run in self._runs.values()}
+        if held:
+            for claim_id in held.keys() - await self.store.renew_flow_leases(
+                list(held), self.clock.now() + self.lease_seconds
+            ):
+                held[claim_id].lose_claim()

@@ -1,0 +1,306 @@
+"""Steps that wait: for time, for a signal, for an answer, for a task or another flow. Each is a row, not a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus, Verdict
+from outlast.core.errors import BadInput, NotFound, Refused
+from outlast.core.flow import FlowMode, NewFlow, StepKind, StepRow
+from outlast.core.redact import redact
+from outlast.core.session import Status
+from outlast.core.task import NotifyPolicy
+from outlast.core.text import sound
+from outlast.flows.errors import FlowCancelled, SignalTimeout
+from outlast.flows.program import FlowFunction
+from outlast.flows.run import Run
+from outlast.flows.steps import failure_of
+from outlast.store.base_flows import Child
+
+CUT = "\n[… cut: it is longer than what is shown with a question …]"
+
+
+class CommandAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command step asks for. ``timeout_seconds`` bounds one attempt, ``attempts`` how many there may be."""
+
+    step: str
+    command: str | None = None
+    argv: list[str] | None = None
+    stdin: str | None = None
+    env: dict[str, str] | None = None
+    workdir: str | None = None
+    timeout_seconds: float | None = None
+    attempts: int = 1
+    retry: dict[str, Any] | None = None
+    title: str | None = None
+
+
+class CommandResult(msgspec.Struct, frozen=True, rename="camel"):
+    """How a command step came out. ``stdout`` is at most 1 MiB of text; ``truncated`` says that there was more.
+
+    ``tail`` is the last lines of all output. The whole is in the session, for as long as sessions are kept.
+    """
+
+    status: str
+    exit_code: int | None = None
+    stdout: str = ""
+    tail: str = ""
+    session_id: str | None = None
+    task_id: str | None = None
+    truncated: bool = False
+
+    def json(self) -> Any:
+        """Return the output read as JSON. Raises ValueError."""
+        return msgspec.json.decode(self.stdout)
+
+
+class Decision(msgspec.Struct, frozen=True, rename="camel"):
+    """How a question was answered. ``at`` is seconds since the epoch; ``by`` who it was, ``note`` what he said."""
+
+    approved: bool
+    status: str
+    note: str | None = None
+    by: str | None = None
+    at: float | None = None
+    approval_id: str | None = None
+
+
+async def sleep_step(run: Run, key: str, due_at: float | None, seconds: float = 0.0) -> None:
+    """Wait until a moment, or for so many seconds."""
+    run.working()
+    try:
+        row = run.recorded(key, StepKind.SLEEP)
+        if row is None:
+            seq, now = await run.may_begin(key), run.clock.now()
+            row = StepRow(
+                run.id,
+                key,
+                seq,
+                StepKind.SLEEP,
+                Status.RUNNING,
+                1,
+                now,
+                None,
+                now + seconds if due_at is None else due_at,
+            )
+            await _opened(run, row)
+        if row.status is Status.SUCCEEDED:
+            return
+        if row.due_at is not None and row.due_at > run.clock.now():
+            await run.wait(key, row.due_at)
+        run.check()
+        await run.record(msgspec.structs.replace(row, status=Status.SUCCEEDED, ended_at=run.clock.now()))
+    finally:
+        run.rested()
+
+
+async def _opened(run: Run, row: StepRow) -> None:
+    await run.record(row)
+    run.rows[row.key] = row
+
+
+async def signal_step(run: Run, key: str, name: str, timeout: float | None, kind: Any) -> Any:
+    """Wait for a signal, one that came earlier included; return what it carries. Raises SignalTimeout."""
+    run.working()
+    try:
+        row = run.recorded(key, StepKind.SIGNAL)
+        if row is None:
+            seq, now = await run.may_begin(key), run.clock.now()
+            due = None if timeout is None else now + timeout
+            row = StepRow(run.id, key, seq, StepKind.SIGNAL, Status.RUNNING, 1, now, None, due)
+        while not row.status.final:
+            row = await _signalled(run, row, name)
+        if row.status is Status.SUCCEEDED:
+            return run.values.read(run.values_id, row.result, kind)
+        if row.status is Status.TIMED_OUT:
+            raise SignalTimeout(key)
+        raise FlowCancelled
+    finally:
+        run.rested()
+
+
+async def _signalled(run: Run, row: StepRow, name: str) -> StepRow:
+    """Take the signal if it is there, else wait for news of the flow, or give up when the time has passed."""
+    run.check()
+    now = run.clock.now()
+    taken: StepRow | None = await run.insist(lambda: run.store.take_signal(run.id, run.claim_id, row, name, now))
+    if taken is None:
+        raise run.lose_claim()
+    if taken.status.final:
+        return taken
+    run.rows.setdefault(row.key, row)
+    if row.due_at is not None and row.due_at <= now:
+        late = msgspec.structs.replace(row, status=Status.TIMED_OUT, ended_at=now, error="nobody sent it in time")
+        await run.record(late)
+        return late
+    await run.wait(row.key, row.due_at, every=True)
+    return row
+
+
+async def command_step(run: Run, ask: CommandAsk, *, check: bool) -> CommandResult:
+    """Have a command run as a child task; return how it came out. With ``check`` a bad end raises StepFailed."""
+    run.working()
+    try:
+        key = ask.step
+        row = run.recorded(key, StepKind.RUN)
+        if row is None:
+            seq, now = await run.may_begin(key), run.clock.now()
+            row = StepRow(run.id, key, seq, StepKind.RUN, Status.RUNNING, 1, now)
+            try:
+                task = run.host.compose(run.flow, run.given, ask)
+            except (BadInput, Refused) as error:
+                row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=redact(error.message))
+                await run.record(row)
+            else:
+                row = msgspec.structs.replace(row, ref=task.id)
+                await run.begin_child(row, Child(task=task))
+        row = await _ended(run, row)
+        result = command_result(row)
+        if check and row.status is not Status.SUCCEEDED:
+            raise failure_of(row, result)
+        return result
+    finally:
+        run.rested()
+
+
+def command_result(row: StepRow) -> CommandResult:
+    """Return what is on record of a command's end."""
+    if row.result is None:
+        return CommandResult(str(row.status), task_id=row.ref, tail=row.error or "")
+    return msgspec.json.decode(row.result, type=CommandResult)
+
+
+async def _ended(run: Run, row: StepRow) -> StepRow:
+    """Return the row of a step somebody else ends, when he has."""
+    while not row.status.final:
+        row = await run.wait(row.key, None) or run.rows[row.key]
+    return row
+
+
+async def flow_step(
+    run: Run,
+    key: str,
+    target: FlowFunction[..., Any] | str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    **more: Any,
+) -> Any:
+    """Have another flow run as a child; return its result. Raises StepFailed."""
+    run.working()
+    try:
+        row = run.recorded(key, StepKind.FLOW)
+        if row is None:
+            seq, now = await run.may_begin(key), run.clock.now()
+            row = StepRow(run.id, key, seq, StepKind.FLOW, Status.RUNNING, 1, now)
+            try:
+                child = _child_flow(run, key, target, args, kwargs, more)
+            except (BadInput, NotFound) as error:
+                row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=error.message)
+                await run.record(row)
+            else:
+                row = msgspec.structs.replace(row, ref=child.id)
+                await run.begin_child(row, Child(flow=child))
+        row = await _ended(run, row)
+        if row.status is not Status.SUCCEEDED:
+            raise failure_of(row)
+        return run.values.read(run.values_id, row.result, target.returns if isinstance(target, FlowFunction) else None)
+    finally:
+        run.rested()
+
+
+def _child_flow(
+    run: Run,
+    key: str,
+    target: FlowFunction[..., Any] | str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    more: dict[str, Any],
+) -> NewFlow:
+    parent = run.flow
+    given: dict[str, object] = {
+        "args": _plain(run, list(args)), "kwargs": _plain(run, dict(kwargs)), "values": run.values_id,
+    }  # fmt: skip
+    given |= {name: run.given[name] for name in ("env", "workdir") if name in run.given} | more
+    rules: dict[str, Any] = {}
+    if isinstance(target, FlowFunction):
+        handler, called = target.handler, target.name
+        rules = rules_of(target, tuple(args), kwargs, run.clock.now())
+    else:
+        handler, called = run.host.handler_named(target), target
+    return NewFlow(
+        id=run.host.new_id("f"), mode=FlowMode.PROGRAM, name=called, handler=handler, requester=parent.requester,
+        created_at=run.clock.now(), input=given, ask={"parent": parent.id, "step": key}, parent_id=parent.id,
+        parent_step=key, node=parent.node, notify=NotifyPolicy.SILENT, label=parent.label, **rules,
+    )  # fmt: skip
+
+
+def rules_of(
+    target: FlowFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """Return what a flow's decorator says of how it runs, as fields of a new record."""
+    rules: dict[str, Any] = {
+        "priority": target.priority,
+        "concurrency_key": target.key_of(args, kwargs),
+        "concurrency_max": target.concurrency_max,
+    }
+    if target.deadline is not None:
+        rules["deadline_at"] = now + target.deadline
+    if target.retry is not None:
+        rules |= {"attempts_max": target.retry.attempts, "retry": target.retry.as_dict()}
+    return rules
+
+
+def _plain(run: Run, value: object) -> Any:
+    return msgspec.json.decode(run.values.write(run.values_id, value))
+
+
+async def approval_step(run: Run, key: str, prompt: str, preview: str | None, expires: float | None) -> Decision:
+    """Ask somebody, and wait for the answer."""
+    run.working()
+    try:
+        row = run.recorded(key, StepKind.APPROVAL)
+        if row is None:
+            seq, now = await run.may_begin(key), run.clock.now()
+            due = None if expires is None else now + expires
+            question = _question(run, key, prompt, preview, due)
+            row = StepRow(
+                run.id, key, seq, StepKind.APPROVAL, Status.RUNNING, 1, now, None, due, None, None, question.id
+            )
+            await run.begin_child(row, Child(approval=question))
+        while not row.status.final:
+            found = await run.wait(key, row.due_at)
+            if found is None:
+                await _expire(run, row)
+                found = run.rows[key]
+            row = found
+        if row.result is None:
+            raise FlowCancelled
+        return msgspec.json.decode(row.result, type=Decision)
+    finally:
+        run.rested()
+
+
+def _question(run: Run, key: str, prompt: str, preview: str | None, due: float | None) -> Approval:
+    flow = run.flow
+    shown = None if preview is None else redact(sound(preview))
+    if shown is not None and len(shown) > PREVIEW_MAX:
+        shown = shown[:PREVIEW_MAX] + CUT
+    return Approval(
+        run.host.new_id("a"), ApprovalKind.FLOW, flow.requester, ApprovalStatus.PENDING,
+        redact(sound(prompt))[:PROMPT_MAX], run.clock.now(), conversation=flow.conversation, preview=shown,
+        flow_id=flow.id, step=key, expires_at=due, detail={"flow": flow.name},
+    )  # fmt: skip
+
+
+async def _expire(run: Run, row: StepRow) -> None:
+    """Nobody has answered in time; who answers at the same moment may still be first."""
+    assert row.ref is not None
+    verdict = Verdict(
+        approval_id=row.ref, status=ApprovalStatus.EXPIRED, at=run.clock.now(), by="outlast", how="expiry"
+    )
+    await run.insist(lambda: run.store.decide(verdict))
+    await run.look()
+    run.check()

@@ -1,0 +1,62 @@
+"""An engine for flows, put together the same way wherever it runs: in a gateway, in a worker, in a user's process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from outlast.api.flow_work import compose_command
+from outlast.config import Config
+from outlast.core.flow import Flow
+from outlast.core.ids import timed_id
+from outlast.core.task import NewTask
+from outlast.flows.engine import LINGER_SECONDS, Engine, Program
+from outlast.flows.values import Beside, InFiles, InRow
+from outlast.flows.waits import CommandAsk
+from outlast.process.clock import Clock
+from outlast.store.base import Store
+
+
+class Maker(NamedTuple):
+    """What commands of steps are made with: settings, time, and the environment they inherit."""
+
+    config: Config
+    clock: Clock
+    environ: Mapping[str, str]
+
+
+def values_place(config: Config) -> str:
+    """Return the directory of values that are too large for a row."""
+    return os.path.join(config.paths.home, "values")
+
+
+def beside_of(config: Config) -> Beside:
+    """Return where large values are kept: files of the home, or the rows where several nodes share the store."""
+    return InRow() if config.store_url.startswith("postgres") else InFiles(values_place(config))
+
+
+def make_engine(
+    maker: Maker,
+    store: Store,
+    programs: Mapping[str, Program],
+    *,
+    worker: str,
+    lease_seconds: float | None = None,
+    linger_seconds: float = LINGER_SECONDS,
+    held_max: int | None = None,
+    kind: type[Engine] = Engine,
+) -> Engine:
+    """Return an engine, not started yet. ``worker`` has to be unique to this process."""
+
+    def compose(flow: Flow, given: dict[str, Any], ask: CommandAsk) -> NewTask:
+        now = maker.clock.now()
+        task_id = timed_id("t", now, int.from_bytes(os.urandom(5), "big"), 4)
+        return compose_command(maker, task_id, flow, given, ask)
+
+    config = maker.config
+    return kind(
+        store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
+        lease_seconds=lease_seconds or config.flows_lease_seconds, linger_seconds=linger_seconds,
+        held_max=held_max or config.flows_slots,
+    )  # fmt: skip

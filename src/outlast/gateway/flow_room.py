@@ -1,0 +1,35 @@
+"""Flows in a gateway: its own engine for flow files, and workers for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from outlast.flows.engine import Engine, Program
+from outlast.gateway.flow_engine import Maker, make_engine
+from outlast.gateway.flow_hosts import FlowHosts
+from outlast.process.sessions import Sessions
+from outlast.store.base import Store
+
+
+class FlowRoom:
+    """What a gateway does for flows while its store is open."""
+
+    def __init__(
+        self, store: Store, sessions: Sessions, maker: Maker, programs: Mapping[str, Program], *, node: str, umask: int
+    ) -> None:
+        self._store = store
+        self._clock = maker.clock
+        self._worker = f"{node}/gateway"
+        self.engine: Engine = make_engine(maker, store, programs, worker=self._worker)
+        self.hosts = FlowHosts(store, sessions, maker, node=node, umask=umask)
+
+    async def start(self) -> None:
+        """Take back what the last gateway of this home held (its lock is ours, so it is dead), and begin."""
+        await self._store.release_flows_of(self._worker, self._clock.now())
+        self.engine.start()
+        self.hosts.start()
+
+    async def stop(self) -> None:
+        """Let go; workers run on."""
+        await self.hosts.stop()
+        await self.engine.stop()

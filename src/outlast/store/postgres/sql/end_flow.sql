@@ -1,0 +1,22 @@
+-- A success forgets the trouble it had on its way.
+UPDATE flow SET
+    status = new.target, revision = flow.revision + 1, updated_at = new.at, ended_at = new.at, ready_at = NULL,
+    nudges = 0, key_held = 0,
+    cause = CASE WHEN new.target = 'succeeded' THEN new.cause ELSE coalesce(new.cause, flow.cause) END,
+    error = CASE WHEN new.target = 'succeeded' THEN new.error ELSE coalesce(new.error, flow.error) END,
+    step = coalesce(new.step, flow.step), state = coalesce(new.state, flow.state), wait = new.wait,
+    blocker = new.blocker, result = coalesce(new.result, flow.result),
+    steps_done = coalesce(new.steps_done, flow.steps_done), steps_known = coalesce(new.steps_known, flow.steps_known),
+    claim_id = NULL, claimed_by = NULL, lease_until = NULL,
+    delivery = CASE WHEN strpos(new.told, flow.notify) > 0 THEN 'pending' ELSE flow.delivery END
+FROM json_to_recordset(:rows) AS new (
+    id text, sources text, target text, at double precision, claim_id text, revision integer, unless_nudged integer,
+    ready_at double precision, step text, state text, wait text, blocker text, cause text, error text, result text,
+    steps_done integer, steps_known integer, told text
+)
+WHERE flow.id = new.id AND strpos(new.sources, flow.status) > 0
+    AND (new.claim_id IS NULL OR flow.claim_id = new.claim_id)
+    AND (new.revision IS NULL OR flow.revision = new.revision) AND (new.unless_nudged = 0 OR flow.nudges = 0)
+RETURNING
+    {flow.},
+    EXISTS (SELECT 1 FROM approval WHERE approval.flow_id = flow.id AND approval.status = 'pending');

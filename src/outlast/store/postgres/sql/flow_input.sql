@@ -1,0 +1,1 @@
+SELECT body FROM flow_input WHERE flow_id = :flow_id;

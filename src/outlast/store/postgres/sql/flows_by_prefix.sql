@@ -1,0 +1,1 @@
+SELECT {flow} FROM flow WHERE id >= :prefix AND id < :above ORDER BY id DESC LIMIT :limit;

@@ -1,0 +1,1 @@
+SELECT {approval} FROM approval WHERE id = :id;

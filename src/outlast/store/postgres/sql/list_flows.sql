@@ -1,0 +1,4 @@
+SELECT {flow} FROM flow
+WHERE {where}
+ORDER BY created_at DESC, id DESC
+LIMIT :limit;

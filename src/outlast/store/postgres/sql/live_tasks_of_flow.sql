@@ -1,0 +1,2 @@
+SELECT id FROM task
+WHERE flow_id = :flow_id AND flow_id IS NOT NULL AND status IN ('queued', 'running') LIMIT :limit;

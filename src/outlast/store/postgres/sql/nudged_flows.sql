@@ -1,0 +1,1 @@
+SELECT id FROM flow WHERE claimed_by = :worker AND status = 'running' AND nudges > 0;

@@ -1,0 +1,2 @@
+SELECT count(*) FROM flow
+WHERE concurrency_key = :key AND concurrency_key IS NOT NULL AND key_held = 1 AND ended_at IS NULL;

@@ -1,0 +1,1 @@
+DELETE FROM approval WHERE flow_id = :flow_id RETURNING id;

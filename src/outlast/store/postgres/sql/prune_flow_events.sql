@@ -1,0 +1,1 @@
+DELETE FROM flow_event WHERE flow_id = :flow_id;

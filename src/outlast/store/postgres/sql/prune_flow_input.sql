@@ -1,0 +1,1 @@
+DELETE FROM flow_input WHERE flow_id = :flow_id;

@@ -1,0 +1,1 @@
+DELETE FROM flow_step WHERE flow_id = :flow_id;

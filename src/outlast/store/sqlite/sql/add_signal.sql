@@ -1,0 +1,4 @@
+INSERT INTO flow_signal (flow_id, name, at, payload, sent_by, source_key)
+SELECT id, :name, :at, :payload, :sent_by, :source_key FROM flow WHERE id = :flow_id AND ended_at IS NULL
+ON CONFLICT (flow_id, source_key) WHERE source_key IS NOT NULL DO NOTHING
+RETURNING {signal};

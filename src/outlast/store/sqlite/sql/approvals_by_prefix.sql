@@ -1,0 +1,1 @@
+SELECT {approval} FROM approval WHERE id >= :prefix AND id < :above ORDER BY id DESC LIMIT :limit;

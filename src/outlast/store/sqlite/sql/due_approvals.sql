@@ -1,0 +1,3 @@
+SELECT {approval} FROM approval INDEXED BY approval_due
+WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now
+ORDER BY expires_at, id LIMIT :limit;

@@ -1,0 +1,11 @@
+-- The priorities of a handler's flows that may become ready, highest first, one index step for each.
+WITH RECURSIVE level (priority) AS (
+    SELECT max(priority) FROM flow INDEXED BY flow_ready WHERE handler = :handler AND ready_at IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT max(flow.priority) FROM flow INDEXED BY flow_ready
+        WHERE flow.handler = :handler AND flow.ready_at IS NOT NULL AND flow.priority < level.priority
+    )
+    FROM level WHERE level.priority IS NOT NULL
+)
+SELECT priority FROM level WHERE priority IS NOT NULL;

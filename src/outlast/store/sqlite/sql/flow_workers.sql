@@ -1,0 +1,1 @@
+SELECT {flow_worker} FROM flow_worker ORDER BY started_at, id;

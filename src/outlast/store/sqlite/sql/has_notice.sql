@@ -1,0 +1,1 @@
+SELECT id FROM outbox WHERE idempotency_key = :idempotency_key;

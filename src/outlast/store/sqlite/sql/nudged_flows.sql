@@ -1,0 +1,1 @@
+SELECT id FROM flow INDEXED BY flow_nudged WHERE claimed_by = :worker AND status = 'running' AND nudges > 0;

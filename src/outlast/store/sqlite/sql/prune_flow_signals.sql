@@ -1,0 +1,1 @@
+DELETE FROM flow_signal WHERE flow_id = :flow_id;

@@ -1,0 +1,1 @@
+INSERT INTO flow_input (flow_id, body) VALUES (:flow_id, :body);

@@ -1,0 +1,1 @@
+DELETE FROM flow_worker WHERE id = :id;

@@ -1,0 +1,1 @@
+SELECT {step} FROM flow_step WHERE flow_id = :flow_id;
