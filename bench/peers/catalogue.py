@@ -90,6 +90,10 @@ FLOWS = (
     _restate("one partition, TypeScript"),
 )
 """Who runs flows of several steps, each of them on record before the next one begins."""
+OUR_FLOWS: dict[Database, Peer] = {
+    "sqlite": Peer("outlast_flows", "outlast", "sqlite"),
+    "postgresql": Peer("outlast_flows", "outlast", "postgresql"),
+}
 
 
 class Figures(NamedTuple):
