@@ -1,4 +1,5 @@
-"""Write the reference pages that come from the code: the command line, the configuration, the errors, parts of tasks.
+"""Write the reference pages that come from the code: the command line, the configuration, the errors, the schema of
+flow files, and parts of the pages of tasks and flow files.
 
 ``gen_docs.py`` writes them; ``gen_docs.py --check`` exits with 1 and names the pages that are no longer true.
 """
@@ -6,10 +7,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from outlast import config
@@ -17,6 +19,7 @@ from outlast.core import errors, findings, lifecycle
 from outlast.core.durations import format_size
 from outlast.core.notification import told
 from outlast.core.task import NotifyPolicy
+from outlast.flows.files import fields, schema
 from outlast.surfaces.cli import verbs
 from outlast.surfaces.cli.spec import Argument, Option, Verb
 
@@ -240,17 +243,44 @@ def findings_part() -> str:
     return table(("code", "severity", "counts", "what mends it"), rows)
 
 
-PARTS = {"chart": chart_part, "moves": moves_part, "findings": findings_part}
+PARTS: dict[str, Callable[[], str]] = {"chart": chart_part, "moves": moves_part, "findings": findings_part}
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->\n)", re.S)
 
 
-def tasks_page() -> str:
-    """The page of tasks: written by hand, but for the parts between ``made`` and ``end``."""
-    text = (REFERENCE / "tasks.md").read_text("utf-8")
+def fields_part(name: str) -> str:
+    """The table of the fields that something in a flow file may have."""
+    required = fields.REQUIRED.get(name, ())
+    rows = (
+        (
+            f"`{field.name}`",
+            cell(field.takes),
+            cell(f"**Required.** {field.help}" if field.name in required else field.help),
+            " ".join(f"`{act}`" for act in fields.ACTS if act in field.acts),
+        )
+        for field in fields.TABLES[name]
+    )
+    with_acts = any(field.acts for field in fields.TABLES[name]) and name == "step"
+    heads = ("field", "takes", "meaning", "goes with")
+    return table(heads, rows) if with_acts else table(heads[:3], (row[:3] for row in rows))
+
+
+PARTS |= {f"fields_{name}": functools.partial(fields_part, name) for name in fields.TABLES}
+
+
+def page_with_parts(name: str) -> str:
+    """A page that is written by hand, but for the parts between ``made`` and ``end``."""
+    text = (REFERENCE / name).read_text("utf-8")
     return PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[3]}", text)
 
 
-PAGES = {"cli.md": cli_page, "config.md": config_page, "errors.md": errors_page, "tasks.md": tasks_page}
+PAGES = {
+    "cli.md": cli_page,
+    "config.md": config_page,
+    "errors.md": errors_page,
+    "flow-file.schema.json": schema.schema_text,
+    "flow-files.md": functools.partial(page_with_parts, "flow-files.md"),
+    "tasks.md": functools.partial(page_with_parts, "tasks.md"),
+}
 
 
 def stale() -> list[str]:

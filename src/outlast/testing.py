@@ -32,14 +32,18 @@ from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verd
 from outlast.core.flow import Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, StepRow
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
+from outlast.flows.children import rules_of
 from outlast.flows.engine import Engine, Program
+from outlast.flows.errors import FlowFailed
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
-from outlast.flows.waits import rules_of
 from outlast.gateway.flow_engine import Maker, make_engine
 from outlast.gateway.stores import make_store
 from outlast.ledger.tasks import Ledger
 from outlast.store.base import Claimed, Store
+
+__all__ = ["BEGIN", "FakeCommand", "FlowFailed", "Harness", "SkippedClock", "Stuck"]
 
 T = TypeVar("T")
 BEGIN = 1_767_225_600.0
@@ -50,14 +54,6 @@ ROUNDS_MAX = 100_000
 
 class Stuck(AssertionError):
     """A flow waits for something that only the test can give."""
-
-
-class FlowFailed(AssertionError):
-    """A flow did not succeed; ``flow`` is its record."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(f"flow {flow.name} is {flow.status}: {flow.error or flow.blocker or flow.cause}")
-        self.flow = flow
 
 
 class FakeCommand(NamedTuple):
@@ -170,6 +166,7 @@ class Harness:
         self._moved = asyncio.Event()
         self.store: Store = make_store(self.config)
         await self.store.open()
+        self.store.on_change(lambda _: self._moved.set())
         self._ledger = Ledger(self.store, self.clock, node="here", worker="harness", lease_seconds=None)
         self._new_engine()
 
@@ -230,6 +227,10 @@ class Harness:
         """Serve more flows: those that are called as sub-flows by name."""
         for function in functions:
             self._programs[function.handler] = function
+
+    def serve_files(self) -> None:
+        """Serve flow files, too."""
+        self._programs |= FILE_PROGRAMS
 
     def start(self, function: FlowFunction[..., Any], *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
         """Start a flow and let it run as far as it comes without time passing; return its id."""
@@ -351,15 +352,16 @@ class Harness:
 
     async def _settle(self) -> None:
         while True:
+            self._moved.clear()
             if self._dead and self.engine.held == 0:
                 await self._replace()
             if not self._dead:
                 await self.engine.round()
             await self._take_tasks()
-            if self.engine.held == 0 and self._busy == 0 and not self._dead:
+            if self.engine.held or self._busy or self._dead:
+                await self._moved.wait()
+            elif not self._moved.is_set():
                 return
-            await self._moved.wait()
-            self._moved.clear()
 
     async def _replace(self) -> None:
         """A worker has died: another takes its place. What the dead one held waits for the end of its lease."""

@@ -49,7 +49,7 @@ def plain(number: int) -> int:
 @flow
 async def release(ctx: outlast.FlowContext, version: str) -> str:
     await ctx.run("build", ["make", "wheel"], timeout="30m")
-    unit, lint = await ctx.gather(ctx.run("unit", "pytest -q"), ctx.run("lint", "ruff check"))
+    unit, _ = await ctx.gather(ctx.run("unit", "pytest -q"), ctx.run("lint", "ruff check"))
     if not (await ctx.approve("ship", f"Ship {version}?", preview=unit.tail, expires="2d")).approved:
         return "not shipped"
     await ctx.sleep("soak", "1h")
@@ -697,3 +697,40 @@ def test_workers_that_die_at_the_same_step_again_and_again_block_the_flow(flows)
 def test_the_errors_are_importable_from_the_top():
     assert issubclass(SignalTimeout, Exception)
     assert not issubclass(FlowCancelled, Exception)
+
+
+def test_a_flow_file_runs_as_a_child_and_bytes_reach_a_child(flows, tmp_path):
+    (tmp_path / "hello.flow.yaml").write_text(
+        "name: hello\nargs: {who: {type: string}}\nsteps:\n  - id: say\n    run: [echo, '${args.who}']\n"
+        "outputs: {said: '${steps.say.output}'}\n"
+    )
+
+    @flow
+    async def size(ctx, data: bytes):
+        await ctx.sleep("nap", "1h")
+        return len(data)
+
+    @flow
+    async def parent(ctx):
+        said = await ctx.flow("file", str(tmp_path / "hello.flow.yaml"), who="x; rm -rf $HOME")
+        return [said, await size(b"\xff" * 1000)]
+
+    flows.serve_files()
+    flows.serve(size)
+    assert flows.run(parent) == [{"said": "x; rm -rf $HOME"}, 1000]
+
+
+def test_a_flow_whose_deadline_passed_before_it_could_start_runs_no_step(flows):
+    @flow(deadline="1h", concurrency_key="one")
+    async def late(ctx):
+        await note("too late")
+
+    @flow(concurrency_key="one")
+    async def first(ctx):
+        await ctx.sleep("nap", "2h")
+
+    one = flows.start(first)
+    run = flows.start(late)
+    flows.result(one)
+    assert flows.finish(run).cause is Cause.DEADLINE
+    assert CALLS == []

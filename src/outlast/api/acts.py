@@ -9,12 +9,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from outlast.api import approval_requests as q
 from outlast.api import (
+    approvals,
     commands,
     cron,
     cron_queries,
     exec,
     explain,
+    flow_commands,
+    flow_files,
+    flow_managed,
+    flow_starts,
+    flows,
     queries,
     screens,
     status,
@@ -23,10 +30,12 @@ from outlast.api import (
     waits,
 )
 from outlast.api import conversations as talk
+from outlast.api import flow_requests as f
 from outlast.api import requests as r
 from outlast.api import task_requests as t
 from outlast.api import told_requests as w
 from outlast.api.context import Api, Caller
+from outlast.api.flow_lookup import find_flow
 from outlast.api.task_lookup import find_task
 from outlast.core.errors import BadInput
 
@@ -34,14 +43,15 @@ from outlast.core.errors import BadInput
 class Act(NamedTuple):
     """What can be asked. ``run(api, caller, request)`` answers.
 
-    For acts of a session, a task or a name it takes that third. ``offline`` acts can be answered without a gateway.
+    For acts of a session, a task, a flow or a name it takes that third. ``offline`` acts can be answered without a
+    gateway.
     """
 
     request: type[r.Request]
     run: Callable[..., Any]
     of_session: bool = True
     may_wait: bool = False
-    of: Literal["", "task", "name"] = ""
+    of: Literal["", "task", "flow", "name"] = ""
     offline: bool = False
 
 
@@ -82,6 +92,27 @@ ACTS: dict[str, Act] = {
     "tasks.stats": Act(r.PlainRequest, tasks.stats, of_session=False, offline=True),
     "tasks.queues": Act(r.PlainRequest, tasks.queues, of_session=False, offline=True),
     "tasks.set-queue": Act(t.QueueRequest, task_commands.set_queue, of_session=False),
+    "flow.list": Act(f.FlowsRequest, flows.list_flows, of_session=False, offline=True),
+    "flow.show": Act(f.FlowShowRequest, flows.show, of_session=False, of="flow", offline=True),
+    "flow.steps": Act(f.FlowStepsRequest, flows.steps, of_session=False, of="flow", offline=True),
+    "flow.children": Act(r.PlainRequest, flows.children, of_session=False, of="flow", offline=True),
+    "flow.graph": Act(f.FlowGraphRequest, flows.graph, of_session=False, of="flow", offline=True),
+    "flow.events": Act(f.FlowEventsRequest, flows.events, of_session=False, may_wait=True, of="flow", offline=True),
+    "flow.wait": Act(f.FlowWaitRequest, flows.wait, of_session=False, may_wait=True),
+    "flow.watch": Act(f.FlowWatchRequest, flows.watch, of_session=False, may_wait=True, of="flow"),
+    "flow.check": Act(f.FlowCheckRequest, flow_files.check, of_session=False, offline=True),
+    "flow.start": Act(f.FlowStartRequest, flow_starts.start, of_session=False),
+    "flow.signal": Act(f.FlowSignalRequest, flow_commands.signal, of_session=False, of="flow"),
+    "flow.cancel": Act(f.FlowCancelRequest, flow_commands.cancel, of_session=False, may_wait=True, of="flow"),
+    "flow.retry": Act(f.FlowRetryRequest, flow_commands.retry, of_session=False, of="flow"),
+    "flow.resume": Act(f.FlowResumeRequest, flow_commands.resume, of_session=False, of="flow"),
+    "flow.fork": Act(f.FlowForkRequest, flow_commands.fork, of_session=False, of="flow"),
+    "flow.create": Act(f.FlowCreateRequest, flow_managed.create, of_session=False),
+    "flow.link": Act(f.FlowLinkRequest, flow_managed.link, of_session=False, of="flow"),
+    "flow.set-waiting": Act(f.FlowSetWaitingRequest, flow_managed.set_waiting, of_session=False, of="flow"),
+    "flow.finish": Act(f.FlowFinishRequest, flow_managed.finish, of_session=False, of="flow"),
+    "flow.fail": Act(f.FlowFailRequest, flow_managed.fail, of_session=False, of="flow"),
+    "flow.request-cancel": Act(f.FlowCancelWishRequest, flow_managed.request_cancel, of_session=False, of="flow"),
     "cron.add": Act(w.CronAddRequest, cron.add, of_session=False),
     "cron.list": Act(w.CronListRequest, cron_queries.list_schedules, of_session=False, offline=True),
     "cron.show": Act(r.PlainRequest, cron_queries.show, of_session=False, of="name", offline=True),
@@ -108,6 +139,11 @@ ACTS: dict[str, Act] = {
     "notifications.retry": Act(r.PlainRequest, talk.retry_notice, of_session=False, of="name"),
     "notifications.dismiss": Act(r.PlainRequest, talk.dismiss_notice, of_session=False, of="name"),
     "system.event": Act(w.SystemEventRequest, talk.tell, of_session=False),
+    "approvals.list": Act(q.ApprovalsRequest, approvals.list_approvals, of_session=False, may_wait=True, offline=True),
+    "approvals.show": Act(q.ApprovalShowRequest, approvals.show, of_session=False, of="name", offline=True),
+    "approvals.approve": Act(q.DecideRequest, approvals.approve, of_session=False, of="name"),
+    "approvals.reject": Act(q.DecideRequest, approvals.reject, of_session=False, of="name"),
+    "approvals.link": Act(q.LinkRequest, approvals.make_link, of_session=False, of="name"),
     "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
     "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
     "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),
@@ -117,11 +153,15 @@ ACTS: dict[str, Act] = {
 async def perform(api: Api, caller: Caller, act: Act, name: str | None, request: r.Request) -> object:
     """Answer one request about the session or task ``name`` (None: about none). Raises the errors of the act."""
     caller = caller.acting_for(request.requester)
-    if act.of or act.request.__module__ == t.__name__:
+    if act.of or act.request.__module__ in (t.__name__, f.__name__):
         t.check_text(name, request)
     if act.of:
         named = name or ""
-        subject = await find_task(api, caller, named) if act.of == "task" else named
+        subject: object = named
+        if act.of == "task":
+            subject = await find_task(api, caller, named)
+        elif act.of == "flow":
+            subject = await find_flow(api, caller, named)
         answer = act.run(api, caller, subject, request)
     elif not act.of_session:
         answer = act.run(api, caller, request)

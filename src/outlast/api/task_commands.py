@@ -38,7 +38,7 @@ from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
 from outlast.core.session import Cause, Status
 from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task, TaskFilter
-from outlast.ledger import maintenance
+from outlast.ledger import flow_maintenance, maintenance
 from outlast.ledger.news import Waiter
 from outlast.runtimes import evidence
 from outlast.store.base import LIST_MAX
@@ -227,9 +227,12 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
         await api.books.settle()
         limit = request.limit or maintenance.LIMIT_DEFAULT
         done = await maintenance.prune(api.ledger, before, limit=limit, archive=archive)
+        flows = await flow_maintenance.prune_flows(api.store, before, limit=limit, archive=archive)
     else:
         prunable = await maintenance.count_prunable(api.store, before)
         done = maintenance.Upkeep(moves, 0, prunable, 0, False)
+        old = await flow_maintenance.count_prunable_flows(api.store, before)
+        flows = flow_maintenance.FlowsForgotten(0, old, 0, False)
     return MaintenanceResult(
         applied=bool(request.apply),
         moves=[MoveResult(task_id=move.task_id, act=move.act, why=move.why) for move in moves],
@@ -237,9 +240,11 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
         cleaned=sum(move.act == "clean" for move in moves),
         pruned=done.pruned,
         prunable=done.prunable,
-        archived=done.archived,
+        flows_pruned=flows.pruned,
+        flows_prunable=flows.prunable,
+        archived=done.archived + flows.archived,
         archive=archive,
-        more=done.more,
+        more=done.more or flows.more,
     )
 
 

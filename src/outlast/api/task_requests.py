@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from outlast.api.requests import DAY_MS, YEAR_SECONDS, Grace, Offset, Request
 from outlast.core.errors import BadInput
-from outlast.core.text import is_sound
+from outlast.core.text import is_sound, is_sound_value
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -142,12 +142,11 @@ class BackupRequest(Request, frozen=True, kw_only=True):
 def check_text(name: str | None, request: Request, *only: str) -> None:
     """Raise BadInput (``not_text``) for a name or a field (of ``only`` some) that no record can hold or have."""
     if name is not None and not is_sound(name):
-        raise _not_text("the name of a task")
+        raise _not_text("the name")
     for field in fields(request):
         value = getattr(request, field.name) if not only or field.name in only else None
-        for text in [value] if isinstance(value, str) else value if isinstance(value, list) else ():
-            if not is_sound(text):
-                raise _not_text(f"{field.encode_name}:")
+        if isinstance(value, str | list) and not is_sound_value(value):
+            raise _not_text(f"{field.encode_name}:")
 
 
 def _not_text(what: str) -> BadInput:

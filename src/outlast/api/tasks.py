@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 from datetime import UTC, datetime
+from functools import partial
 
 from outlast.api import queries
 from outlast.api.context import Api, Caller, until
+from outlast.api.flow_lookup import may_see_flow
 from outlast.api.requests import LogRequest, PlainRequest
 from outlast.api.results import LogResult, iso
 from outlast.api.task_lookup import find_task, may_see
@@ -33,6 +35,7 @@ from outlast.core.findings import KINDS, SEVERITIES, Code, Finding
 from outlast.core.session import Span, Status
 from outlast.core.task import Runtime, Task, TaskFilter
 from outlast.ledger.audit import PER_CODE_MAX, audit
+from outlast.ledger.flow_audit import audit_flows
 from outlast.runtimes import evidence
 
 LIST_DEFAULT = 50
@@ -55,7 +58,7 @@ async def list_tasks(api: Api, caller: Caller, request: TasksRequest) -> TaskPag
         flow_id=request.flow,
         label=request.label,
         search=request.search,
-        since=_moment(request.since),
+        since=moment(request.since, "since"),
         dismissed=bool(request.dismissed),
     )
     if not caller.operator and request.owner not in (None, caller.requester):
@@ -74,20 +77,21 @@ def _statuses(words: str | None) -> tuple[Status, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _moment(text: str | None) -> float | None:
+def moment(text: str | None, field: str) -> float | None:
+    """Read a moment of a request, ISO 8601 or seconds since 1970. Raises BadInput naming the field."""
     if text is None:
         return None
     try:
         seconds = float(text)
     except ValueError:
         try:
-            moment = datetime.fromisoformat(text)
+            read = datetime.fromisoformat(text)
         except ValueError:
             seconds = math.nan
         else:
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
     if not math.isfinite(seconds):
-        raise BadInput(f"since: {text!r} is no moment", hint="2026-01-31T12:00:00Z, or seconds since 1970")
+        raise BadInput(f"{field}: {text!r} is no moment", hint="2026-01-31T12:00:00Z, or seconds since 1970")
     return seconds
 
 
@@ -195,11 +199,16 @@ async def findings(api: Api, caller: Caller, limit: int) -> tuple[list[Finding],
         if trouble.code != "store_damaged":
             raise
         return [Finding(Code.STORE_DAMAGED, "store", trouble.message)], False
+    flows, more_flows = await audit_flows(
+        api.store, now, limit=limit, may_see=None if caller.operator else partial(may_see_flow, caller)
+    )
+    order = list(KINDS)
     if not caller.operator:
         own = {one.task_id for one in found if one.task_id and await _owns(api, caller, one.task_id)}
-        return [one for one in found if one.task_id in own], more
-    order = list(KINDS)
-    return sorted([*found, *await _told(api, now, limit), *_disk(api)], key=lambda one: order.index(one.code)), more
+        found = [*(one for one in found if one.task_id in own), *flows]
+    else:
+        found = [*found, *flows, *await _told(api, now, limit), *_disk(api)]
+    return sorted(found, key=lambda one: order.index(one.code)), more or more_flows
 
 
 def _by_severity(found: list[Finding]) -> dict[str, int]:
@@ -255,6 +264,7 @@ def describe_finding(finding: Finding, now: float) -> FindingResult:
         age_seconds=None if age is None else round(age, 3),
         at=iso(finding.since),
         task_id=finding.task_id,
+        flow_id=finding.flow_id,
         subject=finding.subject,
         message=finding.message,
         fix=finding.fix,

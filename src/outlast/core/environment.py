@@ -114,7 +114,7 @@ def child_environment(
     another name, and a shell that is not interactive would still read them. An override that names them is
     the caller's explicit wish.
     """
-    child = {name: value for name, value in base.items() if not name.startswith(_OURS_PREFIX) or _kept(name)}
+    child = inherited(base)
     if shell:
         child.pop("BASH_ENV", None)
         child.pop("ENV", None)
@@ -125,6 +125,11 @@ def child_environment(
     else:
         child[_TASK_ID] = task_id
     return child
+
+
+def inherited(base: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment is handed on: of our own variables those that lead to the same gateway."""
+    return {name: value for name, value in base.items() if not name.startswith(_OURS_PREFIX) or _kept(name)}
 
 
 def _kept(name: str) -> bool:

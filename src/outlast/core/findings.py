@@ -18,6 +18,11 @@ class Code(StrEnum):
     DELIVERY_FAILED = "delivery_failed"
     MISSING_CLEANUP = "missing_cleanup"
     INCONSISTENT_TIMESTAMPS = "inconsistent_timestamps"
+    STALE_WAITING = "stale_waiting"
+    STALE_BLOCKED = "stale_blocked"
+    CANCEL_STUCK = "cancel_stuck"
+    MISSING_LINKED_TASKS = "missing_linked_tasks"
+    NO_WORKER = "no_worker"
     AUTO_DISABLED = "auto_disabled"
     MISFIRED = "misfired"
     WAKE_PARKED = "wake_parked"
@@ -26,7 +31,10 @@ class Code(StrEnum):
 
 
 class Kind(NamedTuple):
-    """One kind: how bad, after how many seconds it counts (0: at once), and the mend, ``{id}`` being the task's."""
+    """One kind: how bad, after how many seconds it counts (0: at once), and the mend.
+
+    ``{id}`` in it is the task, the flow or what the finding is about, ``{about}`` the latter in any case.
+    """
 
     severity: Severity
     after_seconds: float
@@ -38,9 +46,14 @@ KINDS: dict[Code, Kind] = {
     Code.LOST: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks retry {id}, or dismiss {id}"),
     Code.STALE_RUNNING: Kind("error", 1800.0, "outlast tasks log {id}; then: outlast tasks cancel {id}"),
     Code.DELIVERY_FAILED: Kind("error", 0.0, "outlast tasks show {id}; then: outlast tasks dismiss {id}"),
+    Code.MISSING_LINKED_TASKS: Kind("error", 0.0, "outlast flow retry {id} --from {about}"),
+    Code.NO_WORKER: Kind("error", 60.0, "{about}; or: outlast flow cancel {id}"),
+    Code.CANCEL_STUCK: Kind("error", 600.0, "outlast flow show {id}; then: outlast flow cancel {id} --force"),
+    Code.STALE_BLOCKED: Kind("error", 3600.0, "outlast flow show {id}; then: outlast flow resume {id}{about}"),
     Code.AUTO_DISABLED: Kind("error", 0.0, "outlast cron runs {id}; then: outlast cron resume {id}"),
     Code.WAKE_PARKED: Kind("error", 0.0, "outlast wake test {id}; one that works is used again"),
     Code.LOW_DISK: Kind("warn", 0.0, "free some space; outlast tasks maintenance --apply forgets old records"),
+    Code.STALE_WAITING: Kind("warn", 86_400.0, "outlast flow show {id} names what it waits for; or: flow cancel {id}"),
     Code.STALE_QUEUED: Kind("warn", 600.0, "outlast tasks queues; then: outlast tasks cancel {id}"),
     Code.INCONSISTENT_TIMESTAMPS: Kind("warn", 0.0, "outlast tasks dismiss {id}"),
     Code.MISSING_CLEANUP: Kind("warn", 0.0, "outlast tasks maintenance --apply"),
@@ -52,7 +65,7 @@ KINDS: dict[Code, Kind] = {
 class Finding(NamedTuple):
     """One thing that is wrong, or may be. ``since`` in seconds since the epoch, None when there is no such moment.
 
-    ``about`` names what the mend is to be done to where that is no task.
+    ``flow_id`` is the flow it is about; ``about`` names what else the mend is to be done to or with.
     """
 
     code: Code
@@ -61,6 +74,7 @@ class Finding(NamedTuple):
     task_id: str | None = None
     since: float | None = None
     about: str | None = None
+    flow_id: str | None = None
 
     @property
     def severity(self) -> Severity:
@@ -70,4 +84,5 @@ class Finding(NamedTuple):
     @property
     def fix(self) -> str:
         """The command that mends it."""
-        return KINDS[self.code].fix.replace("{id}", self.task_id or self.about or "")
+        fix = KINDS[self.code].fix.replace("{id}", self.task_id or self.flow_id or self.about or "")
+        return fix.replace("{about}", self.about or "")

@@ -8,13 +8,14 @@ import functools
 import inspect
 import random
 import uuid as uuids
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.core.errors import BadInput
 from outlast.core.flow import StepKind, StepRow
 from outlast.core.session import Status
+from outlast.flows.children import flow_step
 from outlast.flows.errors import FlowCancelled
 from outlast.flows.program import FlowFunction, StepFunction, check_name, current, returned_by
 from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
@@ -26,7 +27,6 @@ from outlast.flows.waits import (
     Decision,
     approval_step,
     command_step,
-    flow_step,
     signal_step,
     sleep_step,
 )
@@ -42,6 +42,17 @@ class Compensation(NamedTuple):
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     on: str
+
+
+class Rule(Protocol):
+    """How often a command is tried in all, and how long the pauses are: a `Retry`, or the like."""
+
+    @property
+    def attempts(self) -> int:
+        """How often in all."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pauses as a task keeps them on record."""
 
 
 class FlowContext:
@@ -76,7 +87,9 @@ class FlowContext:
 
     # ---- functions
 
-    def call(self, function: StepFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+    def call(
+        self, function: StepFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
         """Run a decorated function as a step."""
         retry = function.retry or ONCE
         work = Work(function.fn, args, kwargs, function.is_async, retry, function.timeout, function.returns)
@@ -90,7 +103,7 @@ class FlowContext:
         retry: Retry | None = None,
         timeout: Span | None = None,
         **kwargs: Any,
-    ) -> Awaitable[Any]:
+    ) -> Coroutine[Any, Any, Any]:
         """Run a function as a step and return what it returned. Raises StepFailed, StepTimedOut.
 
         Coroutine functions run in the worker's loop, others in a thread. ``timeout`` bounds one attempt.
@@ -112,10 +125,10 @@ class FlowContext:
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         timeout: Span | None = None,
-        retry: Retry | None = None,
+        retry: Rule | None = None,
         check: bool = True,
         title: str | None = None,
-    ) -> Awaitable[CommandResult]:
+    ) -> Coroutine[Any, Any, CommandResult]:
         """Run a command as a child task, with a record of its own. Text goes to the shell, a list does not.
 
         With ``check`` a command that does not succeed raises StepFailed (its ``result`` is the `CommandResult`).
@@ -134,23 +147,25 @@ class FlowContext:
         )
         return command_step(self._run, ask, check=check)
 
-    def flow(self, name: str, target: FlowFunction[..., Any] | str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+    def flow(
+        self, name: str, target: FlowFunction[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Run another flow as a child and return its result. Raises StepFailed."""
         return flow_step(self._run, self._key(name), target, args, kwargs)
 
     # ---- waits
 
-    def sleep(self, name: str, duration: Span) -> Awaitable[None]:
+    def sleep(self, name: str, duration: Span) -> Coroutine[Any, Any, None]:
         """Wait: for a second or for months. Nothing is held meanwhile but a row."""
         return sleep_step(self._run, self._key(name), None, seconds_of(duration))
 
-    def sleep_until(self, name: str, moment: datetime) -> Awaitable[None]:
+    def sleep_until(self, name: str, moment: datetime) -> Coroutine[Any, Any, None]:
         """Wait until a moment; it must have a zone. Raises ValueError."""
         if moment.tzinfo is None:
             raise ValueError("a moment needs a zone: datetime.now(timezone.utc)")
         return sleep_step(self._run, self._key(name), moment.timestamp())
 
-    def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Awaitable[Any]:
+    def signal(self, name: str, *, timeout: Span | None = None, type: Any = None) -> Coroutine[Any, Any, Any]:
         """Wait for a signal and return what it carries, as ``type`` where that is given. Raises SignalTimeout.
 
         A signal that was sent before anybody waited is not lost; each is given to one waiting step, oldest first.
@@ -160,7 +175,7 @@ class FlowContext:
 
     def approve(
         self, name: str, prompt: str, *, preview: str | None = None, expires: Span | None = None
-    ) -> Awaitable[Decision]:
+    ) -> Coroutine[Any, Any, Decision]:
         """Ask somebody a question that is approved or rejected, with what he is to see beside it."""
         limit = None if expires is None else seconds_of(expires)
         return approval_step(self._run, self._key(name), prompt, preview, limit)
@@ -194,7 +209,7 @@ class FlowContext:
         return results
 
     def _branched(self, awaitables: Sequence[Awaitable[Any]]) -> list[asyncio.Future[Any]]:
-        """Make a task of each, in a branch of its own: what runs beside each other must not count each other's steps."""
+        """Make a task of each, in a branch of its own: what runs beside each other must not count others' steps."""
         parent = self._run.branch()
         parent.gathers += 1
         prefix = f"{parent.path}-" if parent.path else ""

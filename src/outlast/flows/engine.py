@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from outlast.core.errors import GatewayTrouble, NotFound
-from outlast.core.flow import Flow, NewFlow, StepRow
+from outlast.core.flow import FILE_HANDLER, Flow, NewFlow, StepRow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.ending import run_to_end
@@ -38,6 +38,8 @@ HELD_MAX = 500
 """Flows one engine runs at once."""
 CLAIM_MAX = 64
 """Flows taken in one claim: bounds how long others wait for the store."""
+STOP_SECONDS = 5.0
+"""What steps get to end when the engine stops; a step may ignore that it is cancelled."""
 NET_SECONDS = 600.0
 """The longest a change goes unnoticed that nobody told us of."""
 TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
@@ -81,6 +83,8 @@ class Engine:
         self.compose = compose
         self.idle: Callable[[], None] = lambda: None
         """Called when the last flow this engine holds has ended or waits."""
+        self.ended: Callable[[Flow], None] = lambda flow: None
+        """Called with a flow that this engine has just seen to its end, or found blocked."""
         self._held_max = held_max
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
@@ -110,7 +114,10 @@ class Engine:
         jobs = [*self._loops, *self._jobs.values()]
         for job in jobs:
             job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        if jobs:
+            _, stubborn = await asyncio.wait(jobs, timeout=STOP_SECONDS)
+            if stubborn:
+                log.warning("%d steps do not heed that they are cancelled: they are left behind", len(stubborn))
         try:
             await self.store.release_flows_of(self.worker, self.clock.now())
         except GatewayTrouble as trouble:
@@ -120,6 +127,10 @@ class Engine:
     def held(self) -> int:
         """How many flows are in memory."""
         return len(self._runs) + self._coming
+
+    def holds(self, flow_id: str) -> bool:
+        """True while a flow is in memory here."""
+        return flow_id in self._runs
 
     @property
     def claims(self) -> list[str]:
@@ -137,14 +148,23 @@ class Engine:
         """Return a fresh id."""
         return timed_id(letter, self.clock.now(), random.getrandbits(40), 4)
 
-    def handler_named(self, name: str) -> str:
-        """Return the handler of a sub-flow that is called by name. Raises NotFound."""
-        if name in self.programs:
+    async def handler_named(self, name: str) -> str:
+        """Return the handler of a sub-flow that is called by name: one that is served here, else by any worker.
+
+        Raises NotFound, also where the name could mean several.
+        """
+        if name in self.programs or ":" in name:
             return name
-        fitting = [handler for handler in self.programs if handler.rpartition(":")[2] == name]
-        if len(fitting) != 1:
-            raise NotFound(f"no flow {name!r} is served here", hint="known: " + ", ".join(sorted(self.programs)))
-        return fitting[0]
+        now = self.clock.now()
+        elsewhere = [
+            one for worker in await self.store.flow_workers() if worker.lease_until > now for one in worker.handlers
+        ]
+        for handlers in (tuple(self.programs), elsewhere):
+            fitting = {handler for handler in handlers if handler.rpartition(":")[2] == name}
+            if len(fitting) == 1:
+                return fitting.pop()
+        known = sorted({*self.programs, *elsewhere} - {FILE_HANDLER})
+        raise NotFound(f"no flow {name!r} is served, or several are", hint="known: " + (", ".join(known) or "none"))
 
     # ---- taking flows
 
@@ -209,6 +229,7 @@ class Engine:
             for flow_id in await self.store.nudged_flows(self.worker):
                 if (run := self._runs.get(flow_id)) is not None:
                     await run.look()
+        before = self.clock.now()
         while (room := min(self._held_max - self.held, CLAIM_MAX)) > 0:
             self._coming += room
             try:
@@ -222,7 +243,10 @@ class Engine:
                 break
         else:
             return NET_SECONDS  # a flow that ends makes room, and says so
-        due = await self.store.next_flow_ready(list(self.programs))
+        if not self.programs:
+            return NET_SECONDS
+        # What was ready before is taken, or cannot be: asking for it again at once would turn for ever.
+        due = await self.store.next_flow_ready(list(self.programs), before)
         return NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self.clock.now()))
 
     # ---- running them

@@ -6,12 +6,15 @@
     ├── StepFailed          a step ended badly and was tried as often as its rule allows
     │   └── StepTimedOut    … because it took too long
     ├── SignalTimeout       nobody sent the signal in time
+    ├── FlowFailed          a flow one has waited for did not succeed, or is blocked
     ├── NotStorable         what a step returned cannot be put on record
     └── NonRetryable        raise it in a step: trying again would not help
     FlowCancelled           somebody called the flow off; not an Exception, so that ``except Exception`` lets it pass
 """
 
 from __future__ import annotations
+
+from outlast.core.flow import Flow
 
 
 class FlowError(Exception):
@@ -42,6 +45,15 @@ class SignalTimeout(FlowError):
     def __init__(self, step: str) -> None:
         super().__init__(f"nobody sent {step!r} in time")
         self.step = step
+
+
+class FlowFailed(FlowError):
+    """A flow did not succeed, or is blocked. ``flow`` is its record."""
+
+    def __init__(self, flow: Flow) -> None:
+        said = flow.error or (flow.blocker or {}).get("message") or flow.cause or ""
+        super().__init__(f"flow {flow.name} ({flow.id}) is {flow.status}" + (f": {said}" if said else ""))
+        self.flow = flow
 
 
 class NotStorable(FlowError):

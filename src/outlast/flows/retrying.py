@@ -33,7 +33,7 @@ class Retry:
     `NonRetryable`. Raises ValueError for numbers out of bounds (1 to 1,000 attempts).
     """
 
-    __slots__ = ("attempts", "policy", "unless")
+    __slots__ = ("_attempts", "policy", "unless")
 
     def __init__(
         self,
@@ -43,9 +43,14 @@ class Retry:
     ) -> None:
         if not 1 <= attempts <= ATTEMPTS_MAX:
             raise ValueError(f"attempts: {attempts} is not from 1 to {ATTEMPTS_MAX}")
-        self.attempts = attempts
+        self._attempts = attempts
         self.unless = unless if isinstance(unless, tuple) else (unless,)
         self.policy = _policy(backoff)
+
+    @property
+    def attempts(self) -> int:
+        """How often in all."""
+        return self._attempts
 
     def allows(self, attempt: int, error: BaseException) -> bool:
         """True when the failed ``attempt`` (from 1) may be followed by another one."""

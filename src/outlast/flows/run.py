@@ -66,6 +66,7 @@ class Host(Protocol):
     linger_seconds: float
     lease_seconds: float
     pid: int
+    ended: Callable[[Flow], None]
 
     def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
         """Return the task of a command step. Raises BadInput or Refused."""
@@ -76,7 +77,7 @@ class Host(Protocol):
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
 
-    def handler_named(self, name: str) -> str:
+    async def handler_named(self, name: str) -> str:
         """Return the handler a sub-flow's name means. Raises NotFound."""
 
 

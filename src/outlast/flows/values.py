@@ -169,6 +169,11 @@ class Values:
             return text, value
         return text, self.read(flow_id, text, kind)
 
+    def resolved(self, flow_id: str, given: Any) -> Any:
+        """Return the arguments of a child with what its parent keeps beside the rows put in its place."""
+        text = _encode(given)
+        return self._with_bytes(flow_id, given) if _BYTES.encode() in text or _FILE.encode() in text else given
+
     def _plain(self, flow_id: str, value: object) -> object:
         try:
             built = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview), str_keys=True)
@@ -200,6 +205,8 @@ class Values:
             return value
         if type(value.get(_BYTES)) is str and value.keys() <= {_BYTES, "size"}:
             return self._beside.get(flow_id, value[_BYTES])
+        if type(value.get(_FILE)) is str and value.keys() <= {_FILE, "size"}:
+            return self._with_bytes(flow_id, _decode(self._beside.get(flow_id, value[_FILE])))
         return {key: self._with_bytes(flow_id, one) for key, one in value.items()}
 
 

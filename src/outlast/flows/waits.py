@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus, Verdict
-from outlast.core.errors import BadInput, NotFound, Refused
-from outlast.core.flow import FlowMode, NewFlow, StepKind, StepRow
+from outlast.core import approval_text
+from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus, Verdict
+from outlast.core.errors import BadInput, Refused
+from outlast.core.flow import StepKind, StepRow
 from outlast.core.redact import redact
 from outlast.core.session import Status
-from outlast.core.task import NotifyPolicy
-from outlast.core.text import sound
 from outlast.flows.errors import FlowCancelled, SignalTimeout
-from outlast.flows.program import FlowFunction
 from outlast.flows.run import Run
 from outlast.flows.steps import failure_of
 from outlast.store.base_flows import Child
-
-CUT = "\n[… cut: it is longer than what is shown with a question …]"
 
 
 class CommandAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +152,7 @@ async def command_step(run: Run, ask: CommandAsk, *, check: bool) -> CommandResu
             else:
                 row = msgspec.structs.replace(row, ref=task.id)
                 await run.begin_child(row, Child(task=task))
-        row = await _ended(run, row)
+        row = await ended(run, row)
         result = command_result(row)
         if check and row.status is not Status.SUCCEEDED:
             raise failure_of(row, result)
@@ -173,88 +168,11 @@ def command_result(row: StepRow) -> CommandResult:
     return msgspec.json.decode(row.result, type=CommandResult)
 
 
-async def _ended(run: Run, row: StepRow) -> StepRow:
+async def ended(run: Run, row: StepRow) -> StepRow:
     """Return the row of a step somebody else ends, when he has."""
     while not row.status.final:
         row = await run.wait(row.key, None) or run.rows[row.key]
     return row
-
-
-async def flow_step(
-    run: Run,
-    key: str,
-    target: FlowFunction[..., Any] | str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    **more: Any,
-) -> Any:
-    """Have another flow run as a child; return its result. Raises StepFailed."""
-    run.working()
-    try:
-        row = run.recorded(key, StepKind.FLOW)
-        if row is None:
-            seq, now = await run.may_begin(key), run.clock.now()
-            row = StepRow(run.id, key, seq, StepKind.FLOW, Status.RUNNING, 1, now)
-            try:
-                child = _child_flow(run, key, target, args, kwargs, more)
-            except (BadInput, NotFound) as error:
-                row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=error.message)
-                await run.record(row)
-            else:
-                row = msgspec.structs.replace(row, ref=child.id)
-                await run.begin_child(row, Child(flow=child))
-        row = await _ended(run, row)
-        if row.status is not Status.SUCCEEDED:
-            raise failure_of(row)
-        return run.values.read(run.values_id, row.result, target.returns if isinstance(target, FlowFunction) else None)
-    finally:
-        run.rested()
-
-
-def _child_flow(
-    run: Run,
-    key: str,
-    target: FlowFunction[..., Any] | str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    more: dict[str, Any],
-) -> NewFlow:
-    parent = run.flow
-    given: dict[str, object] = {
-        "args": _plain(run, list(args)), "kwargs": _plain(run, dict(kwargs)), "values": run.values_id,
-    }  # fmt: skip
-    given |= {name: run.given[name] for name in ("env", "workdir") if name in run.given} | more
-    rules: dict[str, Any] = {}
-    if isinstance(target, FlowFunction):
-        handler, called = target.handler, target.name
-        rules = rules_of(target, tuple(args), kwargs, run.clock.now())
-    else:
-        handler, called = run.host.handler_named(target), target
-    return NewFlow(
-        id=run.host.new_id("f"), mode=FlowMode.PROGRAM, name=called, handler=handler, requester=parent.requester,
-        created_at=run.clock.now(), input=given, ask={"parent": parent.id, "step": key}, parent_id=parent.id,
-        parent_step=key, node=parent.node, notify=NotifyPolicy.SILENT, label=parent.label, **rules,
-    )  # fmt: skip
-
-
-def rules_of(
-    target: FlowFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], now: float
-) -> dict[str, Any]:
-    """Return what a flow's decorator says of how it runs, as fields of a new record."""
-    rules: dict[str, Any] = {
-        "priority": target.priority,
-        "concurrency_key": target.key_of(args, kwargs),
-        "concurrency_max": target.concurrency_max,
-    }
-    if target.deadline is not None:
-        rules["deadline_at"] = now + target.deadline
-    if target.retry is not None:
-        rules |= {"attempts_max": target.retry.attempts, "retry": target.retry.as_dict()}
-    return rules
-
-
-def _plain(run: Run, value: object) -> Any:
-    return msgspec.json.decode(run.values.write(run.values_id, value))
 
 
 async def approval_step(run: Run, key: str, prompt: str, preview: str | None, expires: float | None) -> Decision:
@@ -285,13 +203,10 @@ async def approval_step(run: Run, key: str, prompt: str, preview: str | None, ex
 
 def _question(run: Run, key: str, prompt: str, preview: str | None, due: float | None) -> Approval:
     flow = run.flow
-    shown = None if preview is None else redact(sound(preview))
-    if shown is not None and len(shown) > PREVIEW_MAX:
-        shown = shown[:PREVIEW_MAX] + CUT
     return Approval(
         run.host.new_id("a"), ApprovalKind.FLOW, flow.requester, ApprovalStatus.PENDING,
-        redact(sound(prompt))[:PROMPT_MAX], run.clock.now(), conversation=flow.conversation, preview=shown,
-        flow_id=flow.id, step=key, expires_at=due, detail={"flow": flow.name},
+        approval_text.question(prompt), run.clock.now(), conversation=flow.conversation,
+        preview=approval_text.preview(preview), flow_id=flow.id, step=key, expires_at=due, detail={"flow": flow.name},
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.task import Runtime
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway import places
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
@@ -33,6 +34,7 @@ from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
 from outlast.gateway.telling import Telling
+from outlast.ledger.flow_maintenance import prune_flows
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import Clock, SystemClock
@@ -188,7 +190,7 @@ class GatewayProcess:
         )
         telling.serve(api)
         books.tell_by(telling, partial(cron.compose, api))
-        books.flow_by(Maker(config, self._clock, environ), {}, self._umask)
+        books.flow_by(Maker(config, self._clock, environ), FILE_PROGRAMS, self._umask)
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,
@@ -229,13 +231,14 @@ class GatewayProcess:
         return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
 
     async def _forget(self, books: Books) -> None:
-        """Forget tasks that ended longer ago than they are kept."""
+        """Forget tasks and flows that ended longer ago than they are kept."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
+        flows = await prune_flows(books.store, before, limit=FORGET_MAX)
         await books.store.prune_system_events(before)
         await books.store.prune_firings(before)
-        if done.pruned:
-            log.info("forgot %d tasks that ended long ago", done.pruned)
+        if done.pruned or flows.pruned:
+            log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:

@@ -147,7 +147,9 @@ class FlowHosts:
             allow_duplicate=True,
         )
         try:
-            spec = make_plan(self._maker, Caller(), request, scheduled=True).spec
+            spec = make_plan(
+                self._maker, Caller(), request, scheduled=True, may_ask=True
+            ).spec  # it is ours, no requester's
             session = await self._sessions.start(spec, umask=self._umask)
         except OutlastError as error:
             log.warning("no worker for the flows of %s: %s", source, error.message)

@@ -116,6 +116,11 @@ async def _archive(store: Questions, path: str, tasks: list[Task]) -> None:
     lines = []
     for task in tasks:
         lines.append(json.dumps(archived(task, await history(store, task.id)), ensure_ascii=False))
+    await append_lines(path, lines)
+
+
+async def append_lines(path: str, lines: list[str]) -> None:
+    """Append lines to an archive, durably. Raises BadInput (``bad_archive``), GatewayTrouble (``disk_full``)."""
     try:
         await asyncio.to_thread(_append, path, "\n".join(lines) + "\n")
     except OSError as error:

@@ -34,6 +34,8 @@ class News:
     def __init__(self) -> None:
         self._waiters: dict[str, set[_TaskWaiter]] = {}
         self._events: set[Waiter] = set()
+        self._flows: set[Waiter] = set()
+        self._questions: set[Waiter] = set()
         self._moved: list[Callable[[Task], None]] = []
 
     def follow(self, store: Store) -> None:
@@ -69,16 +71,21 @@ class News:
 
     def next_event(self) -> Waiter:
         """Return a future that is done when the history has grown."""
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._events.add(waiter)
-        waiter.add_done_callback(self._events.discard)
-        return waiter
+        return _among(self._events)
+
+    def next_flow(self) -> Waiter:
+        """Return a future that is done when a flow may have moved, or a step of one."""
+        return _among(self._flows)
+
+    def next_question(self) -> Waiter:
+        """Return a future that is done when an approval may have been asked or answered."""
+        return _among(self._questions)
 
     def stir(self) -> None:
         """Wake everybody: something may have happened anywhere."""
         for waiters in tuple(self._waiters.values()):
             self._wake_all(waiters)
-        for waiter in tuple(self._events):
+        for waiter in (*self._events, *self._flows, *self._questions):
             _wake(waiter)
 
     def _wake_all(self, waiters: set[_TaskWaiter]) -> None:
@@ -97,9 +104,23 @@ class News:
     def _changed(self, change: Change) -> None:
         if change.foreign:
             self.stir()
-        elif change.events:
+            return
+        if change.events:
             for waiter in tuple(self._events):
                 _wake(waiter)
+        if change.flows or change.steps:
+            for waiter in tuple(self._flows):
+                _wake(waiter)
+        if change.flows:
+            for waiter in tuple(self._questions):
+                _wake(waiter)
+
+
+def _among(waiters: set[Waiter]) -> Waiter:
+    waiter: Waiter = asyncio.get_running_loop().create_future()
+    waiters.add(waiter)
+    waiter.add_done_callback(waiters.discard)
+    return waiter
 
 
 def _wake(waiter: Waiter) -> None:

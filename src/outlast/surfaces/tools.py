@@ -1,5 +1,6 @@
-"""The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}`` and
-``{"tool": "tasks", "action": …, "taskId": …, …}``.
+"""The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
+``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}`` and
+``{"tool": "approvals", "action": …, "approvalId": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -10,11 +11,11 @@ import difflib
 from typing import Any
 
 from outlast.api import decode
-from outlast.api.acts import ACTS, perform
+from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks")
+TOOLS = ("exec", "process", "tasks", "flow", "approvals")
 ACTIONS = (
     "list",
     "poll",
@@ -52,6 +53,30 @@ TASK_ACTIONS = (
     "set-queue",
     "explain",
 )
+FLOW_ACTIONS = (
+    "start",
+    "check",
+    "list",
+    "show",
+    "steps",
+    "children",
+    "graph",
+    "events",
+    "wait",
+    "watch",
+    "signal",
+    "cancel",
+    "retry",
+    "resume",
+    "fork",
+    "create",
+    "link",
+    "set-waiting",
+    "finish",
+    "fail",
+    "request-cancel",
+)
+APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
 
 
 async def call(api: Api, caller: Caller, value: object) -> object:
@@ -65,6 +90,10 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         return await perform(api, caller, act, None, decode.from_value(fields, act.request))
     if tool == "tasks":
         return await _task_call(api, caller, fields)
+    if tool == "flow":
+        return await _flow_call(api, caller, fields)
+    if tool == "approvals":
+        return await _approval_call(api, caller, fields)
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None
@@ -103,13 +132,38 @@ async def _task_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object
     """Answer a call about tasks. ``taskId`` is any lookup: an id, a beginning of one, a session, a conversation."""
     action = _word(fields, "action", TASK_ACTIONS)
     act = ACTS[action if action == "explain" else f"tasks.{action}"]
-    name = None
-    if action == "wait":
-        _spread_ids(fields, "taskId", "taskIds")
-        if "taskIds" in fields:
-            fields["lookups"] = fields.pop("taskIds")
-    elif act.of:
-        name = fields.pop("taskId", None)
-        if not isinstance(name, str):
-            raise BadInput("taskId: is required" if name is None else "taskId: must be text")
+    name = _named(act, action, fields, "taskId")
     return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+async def _flow_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:
+    """Answer a call about flows. ``flowId`` is an id or the beginning of one."""
+    action = _word(fields, "action", FLOW_ACTIONS)
+    act = ACTS[f"flow.{action}"]
+    name = _named(act, action, fields, "flowId")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+async def _approval_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:
+    """Answer a call about approvals. ``approvalId`` is an id or a unique beginning of one."""
+    action = _word(fields, "action", APPROVAL_ACTIONS)
+    act = ACTS[f"approvals.{action}"]
+    name = _named(act, action, fields, "approvalId")
+    if action in ("approve", "reject"):
+        fields.setdefault("via", "tool")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+def _named(act: Act, action: str, fields: dict[str, Any], field: str) -> str | None:
+    """Take what a call is about out of its fields; a wait may be about several."""
+    if action == "wait":
+        _spread_ids(fields, field, f"{field}s")
+        if f"{field}s" in fields:
+            fields["lookups"] = fields.pop(f"{field}s")
+        return None
+    if not act.of:
+        return None
+    name = fields.pop(field, None)
+    if not isinstance(name, str):
+        raise BadInput(f"{field}: is required" if name is None else f"{field}: must be text")
+    return name

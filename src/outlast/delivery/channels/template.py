@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from outlast.core.errors import BadInput
+from outlast.core.interpreters import code_items
 
 NAMES = frozenset({"id", "kind", "at", "conversation"})
 PROSE = frozenset({"title", "text"})
@@ -31,12 +32,6 @@ TEMPLATE_MAX = 16_384
 """Bytes of a whole template."""
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
-_VERSION = re.compile(r"[0-9.]+$")
-# Programs that run an argument as code: after which option, in letters that may stand with others (-lc).
-_CODE = dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "csh", "tcsh", "su", "python"), "c")
-_CODE |= {"perl": "eE", "ruby": "e", "node": "ep", "php": "r", "lua": "e", "osascript": "e", "pwsh": "c"}
-_CODE_LONG = ("--command", "--eval", "--print", "-Command")
-_ALL_CODE = frozenset({"ssh"})  # joins all its arguments into one line for the shell at the other end
 
 
 class Gap(NamedTuple):
@@ -137,29 +132,14 @@ def _parse_item(item: str) -> tuple[str | Gap, ...]:
 
 
 def _check_code(template: Template) -> None:
-    """Refuse a gap in what an interpreter would run, also behind ``env``, ``sudo`` or ``timeout``."""
-    letters = ""
-    code_next = code_from_here = False
-    for item in template.items:
-        has_gap = any(isinstance(part, Gap) for part in item)
-        word = "" if has_gap else "".join(map(str, item))
-        if has_gap and (code_next or code_from_here):
-            raise _bad(
-                "a notice must not become code: an interpreter would run the item with the placeholder",
-                'read "$OUTLAST_NOTICE_TEXT" or the standard input there, or pass {text} to a script as an argument',
-            )
-        name = _VERSION.sub("", word.rpartition("/")[2])
-        code_from_here = code_from_here or name in _ALL_CODE
-        if name in _CODE:
-            letters, code_next = _CODE[name], False
-        elif code_next:
-            letters, code_next = "", False  # that was the code; what follows are its arguments
-        elif word.startswith("-"):
-            code_next = bool(letters) and _takes_code(word, letters)
-
-
-def _takes_code(option: str, letters: str) -> bool:
-    return option in _CODE_LONG or (not option.startswith("--") and any(sign in option[1:] for sign in letters))
+    """Refuse a gap in what an interpreter would run."""
+    gaps = [any(isinstance(part, Gap) for part in item) for item in template.items]
+    words = [None if gap else "".join(map(str, item)) for gap, item in zip(gaps, template.items, strict=True)]
+    if any(gaps[index] for index in code_items(words)):
+        raise _bad(
+            "a notice must not become code: an interpreter would run the item with the placeholder",
+            'read "$OUTLAST_NOTICE_TEXT" or the standard input there, or pass {text} to a script as an argument',
+        )
 
 
 def written(argv: Sequence[str]) -> str:

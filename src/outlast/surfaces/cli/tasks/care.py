@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Result = dict[str, Any]
 
-SUMS = ("pruned", "cleaned", "archived")
+SUMS = ("pruned", "flowsPruned", "cleaned", "archived")
 
 
 def audit(call: Call) -> int:
@@ -34,7 +34,7 @@ def _print_audit(result: Result) -> None:
         mark = colour(f"{severity:<5}", STATUS_COLOURS.get(severity, ""))
         seconds = finding.get("ageSeconds")
         age = "" if seconds is None else f" ({span(seconds * 1000)})"
-        subject = finding.get("taskId") or finding.get("subject") or ""
+        subject = finding.get("taskId") or finding.get("flowId") or finding.get("subject") or ""
         say(f"{mark}  {finding['code']:<20}  {brief(subject, 60)}  {brief(finding['message'], 400)}{age}")
         if finding.get("fix"):
             say(f"       {colour(brief(finding['fix'], 400), DIM)}")
@@ -89,12 +89,18 @@ def _print_maintenance(result: Result) -> None:
     for move in result["moves"]:
         say(f"{move['taskId']}  {brief(move['act'], 60)}: {brief(move['why'], 300)}")
     if result["applied"]:
-        say(f"{len(result['moves'])} mended, {result['cleaned']} cleaned, {result['pruned']} forgotten")
+        say(f"{len(result['moves'])} mended, {result['cleaned']} cleaned, {_forgotten(result, 'pruned')} forgotten")
     else:
-        say(f"{len(result['moves'])} to mend, {result['cleaned']} to clean, {result['prunable']} to forget")
+        say(f"{len(result['moves'])} to mend, {result['cleaned']} to clean, {_forgotten(result, 'prunable')} to forget")
         note("nothing was changed: outlast tasks maintenance --apply does it")
     if result.get("archive"):
         note(f"{result['archived']} written to {safe(result.get('archive') or '')} first")
+
+
+def _forgotten(result: Result, what: str) -> str:
+    """How many tasks, and how many flows where there are some."""
+    flows = result.get("flows" + what.capitalize())
+    return f"{result[what]} tasks and {flows} flows" if flows else str(result[what])
 
 
 def stats(call: Call) -> None:
