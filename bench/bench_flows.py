@@ -51,7 +51,7 @@ class FlowContest(Contest):
 
     def throughput(self) -> Row:
         method = self.method(
-            "one at a time first, then 100 flows kept in flight for some seconds, every flow counted until the last has "
+            "one at a time first, then 100 flows kept in flight for some seconds, each counted until the last has "
             "ended; each turn gives a rate and, with ours just before it, a ratio; the median of a peer's ratios, and "
             "the toughest peer's is the figure"
         )

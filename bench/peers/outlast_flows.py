@@ -1,8 +1,7 @@
-"""outlast over SQLite, or over PostgreSQL with --dsn: the real engine and store, a program of steps, in one process.
+"""outlast over SQLite, or over PostgreSQL with --dsn: `outlast.open()` and a program of steps, in one process.
 
-Everything is done that is done for a flow anywhere: it is put on record with its input and claimed, each step is
-recorded under the claim before the program sees its result, and the end is recorded with its history and the notice to
-its requester.
+Everything is done that is done for any flow: it is put on record with its input and claimed, each step is recorded
+under the claim before the program sees its result, and the end is recorded with its history.
 """
 
 from __future__ import annotations
@@ -15,12 +14,7 @@ import time
 from typing import Any
 
 import outlast
-from outlast.config import load
-from outlast.core.flow import FlowFilter, FlowMode, FlowStatus, NewFlow
-from outlast.flows.engine import Engine
-from outlast.flows.waits import rules_of
-from outlast.gateway.flow_engine import Maker, make_engine
-from outlast.process.clock import SystemClock
+from outlast.core.flow import FlowFilter, FlowStatus
 from outlast.store.base import Store
 from peers import common, flows
 from peers.outlast import over_postgresql, over_sqlite
@@ -42,74 +36,34 @@ async def ten_steps(context: outlast.FlowContext) -> int:
     return 1
 
 
-class Starter:
-    """Starts flows in an engine, and hears of their ends when the store has just committed them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._ends = common.Ends()
-        move = engine.store.move_flow
-
-        async def move_flow(wanted: Any) -> Any:
-            moved = await move(wanted)
-            if moved is not None and moved.status.final:
-                self._ends.ended(moved.id)
-            return moved
-
-        engine.store.move_flow = move_flow  # type: ignore[method-assign]
-
-    def new_flow(self) -> NewFlow:
-        now = self._engine.clock.now()
-        return NewFlow(
-            id=self._engine.new_id("f"), mode=FlowMode.PROGRAM, name=ten_steps.name, handler=ten_steps.handler,
-            requester="bench", created_at=now, input={"args": [], "kwargs": {}}, **rules_of(ten_steps, (), {}, now),
-        )  # fmt: skip
-
-    async def one(self) -> None:
-        created = await self._engine.submit(self.new_flow())
-        await self._ends.wait(created.flow.id)
-
-
-def engine_of(store: Store, words: argparse.Namespace) -> Engine:
-    """Return an engine as a gateway, a worker or a user's process makes it."""
-    home = os.path.abspath(words.folder)
-    maker = Maker(load({"OUTLAST_HOME": home, "HOME": home}), SystemClock(), {})
-    return make_engine(maker, store, {ten_steps.handler: ten_steps}, worker="bench")
-
-
-async def run_flows(store: Store, words: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
+async def run_flows(runtime: outlast.FlowRuntime, words: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
     """Run flows one at a time, then with many in flight; return what `common.many` and `common.single` found."""
-    engine = engine_of(store, words)
-    starter = Starter(engine)
-    engine.start()
-    try:
-        single = await flows.singles(starter.one, words, laps)
-        began = time.process_time()
-        many = await common.many(starter.one, words, flows.Wave(words))
-        many["cpuMicroseconds"] = (time.process_time() - began) / many["tasks"] * 1e6
-        return many, single
-    finally:
-        await engine.stop()
+
+    async def one() -> None:
+        await runtime.run(ten_steps)
+
+    single = await flows.singles(one, words, laps)
+    began = time.process_time()
+    many = await common.many(one, words, flows.Wave(words))
+    many["cpuMicroseconds"] = (time.process_time() - began) / many["tasks"] * 1e6
+    return many, single
 
 
 async def main() -> None:
     words = common.arguments(__doc__)
-    store, durability = (
-        over_postgresql(words.dsn) if words.dsn else over_sqlite(os.path.join(words.folder, "ledger.db"))
-    )
-    await store.open()
-    try:
-        many, single = await run_flows(store, words)
-        info, live, sample = await store.info(), await store.flow_counts(), await recorded(store)
-    finally:
-        await store.close()
+    home = os.path.join(os.path.abspath(words.folder), "home")
+    async with outlast.open(ten_steps, home=home, store=words.dsn or None) as runtime:
+        many, single = await run_flows(runtime, words)
+        info, live = await runtime.store.info(), await runtime.store.flow_counts()
+        sample = await recorded(runtime.store)
     assert sum(live.values()) == 0, live
     assert sample == {(FlowStatus.SUCCEEDED, flows.STEPS)}, sample
     cpu, peak = many.pop("cpuMicroseconds"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    _, durability = over_postgresql(words.dsn) if words.dsn else over_sqlite(info.place)
     common.report(
         many=many, single=single, durability=durability(),
         versions=common.versions("outlast", **{info.kind: info.version}),
-        settings=["engine and store", f"{cpu:.0f} µs of processor a flow", f"{peak} MiB at most"],
+        settings=["outlast.open()", f"{cpu:.0f} µs of processor a flow", f"{peak} MiB at most"],
         steps=laps.milliseconds,
     )  # fmt: skip
 
