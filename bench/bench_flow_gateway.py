@@ -194,8 +194,8 @@ def _naps(lodging: Lodging, count: int) -> list[float]:
     left = "SELECT id FROM flow WHERE name = 'napping' AND ended_at IS NULL"
     database = os.path.join(lodging.home, "ledger.db")
     wait_for(lambda: not _select(database, left), "the naps to end", NAP_SECONDS + 60)
-    sql = "SELECT flow_step.due_at, flow_step.ended_at FROM flow_step JOIN flow ON flow.id = flow_id WHERE flow.name = 'napping'"
-    found = _select(database, sql)
+    naps = "SELECT id FROM flow WHERE name = 'napping'"
+    found = _select(database, f"SELECT due_at, ended_at FROM flow_step WHERE flow_id IN ({naps})")
     assert len(found) == count, found
     return [(float(ended) - float(due)) * 1000 for due, ended in found]  # type: ignore[arg-type]
 
