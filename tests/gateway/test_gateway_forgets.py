@@ -20,7 +20,7 @@ def test_quiet_conversations_and_old_beats_go_as_the_settings_say(gateway: Gatew
     gateway.env["OUTLAST_TRANSCRIPTS_KEEP_DAYS"] = "3"
     gateway.start()
     deadline = time.monotonic() + PATIENCE
-    while "forgot 6 entries" not in gateway.log():
+    while "conversations of agents: 6 rows" not in gateway.log():
         assert time.monotonic() < deadline, gateway.log()
         time.sleep(0.01)
     held, beats = asyncio.run(_kept(f"{gateway.home}/ledger.db"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api_fakes import asynchronous
+
 from outlast.ledger.agent_maintenance import BATCH, prune_transcripts
 from outlast.store.sqlite import SqliteStore
 from store.agent_fakes import entries, hold
@@ -21,6 +23,7 @@ class Counted(SqliteStore):
         return await super().prune_transcripts(before, limit)
 
 
+@asynchronous
 async def test_long_transcripts_are_forgotten_piece_by_piece_and_no_further_than_the_bound(tmp_path: Path) -> None:
     store = Counted(str(tmp_path / "ledger.db"))
     await store.open()

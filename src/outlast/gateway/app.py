@@ -242,11 +242,11 @@ class GatewayProcess:
         await books.store.prune_firings(before)
         await books.store.prune_beats(before)
         quiet = self._clock.now() - self._config.transcripts_keep_days * 86_400.0
-        entries = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
+        rows = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
         if done.pruned or flows.pruned:
             log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
-        if entries:
-            log.info("forgot %d entries of conversations that have been quiet for long", entries)
+        if rows:
+            log.info("forgot quiet conversations of agents: %d rows", rows)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:
