@@ -53,6 +53,7 @@ def test_everything_has_its_place(tmp_path: Path, env: dict[str, str]) -> None:
         token=f"{home}/token",
         node=f"{home}/node",
         webhook_secret=f"{home}/webhook.secret",
+        approval_secret=f"{home}/approval.secret",
         config_file=f"{home}/config.toml",
         sessions=f"{home}/sessions",
         open=f"{home}/open",
@@ -103,8 +104,8 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[2:] == (
-        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, (), "", 587,
-        "starttls", "", "", "", "", (),
+        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 86_400.0, (),
+        (), False, (), "", 587, "starttls", "", "", "", "", (), "",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -132,6 +133,11 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         [tasks]
         slots = 3
         keep_days = 1.5
+        [approvals]
+        expires = "2h30m"
+        notify = ["smtp:me@mail.local", "boss"]
+        deciders = ["agent:lead:*"]
+        own = true
         [delivery]
         allow_private = ["10.0.0.0/8"]
         smtp_host = "mail.local"
@@ -143,12 +149,14 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         [gateway]
         listen = "[::1]:8080"
         allow_hosts = ["box.local"]
+        public_url = "https://box.local:8443/outlast"
         """,
     )
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
-        "postgresql://db.local/outlast", 3, 1.5, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me",
-        "secret", "[::1]:8080", ("box.local",),
+        "postgresql://db.local/outlast", 3, 1.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",), True,
+        ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret", "[::1]:8080", ("box.local",),
+        "https://box.local:8443/outlast",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
 
@@ -165,6 +173,9 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         OUTLAST_SESSIONS_LIVE_MAX="5",
         OUTLAST_GATEWAY_LISTEN="",
         OUTLAST_GATEWAY_ALLOW_HOSTS="a.b, c",
+        OUTLAST_APPROVALS_EXPIRES="90m",
+        OUTLAST_APPROVALS_NOTIFY="desktop:\n\n phone \n",
+        OUTLAST_APPROVALS_OWN="true",
     )
     assert settings.exec_mode == "ask"
     assert settings.exec_allow == ("npm run *", "git commit -m a,b")
@@ -174,6 +185,9 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     assert settings.sessions_live_max == 5
     assert settings.gateway_listen == ""
     assert settings.gateway_allow_hosts == ("a.b", "c")
+    assert settings.approvals_expires == 5_400.0
+    assert settings.approvals_notify == ("desktop:", "phone")
+    assert settings.approvals_own is True
     assert settings.sources["exec.mode"] == "env"
     assert settings.sources["exec.yield_ms"] == "file"
     assert settings.sources["gateway.listen"] == "env"
@@ -193,6 +207,11 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         'gateway.listen = "host:"', 'gateway.listen = "host:65536"', 'gateway.listen = ":80"',
         'gateway.listen = "a b:1"', 'gateway.listen = "::1:80"', 'gateway.listen = "host:٣"',
         'gateway.allow_hosts = ["a/b"]',
+        'approvals.expires = "soon"', "approvals.expires = 59", "approvals.expires = true",
+        "approvals.own = 1", 'approvals.own = "true"', 'approvals.notify = "desktop:"', 'approvals.deciders = [""]',
+        'gateway.public_url = "box.local"', 'gateway.public_url = "ftp://box"', 'gateway.public_url = "https://box/"',
+        'gateway.public_url = "https://"', 'gateway.public_url = "https://a b"', 'gateway.public_url = "https://box?x"',
+        'gateway.public_url = "https://u@box"', 'gateway.public_url = "https://box:99999"',
     ],
 )  # fmt: skip
 def test_impossible_values_are_named(tmp_path: Path, line: str) -> None:
@@ -286,6 +305,12 @@ def test_describe_says_all_in_json_terms(tmp_path: Path) -> None:
     json.dumps(rows)
 
 
+def test_addresses_that_may_be_secrets_are_not_shown(env: dict[str, str]) -> None:
+    notify = "webhook:https://hooks.local/secret\nsmtp:me@mail.local\ndesktop:\nagent:boss:main"
+    shown = {row.key: row.value for row in load(env | {"OUTLAST_APPROVALS_NOTIFY": notify}).describe()}
+    assert shown["approvals.notify"] == ["webhook:***", "smtp:me@mail.local", "desktop:", "agent:boss:main"]
+
+
 def test_the_settings_are_the_fields() -> None:
     assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[2:]
     assert get_args(policy.Mode) == MODES
@@ -293,7 +318,15 @@ def test_the_settings_are_the_fields() -> None:
 
 def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> None:
     text = default_config_text()
-    assert tomllib.loads(text) == {"exec": {}, "sessions": {}, "store": {}, "tasks": {}, "delivery": {}, "gateway": {}}
+    assert tomllib.loads(text) == {
+        "exec": {},
+        "sessions": {},
+        "store": {},
+        "tasks": {},
+        "approvals": {},
+        "delivery": {},
+        "gateway": {},
+    }
     settings = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("[") or " = " in line]
     loaded = load_file(tmp_path, "\n".join(settings))
     assert loaded[2:] == load(env)[2:]

@@ -41,6 +41,7 @@ class Paths(NamedTuple):
     token: str
     node: str
     webhook_secret: str
+    approval_secret: str
     config_file: str
     sessions: str
     open: str
@@ -77,6 +78,10 @@ class Config(NamedTuple):
     store_url: str
     tasks_slots: int
     tasks_keep_days: float
+    approvals_expires: float
+    approvals_notify: tuple[str, ...]
+    approvals_deciders: tuple[str, ...]
+    approvals_own: bool
     flows_modules: tuple[str, ...]
     flows_slots: int
     flows_lease_seconds: float
@@ -89,6 +94,7 @@ class Config(NamedTuple):
     delivery_smtp_password: str
     gateway_listen: str
     gateway_allow_hosts: tuple[str, ...]
+    gateway_public_url: str
 
     def describe(self) -> list[Row]:
         """Return every setting: its value as JSON knows it, where it comes from, what it is for."""
@@ -206,6 +212,7 @@ def find_paths(environ: Mapping[str, str]) -> Paths:
         token=os.path.join(home, "token"),
         node=os.path.join(home, "node"),
         webhook_secret=os.path.join(home, "webhook.secret"),
+        approval_secret=os.path.join(home, "approval.secret"),
         config_file=os.path.abspath(environ.get("OUTLAST_CONFIG") or config_file),
         sessions=os.path.join(home, "sessions"),
         open=os.path.join(home, "open"),
@@ -285,7 +292,13 @@ _ELSEWHERE = "set OUTLAST_HOME to a directory of your own"
 
 
 def _hidden(key: str, value: Any) -> Any:  # noqa: ANN401
+    if key == "approvals.notify":  # an address may be a secret as a whole
+        return [f"{kind}:***" if colon and "/" in rest else kind + colon + rest for kind, colon, rest in _parted(value)]
     return "***" if key.endswith("password") and value else _plain(value)
+
+
+def _parted(values: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    return [value.partition(":") for value in values]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

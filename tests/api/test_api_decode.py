@@ -86,6 +86,8 @@ WRONG: dict[str, list[Any]] = {
     "conversation": [1, "", "x" * 201],
     "parentId": [1, ""],
     "node": [1, "", "x" * 201],
+    "ask": [1, "yes"],
+    "approvalExpiresSeconds": [0, -1, 31_536_001, "2h"],
 }
 GOOD = {"sessionIds": ["abcd"], "keys": ["Enter"], "text": "x", "cols": 1, "rows": 1, "signal": "HUP"}
 

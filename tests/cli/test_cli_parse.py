@@ -93,6 +93,30 @@ GOOD = [
     "notifications --failed",
     "notifications retry 7",
     "system event hello --to agent:a:main --mode next-heartbeat --key k",
+    "flow",
+    "flow --status blocked,failed --json",
+    "flow run release.py:release 1.2 --arg tag=family -a b=c --deadline 2h --detach",
+    "flow run brief.flow.yaml --json-args {} --env A=b",
+    "flow run release.py:release -- -1",
+    "flow start release --concurrency-key k --concurrency-max 2 --retry 3",
+    "flow check a.flow.yaml b.json",
+    "flow show f0abc",
+    "flow show f0abc --graph",
+    "flow show --graph f0abc",
+    "flow show --graph=mermaid f0abc --json",
+    "flow watch f0abc --timeout 5m",
+    "flow log f0abc -f --after 7",
+    "flow signal f0abc go true --key k",
+    "flow cancel f0abc f0def --reason no --force",
+    "flow retry f0abc --from build#2",
+    "flow resume f0abc --revision 3 --state {}",
+    "flow fork f0abc --from build",
+    "flow create deploy --goal ship --state {}",
+    "flow link f0abc t0def --revision 1",
+    "flow wait f0abc --revision 1 --for review --until 2026-12-01T10:00Z",
+    "flow finish f0abc --revision 1 --result 7",
+    "flow fail f0abc --revision 1 --error no",
+    "flow request-cancel f0abc --revision 1",
 ]
 
 
@@ -206,6 +230,10 @@ def test_the_commands_are_the_promised_ones():
     expected |= {("wake", action) for action in ("add", "list", "test", "remove")}
     expected |= {("notifications", action) for action in ("list", "retry", "dismiss")}
     expected |= {("system", "event")}
+    flow = "run start check schema list show watch log signal cancel retry resume fork worker"
+    flow += " create link wait finish fail request-cancel"
+    expected |= {("flow", action) for action in flow.split()}
+    expected |= {("approvals", action) for action in ("list", "show", "approve", "reject", "link")}
     words = "exec run tool status explain backup doctor completion version"
     expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected
@@ -232,4 +260,6 @@ def test_commands_and_choices_are_completed(monkeypatch, capsys):
     assert "--status" in offered("outlast tasks --st")
     assert offered("outlast tasks list --status fa") == ["failed"]
     assert offered("outlast tasks notify x sil") == ["silent"]
+    assert offered("outlast flow req") == ["request-cancel"]
+    assert offered("outlast flow list --mode man") == ["managed"]
     assert "show" in offered("outlast tasks ")

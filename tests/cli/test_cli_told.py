@@ -110,7 +110,7 @@ def test_following_leaves_when_nothing_came_in_time(outlast, gateway):
 
 def test_following_ends_with_a_gateway_that_was_stopped(outlast, gateway, home, monkeypatch):
     """Who stops a gateway does not want a listener on another screen to start it again."""
-    monkeypatch.setattr("outlast.surfaces.cli.told.events.TRY_AGAIN_AFTER", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("outlast.surfaces.cli.waiting.TRY_AGAIN_AFTER", (0.0, 0.0, 0.0))
 
     def leaves(conn):
         conn.sendall(answer(events()))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from outlast.core import approval_text as words
 from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus
 from outlast.core.errors import BadInput
-from outlast.core.notice_text import notice_text
+from outlast.core.flow_notice import asked_notice, decided_notice
+from outlast.core.notice_text import notice_text, together
+from outlast.core.visible import visible, visible_line
 
 HOSTILE = "ls\x1b[2J\x1b]0;title\x07 \u202egpj.exe \u200bzero\ufeff \x9b31m\r\x00 <script>alert(1)</script> \ud800"
 
@@ -26,7 +28,7 @@ def approval(**fields: object) -> Approval:
 
 def test_what_cannot_be_seen_is_spelled_out_and_not_dropped() -> None:
     """A dropped mark would show another command than the one that is run."""
-    shown = words.visible(HOSTILE)
+    shown = visible(HOSTILE)
     assert shown.isprintable()
     for part in (
         r"ls\x1b[2J",
@@ -38,12 +40,12 @@ def test_what_cannot_be_seen_is_spelled_out_and_not_dropped() -> None:
         "<script>",
     ):
         assert part in shown
-    assert words.visible("a\tb\nc Ünïcödé 漢字 👩‍👩") == "a\tb\nc Ünïcödé 漢字 👩\\u200d👩"
+    assert visible("a\tb\nc Ünïcödé 漢字 👩‍👩") == "a\tb\nc Ünïcödé 漢字 👩\\u200d👩"
 
 
 @given(st.text(max_size=300), st.integers(20, 100))
 def test_one_line_is_one_bounded_line_whatever_is_in_it(text: str, limit: int) -> None:
-    line = words.visible_line(text, limit)
+    line = visible_line(text, limit)
     assert len(line) <= limit and len(line.splitlines()) <= 1
 
 
@@ -130,26 +132,24 @@ def test_long_input_is_cut_with_a_note_and_a_long_command_is_refused() -> None:
 
 
 def test_a_question_is_told_with_the_commands_that_answer_it() -> None:
-    body = words.asked_body(approval(prompt=f"Run {HOSTILE}", preview="$ ls\n" * 40, task_id="t1"))
+    body = asked_notice(approval(prompt=f"Run {HOSTILE}", preview="$ ls\n" * 40, task_id="t1")).body
     said = notice_text("approval_asked", body)
     assert said.title.startswith("An approval is asked: Run ls")
-    assert "outlast approvals approve a1, or outlast approvals reject a1" in said.text
+    assert "outlast approvals approve a1 (or reject a1)" in said.text
     assert "outlast approvals show a1" in said.text
-    assert "link" not in body and "status" not in body
     assert body["approvalId"] == "a1" and body["taskId"] == "t1"
     assert all(char.isprintable() or char == "\n" for char in said.text)
 
 
 def test_a_link_goes_to_whom_it_was_made_for() -> None:
-    body = words.asked_body(approval(), "https://x/approvals/a1?t=T")
-    assert "Or here: https://x/approvals/a1?t=T" in notice_text("approval_asked", body).text
+    body = {**asked_notice(approval()).body, "link": "https://x/approvals/a1?t=T"}
+    assert "To answer: https://x/approvals/a1?t=T" in notice_text("approval_asked", body).text
 
 
 def test_a_long_question_leaves_room_for_the_commands_that_answer_it() -> None:
     """The end of a notice is what is cut off: the commands must not stand behind what somebody else has written."""
-    body = words.asked_body(
-        approval(prompt="\n".join("p" * 500 for _ in range(50)), preview="\n".join("v" * 900 for _ in range(90)))
-    )
+    long = approval(prompt="\n".join("p" * 500 for _ in range(50)), preview="\n".join("v" * 900 for _ in range(90)))
+    body = asked_notice(long).body
     assert "outlast approvals approve a1" in notice_text("approval_asked", body).text
 
 
@@ -165,6 +165,14 @@ def test_a_long_question_leaves_room_for_the_commands_that_answer_it() -> None:
 )
 def test_every_answer_is_told_in_a_sentence(status: ApprovalStatus, said: str) -> None:
     one = approval(status=status, decided_by="local", decided_how="cli", note="not today\x1b[31m")
-    assert words.decided(one).startswith(said)
-    text = notice_text("approval_decided", words.decided_body(one)).text
-    assert text.startswith(said) and "| not today" in text and "\x1b" not in text
+    assert f"The approval {words.decided(one)}".startswith(said)
+    if status is not ApprovalStatus.PENDING:
+        text = notice_text("approval_decided", decided_notice(one).body).text  # type: ignore[union-attr]
+        assert text.startswith(said) and "| not today" in text and "\x1b" not in text
+
+
+def test_questions_told_together_each_begin_with_how_to_answer_them() -> None:
+    notices = [("approval_asked", asked_notice(approval(id=f"a{n}", prompt="p" * 200)).body) for n in range(3)]
+    said = together(notices)
+    assert said.title.startswith("3 notices")
+    assert all(f"outlast approvals approve a{n} (or reject a{n})" in said.text for n in range(3))

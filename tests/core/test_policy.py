@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.core.errors import Refused
-from outlast.core.policy import MODES, Allowed, Denied, Mode, decide, mode_for, require
+from outlast.core.policy import MODES, Allowed, Denied, Mode, NeedsApproval, decide, mode_for, require
 
 ALLOW = ["npm run *", "make", "/usr/bin/git status", "pytest -k ?", "make test | tee log", "echo [ab]"]
 
 
-def by_allowlist(command: str | None = None, argv: list[str] | None = None) -> Allowed | Denied:
+def by_allowlist(command: str | None = None, argv: list[str] | None = None) -> Allowed | NeedsApproval | Denied:
     return decide("allowlist", ALLOW, {}, "me", command=command, argv=argv)
 
 
@@ -26,7 +26,10 @@ def test_the_modes_are_ordered_from_open_to_closed() -> None:
 )
 def test_each_mode(mode: Mode, code: str | None) -> None:
     answer = decide(mode, [], {}, "me", command="make")
-    assert (answer.code if isinstance(answer, Denied) else None) == code
+    if mode == "ask":
+        assert answer == NeedsApproval("me")
+    else:
+        assert (answer.code if isinstance(answer, Denied) else None) == code
     if code is None:
         assert require(mode, [], {}, "me", command="make") == Allowed()
         return

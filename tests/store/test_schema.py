@@ -8,12 +8,24 @@ import pytest
 from outlast.core.errors import GatewayTrouble
 from outlast.store import migrate
 from outlast.store.base import StoreInfo
+from outlast.store.flow_rows import (
+    APPROVAL_COLUMNS,
+    FLOW_COLUMNS,
+    FLOW_EVENT_COLUMNS,
+    FLOW_WORKER_COLUMNS,
+    SIGNAL_COLUMNS,
+    STEP_COLUMNS,
+)
 from outlast.store.rows import EVENT_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS
 from outlast.store.sqlite import SqliteStore
 from outlast.store.statements import load
 
 SQLITE, POSTGRES = "outlast.store.sqlite", "outlast.store.postgres"
-ONLY_SQLITE = {"foreign_version", "may_start"}
+_FLOW_TABLES = {
+    "flow": FLOW_COLUMNS, "flow_step": STEP_COLUMNS, "flow_event": FLOW_EVENT_COLUMNS, "flow_signal": SIGNAL_COLUMNS,
+    "flow_worker": FLOW_WORKER_COLUMNS, "approval": APPROVAL_COLUMNS,
+}  # fmt: skip
+ONLY_SQLITE = {"foreign_version", "may_start", "ended_flow", "held_claim"}
 
 
 def _sqlite_shape(connection) -> set:
@@ -84,6 +96,8 @@ def test_both_stores_have_the_same_tables_and_columns_and_indexes(pg_database):
     assert {name for table, name in columns if table == "task"} == set(TASK_COLUMNS)
     assert {name for table, name in columns if table == "event"} == set(EVENT_COLUMNS)
     assert {name for table, name in columns if table == "outbox"} == {*OUTBOX_COLUMNS, "settled_at"}
+    for of_table, known in _FLOW_TABLES.items():
+        assert {name for table, name in columns if table == of_table} == set(known)
 
 
 def test_both_stores_have_the_same_statements():

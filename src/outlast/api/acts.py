@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from outlast.api import approval_requests as q
 from outlast.api import (
+    approvals,
     commands,
     cron,
     cron_queries,
@@ -137,6 +139,11 @@ ACTS: dict[str, Act] = {
     "notifications.retry": Act(r.PlainRequest, talk.retry_notice, of_session=False, of="name"),
     "notifications.dismiss": Act(r.PlainRequest, talk.dismiss_notice, of_session=False, of="name"),
     "system.event": Act(w.SystemEventRequest, talk.tell, of_session=False),
+    "approvals.list": Act(q.ApprovalsRequest, approvals.list_approvals, of_session=False, may_wait=True, offline=True),
+    "approvals.show": Act(q.ApprovalShowRequest, approvals.show, of_session=False, of="name", offline=True),
+    "approvals.approve": Act(q.DecideRequest, approvals.approve, of_session=False, of="name"),
+    "approvals.reject": Act(q.DecideRequest, approvals.reject, of_session=False, of="name"),
+    "approvals.link": Act(q.LinkRequest, approvals.make_link, of_session=False, of="name"),
     "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
     "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
     "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),

@@ -23,6 +23,8 @@ ONLY_DETACHED = (
     "delay_seconds", "dedupe_key", "notify", "conversation", "parent_id", "node",
 )  # fmt: skip
 ANYWHERE = "any"
+APPROVAL = "approvalId"
+"""Where the record of a task that was asked about names its approval, beside what was asked."""
 _REPEATED = (
     "workdir", "pty", "cols", "rows", "timeout_seconds", "idle_timeout_seconds", "grace_seconds", "leftovers",
     "streams", "deadline_seconds",
@@ -31,30 +33,43 @@ _REPEATED = (
 
 
 def check_fields(request: ExecRequest) -> None:
-    """Raise BadInput for fields that go with ``detach`` only, and for those that do not go with it."""
-    if request.detach:
+    """Raise BadInput for fields that go with ``detach`` or ``ask`` only, and for those that do not go with them."""
+    if request.approval_expires_seconds is not None and not request.ask:
+        raise BadInput("approvalExpiresSeconds: goes with ask only", hint="add ask: true (--ask)")
+    if request.detach or request.ask:
+        word = "detach" if request.detach else "ask"
         if request.ready_when is not None:
-            raise BadInput("readyWhen: does not go with detach", hint="outlast process wait SESSION --pattern …")
+            raise BadInput(f"readyWhen: does not go with {word}", hint="outlast process wait SESSION --pattern …")
         if request.follow:
-            raise BadInput("follow: does not go with detach")
+            raise BadInput(f"follow: does not go with {word}")
         check_text(None, request, *ONLY_DETACHED)
         return
     for name in ONLY_DETACHED:
         if getattr(request, name) is not None:
-            wire = msgspec.structs.fields(ExecRequest)
-            spelled = next(field.encode_name for field in wire if field.name == name)
-            raise BadInput(f"{spelled}: goes with detach only", hint="add detach: true (outlast run …)")
+            raise BadInput(f"{spelled(name)}: goes with detach only", hint="add detach: true (outlast run …)")
+
+
+def spelled(name: str) -> str:
+    """Return the wire spelling of a field of the request."""
+    return next(field.encode_name for field in msgspec.structs.fields(ExecRequest) if field.name == name)
 
 
 async def detach(
     api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec, advice: list[str], source: str = "exec"
 ) -> TaskResult:
     """Put a command on record and have it done. The same command, still queued or running, comes back instead."""
+    new = await compose(api, caller, request, spec, source)
+    created = await api.finish(api.books.submit(new))
+    return describe(created.task, api.clock.now(), existing=created.existing, advice=advice)
+
+
+async def compose(api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec, source: str) -> NewTask:
+    """Return the task that a request asks for, with what it is to run."""
     now = api.clock.now()
     parent = await _parent(api, caller, request)
     retries = request.retries or 0
     label = redact(spec.labels[0]) if spec.labels else None
-    new = NewTask(
+    return NewTask(
         id=api.ledger.new_id(),
         runtime=Runtime.CLI,
         kind="exec",
@@ -78,8 +93,6 @@ async def detach(
         not_before_at=None if request.delay_seconds is None else now + request.delay_seconds,
         session_id=spec.id,
     )
-    created = await api.finish(api.books.submit(new))
-    return describe(created.task, api.clock.now(), existing=created.existing, advice=advice)
 
 
 def _builtins(spec: ExecSpec) -> dict[str, Any]:
@@ -142,6 +155,8 @@ def asked(request: ExecRequest, spec: ExecSpec) -> dict[str, object]:
             ask[name] = value
     if request.labels:
         ask["labels"] = [redact(label) for label in request.labels]
+    if request.ask:
+        ask["ask"] = True
     if not kept:
         ask["kept"] = False
     return ask
@@ -149,7 +164,7 @@ def asked(request: ExecRequest, spec: ExecSpec) -> dict[str, object]:
 
 def again(task: Task, caller_env: dict[str, str] | None) -> ExecRequest:
     """Return the request that asks for a task's work once more. Raises BadInput when its record does not hold all."""
-    fields = {name: value for name, value in task.ask.items() if name != "kept"}
+    fields = {name: value for name, value in task.ask.items() if name not in ("kept", APPROVAL)}
     request = msgspec.convert(
         {msgspec_name(name): value for name, value in fields.items()}, ExecRequest
     )  # fmt: skip

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from outlast.api import results
+from outlast.api.ask import ask_first
 from outlast.api.context import Api, Caller, Making
 from outlast.api.detach import check_fields, detach
 from outlast.api.matcher import compile_pattern
@@ -31,13 +32,17 @@ from outlast.process.sessions import Session, new_session_id
 
 
 class Plan(NamedTuple):
-    """A checked request: what to start, how many seconds to stay with it, and what to wait for."""
+    """A checked request: what to start, how many seconds to stay with it, and what to wait for.
+
+    ``ask`` when somebody has to approve it first.
+    """
 
     spec: ExecSpec
     window: float
     ready: Wants | None
     advice: list[str]
     allow_duplicate: bool
+    ask: bool = False
 
 
 async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> SessionResult | TaskResult:
@@ -45,12 +50,15 @@ async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> Sessio
 
     The same command of the same requester in the same directory, still running, comes back as
     ``existing`` instead of being started again. What is still running when the call returns goes on record; with
-    ``detach`` it is on record before it begins. Raises BadInput or Refused before anything is started.
+    ``detach`` it is on record before it begins. What has to be approved first is on record and waits for that. Raises
+    BadInput or Refused before anything is started.
     """
     check_fields(request)
     if request.detach:
         return await run_detached(api, caller, request)
-    plan = make_plan(api, caller, request)
+    plan = make_plan(api, caller, request, may_ask=True)
+    if plan.ask:
+        return await _run_planned(api, caller, request, plan, "ask")
     running = None if plan.allow_duplicate else api.sessions.find_running(plan.spec.start_key)
     if running is None:
         plan = await _with_port_checked(plan)
@@ -79,14 +87,18 @@ async def exec_command(api: Api, caller: Caller, request: ExecRequest) -> Sessio
 
 
 async def run_detached(api: Api, caller: Caller, request: ExecRequest, source: str = "detach") -> TaskResult:
-    """Put a command on record and have it done by the worker; return its task."""
-    plan = make_plan(api, caller, request)
+    """Put a command on record and have it done by the worker, once it is approved where it must be; return its task."""
+    return await _run_planned(api, caller, request, make_plan(api, caller, request, may_ask=True), source)
+
+
+async def _run_planned(api: Api, caller: Caller, request: ExecRequest, plan: Plan, source: str) -> TaskResult:
     running = None if plan.allow_duplicate or request.dedupe_key else api.sessions.find_running(plan.spec.start_key)
     if running is not None:  # started without detach; the record of it, if there is one, is what stands in for a second
         task = await api.books.record_of(running)
         if task is not None:
             return describe(task, api.clock.now(), existing=True, advice=[*plan.advice, *_untold(task, request)])
-    return await detach(api, caller, request, plan.spec, plan.advice, source)
+    go = ask_first if plan.ask else detach
+    return await go(api, caller, request, plan.spec, plan.advice, source)
 
 
 def _untold(task: Task, request: ExecRequest) -> list[str]:
@@ -98,20 +110,23 @@ def _untold(task: Task, request: ExecRequest) -> list[str]:
     ]
 
 
-def make_plan(api: Making, caller: Caller, request: ExecRequest, *, scheduled: bool = False) -> Plan:
+def make_plan(
+    api: Making, caller: Caller, request: ExecRequest, *, scheduled: bool = False, may_ask: bool = False
+) -> Plan:
     """Check a request and turn it into a plan. Raises BadInput or Refused; changes nothing.
 
     What was ``scheduled`` may keep time, and is tried even where its directory is not there at the moment: that is a
-    run that failed, which the next may mend.
+    run that failed, which the next may mend. Only who ``may_ask`` heeds `Plan.ask`; for all others a command that has
+    to be approved is refused (``approval_needed``).
     """
     command, argv = _what(request)
     base = base_environment(api, caller, request.caller_env)
     overrides = environment.check_overrides(request.env or {}, caller.remote)
     cwd = workdir_at(request.workdir, base.get("HOME"), there=not scheduled)
-    _require_allowed(api, caller, command, argv)
+    ask = _must_ask(api, caller, command, argv, may_ask=may_ask) or bool(request.ask)
     advice = [] if scheduled else _fake_timer_advice(api, command, argv)
     ready = _ready(request.ready_when)
-    background = bool(request.background or request.detach)
+    background = bool(request.background or request.detach or ask)
     settings = api.config
     session_id = new_session_id(api.clock.now())
     shell = settings.exec_shell or environment.choose_shell(base.get("SHELL"), _executable)
@@ -140,7 +155,7 @@ def make_plan(api: Making, caller: Caller, request: ExecRequest, *, scheduled: b
     )
     window = settings.exec_yield_ms if request.yield_ms is None else request.yield_ms
     seconds = 0.0 if background else window / 1000
-    return Plan(spec, seconds, ready, advice, bool(request.allow_duplicate))
+    return Plan(spec, seconds, ready, advice, bool(request.allow_duplicate), ask)
 
 
 def _what(request: ExecRequest) -> tuple[str | None, Sequence[str]]:
@@ -223,16 +238,15 @@ def _expand(path: str, home: str | None) -> str:
     return home + path[1:]
 
 
-def _require_allowed(api: Making, caller: Caller, command: str | None, argv: Sequence[str]) -> None:
+def _must_ask(api: Making, caller: Caller, command: str | None, argv: Sequence[str], *, may_ask: bool) -> bool:
+    """Return whether somebody has to approve a command first. Raises Refused where it may not run at all."""
     settings = api.config
-    policy.require(
-        settings.exec_mode,
-        settings.exec_allow,
-        settings.exec_requesters,
-        caller.requester,
-        command=command,
-        argv=None if command is not None else argv,
-    )
+    words = None if command is not None else argv
+    modes = settings.exec_mode, settings.exec_allow, settings.exec_requesters, caller.requester
+    if may_ask and isinstance(policy.decide(*modes, command=command, argv=words), policy.NeedsApproval):
+        return True
+    policy.require(*modes, command=command, argv=words)
+    return False
 
 
 def _fake_timer_advice(api: Making, command: str | None, argv: Sequence[str]) -> list[str]:

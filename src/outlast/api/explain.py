@@ -7,7 +7,7 @@ import shlex
 from outlast.api.context import Api, Caller
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
-from outlast.api.task_results import Explained, Survives, command_of
+from outlast.api.task_results import Explained, Survives, command_of, is_held
 from outlast.core.durations import format_duration
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.session import Status
@@ -86,6 +86,8 @@ def _state(task: Task, now: float) -> str:
     if task.started_at is not None:
         spent = (task.ended_at or now) - task.started_at
         parts.append(f"{'for' if task.status is Status.RUNNING else 'after'} {format_duration(max(0.0, spent))}")
+    if is_held(task):
+        parts.append(f"waits for approval {task.ask.get('approvalId')}")
     if task.attempts_max > 1:
         parts.append(f"attempt {task.attempt} of {task.attempts_max}")
     if task.progress is not None and task.status is not Status.SUCCEEDED:

@@ -87,6 +87,8 @@ class ExecRequest(Request, frozen=True, kw_only=True):
     conversation: Requester | None = None
     parent_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     node: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    ask: bool | None = None
+    approval_expires_seconds: Annotated[float, Meta(ge=1, le=YEAR_SECONDS)] | None = None
 
 
 class PollRequest(Request, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 
 from outlast.api.results import Record, Usage, iso
+from outlast.core.approval import HELD_UNTIL
 from outlast.core.session import Status
 from outlast.core.task import Event, Runtime, Task
 
@@ -58,6 +59,8 @@ class TaskResult(Record, frozen=True, kw_only=True):
     revision: int
     usage: Usage | None
     detail: dict[str, Any]
+    approval_id: str | None
+    waits_for_approval: bool
     existing: bool = False
     advice: list[str] = field(default_factory=list)
     follow_up: str | None = None
@@ -233,6 +236,11 @@ class Explained(Record, frozen=True, kw_only=True):
 def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
     """Return how a task stands."""
     detail = task.detail
+    held = is_held(task)
+    approval_id = _text(task.ask.get("approvalId"))
+    if held:
+        asked = f"it waits for an approval: outlast approvals approve {approval_id} (or reject {approval_id})"
+        more["advice"] = [*more.get("advice", ()), asked]
     return TaskResult(
         task_id=task.id,
         runtime=task.runtime.value,
@@ -267,7 +275,7 @@ def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
         ended_at=iso(task.ended_at),
         last_seen_at=iso(task.seen_at),
         deadline_at=iso(task.deadline_at),
-        not_before_at=iso(task.not_before_at),
+        not_before_at=None if held else iso(task.not_before_at),
         cancel_asked_at=iso(task.cancel_asked_at),
         dismissed_at=iso(task.dismissed_at),
         duration_ms=_duration_ms(task, now),
@@ -275,9 +283,16 @@ def describe(task: Task, now: float, **more: Any) -> TaskResult:  # noqa: ANN401
         revision=task.revision,
         usage=_usage(detail),
         detail={name: value for name, value in detail.items() if name not in _KNOWN},
+        approval_id=approval_id,
+        waits_for_approval=held,
         follow_up=None if task.status.final else f"outlast tasks wait {task.id}",
         **more,
     )
+
+
+def is_held(task: Task) -> bool:
+    """True for work that waits for an approval."""
+    return task.not_before_at == HELD_UNTIL and not task.status.final
 
 
 def command_of(task: Task) -> str:

@@ -41,6 +41,7 @@ __all__ = [
     "StreamLost",
     "ensure_gateway",
     "quote",
+    "with_query",
 ]
 
 ANSWER_SECONDS = 60.0

@@ -1,7 +1,7 @@
 """What is shown of an approval: the question as it stands, nothing in it that could hide or pretend.
 
-Who decides must see what is decided. So characters that show nothing, turn the direction of writing or steer a
-terminal are spelled out here, not dropped as in a notice, and what had to be cut says how much is missing.
+Who decides must see what is decided: what has to be cut says how much is missing, and what could hide is spelled out
+(`outlast.core.visible`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus
+from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalStatus
 from outlast.core.errors import BadInput
 from outlast.core.redact import hidden_parts, redact
 from outlast.core.text import sound
+from outlast.core.visible import visible_line
 
 COMMAND_MAX = 16_000
 """Characters of a command line that somebody can be asked about: all of it is shown."""
@@ -21,31 +22,8 @@ ENV_SHOWN_MAX = 2_000
 """Characters shown of all variables a command is given."""
 
 _MARK = "| "
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
-)
 # What a shell does more with than hand it on; the same letters that rule out a wildcard of an allowlist.
 _CODE = re.compile(r"[;&|`$()<>\n\r]")
-
-
-def visible(text: str) -> str:
-    """Return a text with every character that cannot be seen spelled out: ``\\x1b``, ``\\u202e``; tabs and lines stay.
-
-    A backslash that was there stays as it is: this is for eyes, not to be read back.
-    """
-    return _UNSEEN.sub(_spelled, text)
-
-
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def visible_line(text: str, limit: int) -> str:
-    """Return a text as one visible line of at most ``limit`` characters; ``…`` at its end says that it was cut."""
-    line = visible(text[: limit + 1].replace("\n", "\\n").replace("\t", " "))
-    return line if len(line) <= limit and len(text) <= limit else line[: limit - 1] + "…"
 
 
 def fitted(text: str, limit: int) -> str:
@@ -132,66 +110,74 @@ def _marked(text: str, room: int) -> list[str]:
 
 
 def asked_body(approval: Approval, link: str | None = None) -> dict[str, object]:
-    """Return what is told of a question: to its conversation, and with a ``link`` to those who decide."""
-    title = f"An approval is asked: {visible_line(approval.prompt, 120)}"
-    lines = [
-        f"{visible_line(approval.requester, 200)} asks for an approval.",
-        f"To answer: outlast approvals approve {approval.id}, or outlast approvals reject {approval.id}",
+    """Return what is known of a question, for a notice; those who decide get a ``link`` with it."""
+    facts: dict[str, object] = {
+        "approvalId": approval.id, "status": str(approval.status), "kind": str(approval.kind),
+        "requester": approval.requester, "prompt": approval.prompt, "preview": approval.preview,
+        "flowId": approval.flow_id, "step": approval.step, "taskId": approval.task_id, "expiresAt": approval.expires_at,
+        "by": approval.decided_by, "how": approval.decided_how, "note": approval.note, "link": link,
+    }  # fmt: skip
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+decided_body = asked_body
+"""What is known of an answer."""
+
+
+def told(body: Mapping[str, object]) -> tuple[str, str]:
+    """Return title and text of a notice about an approval: of the question, or of its answer."""
+    fact = {name: value for name, value in body.items() if isinstance(value, str)}
+    return _asked(fact) if fact.get("status") == ApprovalStatus.PENDING else _answered(fact)
+
+
+def _asked(fact: Mapping[str, str]) -> tuple[str, str]:
+    id_, prompt = visible_line(fact.get("approvalId", ""), 64), fact.get("prompt", "")
+    # First of all how to answer: where many things are told together, the beginning is what is left of each.
+    lines = [f"To answer: {visible_line(fact['link'], 400)}"] if "link" in fact else []
+    lines += [
+        f"To answer: outlast approvals approve {id_} (or reject {id_})",
+        f"To see it whole: outlast approvals show {id_}",
+        f"{visible_line(fact.get('requester', 'somebody'), 200)} asks:",
+        *_quoted(prompt, 6, 200),
     ]
-    if link is not None:
-        lines.append(f"Or here: {link}")
-    lines.append(f"To see it whole: outlast approvals show {approval.id}")
-    lines += _quoted(approval.prompt, 6, 200)
-    if approval.preview:
-        lines += ["It shows:", *_quoted(approval.preview, 12, 120)]
-    body = _body(approval, title, lines)
-    return body if link is None else {**body, "link": link}
+    if preview := fact.get("preview"):
+        lines += ["It shows:", *_quoted(preview, 12, 120)]
+    return f"An approval is asked: {visible_line(prompt, 120)}", "\n".join(lines)
 
 
-def decided_body(approval: Approval) -> dict[str, object]:
-    """Return what is told of an answer."""
-    said = decided(approval)
-    lines = [f"{said}.", *_quoted(approval.prompt, 3, 200)]
-    if approval.note:
-        lines += ["With the note:", *_quoted(approval.note, 10, 200)]
-    if approval.task_id is not None:
-        lines.append(f"More: outlast tasks show {approval.task_id}")
-    elif approval.flow_id is not None:
-        lines.append(f"More: outlast flow show {approval.flow_id}")
-    return _body(approval, f"{said}: {visible_line(approval.prompt, 100)}", lines)
+def _answered(fact: Mapping[str, str]) -> tuple[str, str]:
+    said = f"The approval {_decided(fact.get('status', ''), fact.get('by'), fact.get('how'))}"
+    lines = [f"{said}.", *_quoted(fact.get("prompt", ""), 3, 200)]
+    if note := fact.get("note"):
+        lines += ["With the note:", *_quoted(note, 10, 200)]
+    if "taskId" in fact:
+        lines.append(f"More: outlast tasks show {visible_line(fact['taskId'], 64)}")
+    elif "flowId" in fact:
+        lines.append(f"More: outlast flow show {visible_line(fact['flowId'], 64)}")
+    return f"{said}: {visible_line(fact.get('prompt', ''), 100)}", "\n".join(lines)
 
 
 def decided(approval: Approval) -> str:
-    """Return in one sentence how an approval was decided, by whom and how."""
-    who = "" if approval.decided_by is None else f" by {visible_line(approval.decided_by, 200)}"
-    how = "" if approval.decided_how is None else f" ({visible_line(approval.decided_how, 40)})"
-    match approval.status:
-        case ApprovalStatus.EXPIRED:
-            return "The approval has expired: nobody answered in time"
-        case ApprovalStatus.CANCELLED:
-            return "The approval was cancelled: what waited for it has ended"
+    """Return how an approval was decided, by whom and how, as the rest of a sentence about it."""
+    return _decided(approval.status, approval.decided_by, approval.decided_how)
+
+
+def _decided(status: str, by: str | None, how: str | None) -> str:
+    match status:
         case ApprovalStatus.PENDING:
-            return "The approval waits for an answer"
-        case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
-            return f"The approval was {approval.status}{who}{how}"
-
-
-def _body(approval: Approval, title: str, lines: list[str]) -> dict[str, object]:
-    body: dict[str, object] = {
-        "approvalId": approval.id, "approval": str(approval.status), "kind": str(approval.kind), "title": title,
-        "text": "\n".join(lines),
-    }  # fmt: skip
-    known = {"taskId": approval.task_id, "flowId": approval.flow_id, "step": approval.step}
-    return body | {name: value for name, value in known.items() if value is not None}
+            return "waits for an answer"
+        case ApprovalStatus.EXPIRED:
+            return "has expired: nobody answered in time"
+        case ApprovalStatus.CANCELLED:
+            return "was cancelled: what waited for it has ended"
+        case _:
+            who = "" if by is None else f" by {visible_line(by, 200)}"
+            shown = "" if how is None else f" ({visible_line(how, 40)})"
+            return f"was {visible_line(status, 20)}{who}{shown}"
 
 
 def _quoted(text: str, lines_max: int, line_max: int) -> list[str]:
     """Return the first lines of a text, marked so that they cannot pass for our own words."""
     lines = text.split("\n")
-    shown = [f"| {visible_line(line, line_max)}".rstrip() for line in lines[:lines_max]]
-    return shown if len(lines) <= lines_max else [*shown, f"| … {len(lines) - lines_max} more lines"]
-
-
-def is_of_flow(approval: Approval) -> bool:
-    """True when it is a flow that waits for the answer: the flow hears of it, and tells who asked."""
-    return approval.kind is ApprovalKind.FLOW
+    shown = [f"{_MARK}{visible_line(line, line_max)}".rstrip() for line in lines[:lines_max]]
+    return shown if len(lines) <= lines_max else [*shown, f"{_MARK}… {len(lines) - lines_max} more lines"]

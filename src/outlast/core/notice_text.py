@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from outlast.core import approval_text
 from outlast.core.durations import format_duration
 from outlast.core.redact import redact
 
@@ -49,6 +50,8 @@ _HOW = {
     ("timed_out", "idle_timeout"): "was silent for too long and was ended",
     ("timed_out", "deadline"): "had not ended by its deadline",
     ("cancelled", "parent"): "was cancelled with what had asked for it",
+    ("cancelled", "rejected"): "was not run: its approval was rejected",
+    ("cancelled", "expired"): "was not run: nobody approved it in time",
     ("lost", "host_restart"): "is lost: the machine restarted while it ran",
     ("lost", "evidence_gone"): "is lost: nothing is left that tells how it ended",
     ("lost", "lease_expired"): "is lost: its worker gave no sign of life",
@@ -76,13 +79,16 @@ class NoticeText(NamedTuple):
 def notice_text(kind: str, body: _Body) -> NoticeText:
     """Return what a notice says.
 
-    ``body`` is that of `outlast.core.notification`. A body without the status of a task is told by its own ``title``
-    and ``text``. Fields of a wrong type count as absent.
+    ``body`` is that of `outlast.core.notification`, or that of an approval. A body without the status of a task is told
+    by its own ``title`` and ``text``. Fields of a wrong type count as absent.
     """
-    if not _text(body, "status"):
+    if _text(body, "approvalId"):
+        title, text = approval_text.told(body)
+        return NoticeText(one_line(title, TITLE_MAX), plain_lines(text, TEXT_MAX))
+    if not _of_work(body):
         return _free_text(kind, body)
     sentence = _sentence(kind, body)
-    lines = [sentence + ".", *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
+    lines = [sentence + ".", *_of_flow(body), *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
     return NoticeText(_cut(sentence, TITLE_MAX), _cut("\n".join(lines), TEXT_MAX))
 
 
@@ -93,9 +99,9 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
     """
     if len(notices) == 1:
         return notice_text(*notices[0])
-    counted = Counter(_text(body, "status")[:20] or "other" for _, body in notices)
+    counted = Counter(_text(body, "status")[:20] if _of_work(body) else "other" for _, body in notices)
     told = ", ".join(f"{count} {one_line(word, 20).replace('_', ' ')}" for word, count in counted.most_common(8))
-    kinds = {"other" if not _text(body, "status") else "flow" if _flow_id(body) else "task" for _, body in notices}
+    kinds = {"other" if not _of_work(body) else "flow" if _flow_id(body) else "task" for _, body in notices}
     things = "notices" if len(kinds) > 1 or "other" in kinds else f"{kinds.pop()}s"
     title = f"{len(notices)} {things}: {told}"
     lines = [title + "."]
@@ -149,6 +155,10 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)].rstrip() + "…"
 
 
+def _of_work(body: _Body) -> bool:
+    return bool(_text(body, "status")) and not _text(body, "approvalId")
+
+
 def _text(body: _Body, name: str) -> str:
     value = body.get(name)
     return value if isinstance(value, str) else ""
@@ -200,7 +210,18 @@ def _error(body: _Body) -> list[str]:
     """What is said of the failure, unless the sentence has said it."""
     error = one_line(redact(_plain(_text(body, "error")[:_SCAN])), LINE_MAX)
     known = error.startswith(("exit code ", "signal ")) or error in (_text(body, "cause"), _text(body, "status"))
-    return [] if not error or known else [f"Error: {error}"]
+    if known and not _flow_id(body):
+        return []
+    return [f"Error: {error}"] if error else []
+
+
+def _of_flow(body: _Body) -> list[str]:
+    """Where a flow stood that ended badly, and why it was called off."""
+    if not _flow_id(body):
+        return []
+    said = (("Step", "step" if _text(body, "status") in _BAD else ""), ("Reason", "cancelReason"))
+    lines = [(what, one_line(redact(_plain(_text(body, name)[:_SCAN])), LINE_MAX)) for what, name in said]
+    return [f"{what}: {line}" for what, line in lines if line]
 
 
 def _quoted(body: _Body, count: int) -> list[str]:
@@ -235,8 +256,8 @@ def _more(body: _Body) -> list[str]:
 
 def _item(kind: str, body: _Body) -> list[str]:
     """One of several notices: its sentence, its id, and a few lines where it ended badly."""
-    if not _text(body, "status"):
-        title, text = _free_text(kind, body)
+    if not _of_work(body):
+        title, text = notice_text(kind, body)
         return [f"- {title}" if text == title else f"- {title}: {one_line(text, LINE_MAX)}"]
     about = _flow_id(body) or _task_id(body)
     line = f"- {_sentence(kind, body)}"

@@ -29,10 +29,16 @@ class Allowed(NamedTuple):
     pattern: str | None = None
 
 
+class NeedsApproval(NamedTuple):
+    """The command may run once somebody has approved it."""
+
+    requester: str
+
+
 class Denied(NamedTuple):
     """The command may not run: the code, the sentence and the next act of the error to raise."""
 
-    code: Literal["exec_denied", "not_allowed", "approval_needed"]
+    code: Literal["exec_denied", "not_allowed"]
     reason: str
     hint: str
 
@@ -59,7 +65,7 @@ def decide(
     *,
     command: str | None = None,
     argv: Sequence[str] | None = None,
-) -> Allowed | Denied:
+) -> Allowed | NeedsApproval | Denied:
     """Say whether a requester may run a shell ``command`` or an ``argv``; one of the two is given.
 
     An allowlist pattern is a case-sensitive glob over the whole line, as written: ``npm run *`` allows
@@ -74,11 +80,7 @@ def decide(
         case "allowlist":
             return _by_allowlist(allow, command, argv)
         case "ask":
-            return Denied(
-                "approval_needed",
-                f"commands of {requester} need an approval first",
-                "approvals come with flows; until then ask the operator to run or to allow it (exec.allow)",
-            )
+            return NeedsApproval(requester)
         case "deny":
             return Denied(
                 "exec_denied",
@@ -117,8 +119,16 @@ def require(
     command: str | None = None,
     argv: Sequence[str] | None = None,
 ) -> Allowed:
-    """Do as `decide`, but raise `Refused` with its code and hint where it denies."""
+    """Do as `decide`, but raise `Refused` with its code and hint where it denies, or where nobody can be asked."""
     answer = decide(mode, allow, requester_modes, requester, command=command, argv=argv)
-    if isinstance(answer, Denied):
-        raise Refused(answer.reason, code=answer.code, hint=answer.hint)
-    return answer
+    match answer:
+        case Denied():
+            raise Refused(answer.reason, code=answer.code, hint=answer.hint)
+        case NeedsApproval():
+            raise Refused(
+                f"commands of {requester} need an approval each, which this one cannot wait for",
+                code="approval_needed",
+                hint="run it by itself (outlast exec --ask), or let the operator do it in a mode that does not ask",
+            )
+        case Allowed():
+            return answer

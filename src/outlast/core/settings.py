@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outlast.core.durations import parse_size
+from outlast.core.durations import parse_duration, parse_size
 from outlast.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -71,6 +71,17 @@ def _size(least: int, most: int) -> Callable[[Any], int]:
     return read
 
 
+def _span(least: float, most: float) -> Callable[[Any], float]:
+    def read(raw: Any) -> float:  # noqa: ANN401
+        return _number(least, most)(_to_seconds(raw) if isinstance(raw, str) else raw)
+
+    return read
+
+
+def _flag(raw: Any) -> bool:  # noqa: ANN401
+    return bool(_checked(raw, type(raw) is bool))
+
+
 def _strings(accepts: Callable[[str], bool]) -> Callable[[Any], tuple[str, ...]]:
     def read(raw: Any) -> tuple[str, ...]:  # noqa: ANN401
         fine = isinstance(raw, list) and all(isinstance(item, str) and accepts(item) for item in raw)
@@ -104,6 +115,17 @@ def _to_bytes(text: str) -> int:
         raise ValueError from None
 
 
+def _to_seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except BadInput:
+        raise ValueError from None
+
+
+def _to_flag(text: str) -> bool:
+    return bool(_checked(text, text in ("true", "false")) == "true")
+
+
 def _to_whole(text: str) -> int:
     return int(_checked(text, text.isascii() and text.isdigit() and len(text) < 20))
 
@@ -133,6 +155,14 @@ def _is_host(text: str) -> bool:
 def _is_address(text: str) -> bool:
     host, colon, port = text.rpartition(":")
     return bool(colon) and _is_host(host) and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536
+
+
+def _is_url(text: str) -> bool:
+    scheme, colon, rest = text.partition("://")
+    host = rest.partition("/")[0]
+    named = _is_address(host) if ":" in host.rpartition("]")[2] else _is_host(host)
+    plain = text.isascii() and text.isprintable() and not set(rest) & set("?#@ \\\"'<>")
+    return bool(colon) and scheme in ("http", "https") and named and plain and not text.endswith("/")
 
 
 def _is_store(text: str) -> bool:
@@ -213,6 +243,26 @@ SETTINGS: tuple[Setting, ...] = (
         _number(0, 36_500), _to_number,
     ),
     Setting(
+        "approvals.expires", 86_400.0, 'a span from 1m to 365d, such as "24h", or a number of seconds',
+        "How long an approval waits for its answer.",
+        _span(60, 31_536_000), str,
+    ),
+    Setting(
+        "approvals.notify", (), "a list of targets (webhook:URL, …) or conversations; in the variable, one a line",
+        "Who else is told that an approval is asked: those who decide. What they get may hold a link that decides.",
+        _strings(bool), _to_lines,
+    ),
+    Setting(
+        "approvals.deciders", (), "a list of requester patterns; in the variable, one a line",
+        "Requesters who may see and decide approvals of others, beside the operator.",
+        _strings(bool), _to_lines,
+    ),
+    Setting(
+        "approvals.own", False, "true or false",
+        "Whether a requester may decide what it has asked for itself.",
+        _flag, _to_flag,
+    ),
+    Setting(
         "flows.modules", (), "a list of Python files or modules; in the variable, one a line",
         "Programs whose flows the gateway keeps a worker for, so that they can be started by name.",
         _strings(bool), _to_lines,
@@ -258,6 +308,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Host names by which TCP callers may address the gateway, beside its own.",
         _strings(_is_host), _to_hosts,
     ),
+    Setting(
+        "gateway.public_url", "", "http(s)://HOST[:PORT][/PATH] without a slash at its end, or empty",
+        "How people reach the gateway from elsewhere, for links to approvals; its host counts as one of the gateway's.",
+        _string(_is_url), str,
+    ),
 )  # fmt: skip
 """Every setting, in the order it is shown."""
 
@@ -278,4 +333,6 @@ def default_config_text() -> str:
 def _toml(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
     return "[]" if value == () else "{}" if isinstance(value, Mapping) else str(value)

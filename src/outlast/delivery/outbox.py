@@ -179,6 +179,8 @@ def message_of(notice: NoticeRow) -> Message:
     """Return what a channel is given of a notice."""
     said = notice_text(notice.kind, notice.body)
     kind = f"task.{notice.kind}" if notice.task_id and notice.body.get("status") else notice.kind
+    if notice.body.get("approvalId"):
+        kind = notice.kind.replace("_", ".", 1)
     return Message(
         id=notice.idempotency_key, at=notice.at, kind=kind, title=said.title, text=said.text, data=dict(notice.body)
     )

@@ -145,6 +145,6 @@ def text_of(events: list[SystemEvent]) -> NoticeText:
 
 
 def _body(event: SystemEvent) -> dict[str, object]:
-    if event.data.get("taskId") and event.data.get("status"):
+    if event.data.get("approvalId") or (event.data.get("taskId") and event.data.get("status")):
         return event.data
     return {"title": event.kind if event.kind != "note" else "", "text": event.text}

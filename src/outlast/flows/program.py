@@ -146,16 +146,12 @@ class FlowFunction(Generic[P, R]):
 
 def bind(fn: Callable[..., Any], given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a start as the function wants them, by its annotations. Raises BadInput."""
-    signature = inspect.signature(fn)
+    signature, hints = _wanted(fn)
     loose = bool(given.get("text"))
     try:
         bound = signature.bind(None, *given.get("args", ()), **given.get("kwargs", {}))
     except TypeError as error:
         raise BadInput(f"{fn.__name__}: {error}", code="bad_arguments", hint=f"it takes {_shown(signature)}") from None
-    try:
-        hints = typing.get_type_hints(fn)
-    except Exception:
-        hints = {}
     names = list(signature.parameters.values())
     for parameter in names[1:]:
         if parameter.name in bound.arguments and parameter.name in hints:
@@ -163,6 +159,16 @@ def bind(fn: Callable[..., Any], given: Mapping[str, Any]) -> tuple[list[Any], d
                 bound.arguments[parameter.name], hints[parameter.name], parameter, loose=loose
             )
     return list(bound.args)[1:], bound.kwargs
+
+
+@functools.lru_cache(1024)
+def _wanted(fn: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    """Return what a function takes, and of which types as far as they are known."""
+    try:
+        hints = typing.get_type_hints(fn)
+    except Exception:  # names that exist for type checkers only
+        hints = {}
+    return inspect.signature(fn), hints
 
 
 def _fitted(value: Any, kind: Any, parameter: inspect.Parameter, *, loose: bool) -> Any:

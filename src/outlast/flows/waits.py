@@ -6,18 +6,16 @@ from typing import Any
 
 import msgspec
 
-from outlast.core.approval import PREVIEW_MAX, PROMPT_MAX, Approval, ApprovalKind, ApprovalStatus, Verdict
+from outlast.core import approval_text
+from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.errors import BadInput, Refused
 from outlast.core.flow import StepKind, StepRow
 from outlast.core.redact import redact
 from outlast.core.session import Status
-from outlast.core.text import sound
 from outlast.flows.errors import FlowCancelled, SignalTimeout
 from outlast.flows.run import Run
 from outlast.flows.steps import failure_of
 from outlast.store.base_flows import Child
-
-CUT = "\n[… cut: it is longer than what is shown with a question …]"
 
 
 class CommandAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,13 +203,10 @@ async def approval_step(run: Run, key: str, prompt: str, preview: str | None, ex
 
 def _question(run: Run, key: str, prompt: str, preview: str | None, due: float | None) -> Approval:
     flow = run.flow
-    shown = None if preview is None else redact(sound(preview))
-    if shown is not None and len(shown) > PREVIEW_MAX:
-        shown = shown[:PREVIEW_MAX] + CUT
     return Approval(
         run.host.new_id("a"), ApprovalKind.FLOW, flow.requester, ApprovalStatus.PENDING,
-        redact(sound(prompt))[:PROMPT_MAX], run.clock.now(), conversation=flow.conversation, preview=shown,
-        flow_id=flow.id, step=key, expires_at=due, detail={"flow": flow.name},
+        approval_text.question(prompt), run.clock.now(), conversation=flow.conversation,
+        preview=approval_text.preview(preview), flow_id=flow.id, step=key, expires_at=due, detail={"flow": flow.name},
     )  # fmt: skip
 
 

@@ -1,9 +1,10 @@
-"""Those who tell and those who start later work: outbox, wakes and scheduler of one gateway, as one."""
+"""Those who tell and those whose time comes: outbox, wakes, scheduler and approvals of one gateway, as one."""
 
 from __future__ import annotations
 
 from outlast.delivery.outbox import Outbox
 from outlast.delivery.wake import Wakes
+from outlast.gateway.approvals import Approvals
 from outlast.gateway.telling import Telling
 from outlast.ledger.tasks import Ledger
 from outlast.scheduler.service import Compose, Scheduler
@@ -18,13 +19,14 @@ class Tellers:
         self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target, shared=shared)
         self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, shared=shared)
         self._scheduler = Scheduler(ledger.store, ledger.clock, compose)
+        self._approvals = Approvals(ledger, telling.deciders)
 
     def start(self) -> None:
         """Begin with what is there: the store is open by now."""
-        for part in (self.outbox, self._wakes, self._scheduler):
+        for part in (self.outbox, self._wakes, self._scheduler, self._approvals):
             part.start()
 
     async def stop(self) -> None:
         """End. What was under way is done again by the next gateway, recognisably."""
-        for part in (self._scheduler, self._wakes, self.outbox):
+        for part in (self._approvals, self._scheduler, self._wakes, self.outbox):
             await part.stop()

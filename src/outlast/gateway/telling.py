@@ -7,11 +7,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from outlast.api import approvals
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
+from outlast.api.links import base_url, link_for
 from outlast.api.requests import ExecRequest, StdinText
 from outlast.config import Config
-from outlast.core.conversation import Wake
+from outlast.core.approval import Approval
+from outlast.core.conversation import Wake, check_key
 from outlast.core.outcome import outcome_of
 from outlast.core.session import Cause
 from outlast.delivery.channels.addresses import parse_allowed
@@ -21,6 +24,7 @@ from outlast.delivery.channels.opening import Tools, open_channel
 from outlast.delivery.channels.signature import new_secret
 from outlast.delivery.channels.smtp import SmtpSettings
 from outlast.delivery.channels.targets import is_target, parse_target
+from outlast.gateway.approvals import Deciders
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session
 
@@ -35,6 +39,7 @@ class Telling:
     """Opens channels. Commands are started through the API, so that they are sessions on record like any other."""
 
     def __init__(self, config: Config, clock: Clock, environ: Mapping[str, str]) -> None:
+        self.deciders = Deciders(_checked_targets(config.approvals_notify), self._link)
         self._secret_path = config.paths.webhook_secret
         self._tools = Tools(
             clock=clock,
@@ -62,6 +67,13 @@ class Telling:
         read = parse_target(wake.channel)
         given = wake.secret if wake.secret is not None or read.kind != "webhook" else self.secret()
         return open_channel(read, self._tools, secrets=[] if given is None else [given])
+
+    def _link(self, approval: Approval) -> str | None:
+        """Return a link by which a question may be answered; None where this gateway has no address."""
+        api = self._api
+        if api is None or base_url(api) is None:
+            return None
+        return link_for(api, approval.id, approvals.grant_for(api, approval))
 
     def secret(self) -> str:
         """Return what signs the webhooks of this home; made at the first need, readable by its user alone."""
@@ -109,7 +121,8 @@ class Telling:
             allow_duplicate=True,
             leftovers="kill",
         )
-        plan = exec_.make_plan(api, Caller(), request, scheduled=True)
+        # The operator has registered it: that is its approval, where commands need one.
+        plan = exec_.make_plan(api, Caller(), request, scheduled=True, may_ask=True)
         session = await api.sessions.start(plan.spec, umask=api.umask)
         api.books.outlived(session)
         return session
@@ -126,6 +139,16 @@ class Telling:
             # It tells what came before. A second turn beside it would be worse than a late one.
             await api.sessions.until_end(session)
         return None
+
+
+def _checked_targets(targets: Sequence[str]) -> Sequence[str]:
+    """Raise BadInput for a target that names nobody, when the gateway starts rather than when it is needed."""
+    for target in targets:
+        if is_target(target):
+            parse_target(target)
+        else:
+            check_key(target, "approvals.notify")
+    return targets
 
 
 def _told_by(sessions: Sequence[Session]) -> dict[str, Session]:

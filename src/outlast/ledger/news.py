@@ -35,6 +35,7 @@ class News:
         self._waiters: dict[str, set[_TaskWaiter]] = {}
         self._events: set[Waiter] = set()
         self._flows: set[Waiter] = set()
+        self._questions: set[Waiter] = set()
         self._moved: list[Callable[[Task], None]] = []
 
     def follow(self, store: Store) -> None:
@@ -76,11 +77,15 @@ class News:
         """Return a future that is done when a flow may have moved, or a step of one."""
         return _among(self._flows)
 
+    def next_question(self) -> Waiter:
+        """Return a future that is done when an approval may have been asked or answered."""
+        return _among(self._questions)
+
     def stir(self) -> None:
         """Wake everybody: something may have happened anywhere."""
         for waiters in tuple(self._waiters.values()):
             self._wake_all(waiters)
-        for waiter in (*self._events, *self._flows):
+        for waiter in (*self._events, *self._flows, *self._questions):
             _wake(waiter)
 
     def _wake_all(self, waiters: set[_TaskWaiter]) -> None:
@@ -105,6 +110,9 @@ class News:
                 _wake(waiter)
         if change.flows or change.steps:
             for waiter in tuple(self._flows):
+                _wake(waiter)
+        if change.flows:
+            for waiter in tuple(self._questions):
                 _wake(waiter)
 
 

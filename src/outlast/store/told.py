@@ -85,8 +85,9 @@ def deliver_to_conversation(target: str, now: float, limit: int) -> Steps[int]:
 
 def _heard(notice: NoticeRow) -> NewSystemEvent:
     told = notice_text(notice.kind, notice.body)
+    status = None if "approvalId" in notice.body else notice.body.get("status")
     return NewSystemEvent(
-        conversation=notice.target, at=notice.at, kind=str(notice.body.get("status") or notice.kind), text=told.text,
+        conversation=notice.target, at=notice.at, kind=str(status or notice.kind), text=told.text,
         data=notice.body, source_key=notice.idempotency_key,
     )  # fmt: skip
 

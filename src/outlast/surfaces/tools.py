@@ -1,5 +1,6 @@
 """The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
-``{"tool": "tasks", "action": …, "taskId": …, …}`` and ``{"tool": "flow", "action": …, "flowId": …, …}``.
+``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}`` and
+``{"tool": "approvals", "action": …, "approvalId": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -14,7 +15,7 @@ from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks", "flow")
+TOOLS = ("exec", "process", "tasks", "flow", "approvals")
 ACTIONS = (
     "list",
     "poll",
@@ -75,6 +76,7 @@ FLOW_ACTIONS = (
     "fail",
     "request-cancel",
 )
+APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
 
 
 async def call(api: Api, caller: Caller, value: object) -> object:
@@ -90,6 +92,8 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         return await _task_call(api, caller, fields)
     if tool == "flow":
         return await _flow_call(api, caller, fields)
+    if tool == "approvals":
+        return await _approval_call(api, caller, fields)
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None
@@ -137,6 +141,16 @@ async def _flow_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object
     action = _word(fields, "action", FLOW_ACTIONS)
     act = ACTS[f"flow.{action}"]
     name = _named(act, action, fields, "flowId")
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+
+
+async def _approval_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:
+    """Answer a call about approvals. ``approvalId`` is an id or a unique beginning of one."""
+    action = _word(fields, "action", APPROVAL_ACTIONS)
+    act = ACTS[f"approvals.{action}"]
+    name = _named(act, action, fields, "approvalId")
+    if action in ("approve", "reject"):
+        fields.setdefault("via", "tool")
     return await perform(api, caller, act, name, decode.from_value(fields, act.request))
 
 

@@ -50,3 +50,41 @@ def test_how_a_statement_is_flown_is_read_off_its_text():
     assert (STATEMENTS["start_task"].answers, STATEMENTS["put_payload"].answers) == (True, False)
     assert (STATEMENTS["get_task"].takes_rows, STATEMENTS["get_task"].answers) == (False, True)
     assert (STATEMENTS["set_delivery"].takes_rows, STATEMENTS["set_delivery"].answers) == (False, False)
+
+
+_SLEEPING = """
+    INSERT INTO flow (
+        id, mode, name, requester, status, created_at, updated_at, revision, handler, ask, state, priority, notify,
+        delivery, concurrency_max, key_held, attempt, attempts_max, nudges, crashes, crash_seq, ready_at
+    )
+    SELECT
+        'f' || n, 'program', 'x', 'r', 'waiting', n, 1.0, 1, 'm:h', '{}', '{}', n % 4, 'silent', 'not_needed', 1, 0, 1,
+        1, 0, 0, 0, CASE WHEN n <= 10 THEN n ELSE 1000.0 + n END
+    FROM generate_series(1, 100000) AS n
+"""
+
+
+def test_what_sleeps_costs_a_claim_nothing(pg_database):
+    """Of four priorities ten flows are ready and nearly 100,000 sleep: nothing that is read grows with those."""
+    asked = {
+        "flow_levels": {"handler": "m:h"}, "flow_handlers": {}, "next_flow_ready": {"handler": "m:h", "after": 500.0},
+        "ready_flows": {"handler": "m:h", "priority": 2, "now": 500.0, "limit": 50},
+    }  # fmt: skip
+    with psycopg.connect(pg_database, autocommit=True) as making:
+        making.execute(migrate.schema_text(PACKAGE).encode())
+        making.execute(_SLEEPING.encode())
+        with connect_writer(pg_database) as writer:
+            for known in ("nothing", "all"):
+                for name, params in asked.items():
+                    assert _rows_read(writer, name, params) < 100, (name, known)
+                making.execute("ANALYZE flow")
+            found = writer.execute(STATEMENTS["ready_flows"].sql, asked["ready_flows"]).fetchall()
+    assert [row[2] for row in found] == ["f2", "f6", "f10"]
+
+
+def _rows_read(connection, name: str, params: dict) -> int:
+    [[[found]]] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {STATEMENTS[name].sql}", params)
+    return sum(
+        node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+        for node in _nodes(found["Plan"]) if "Relation Name" in node
+    )  # fmt: skip

@@ -8,9 +8,12 @@ import re
 import apsw
 import pytest
 
+from outlast.core.approval import ApprovalFilter, ApprovalKind, ApprovalStatus
+from outlast.core.flow import FlowFilter, FlowMode, FlowStatus
 from outlast.core.session import Status
 from outlast.core.task import Runtime, TaskFilter
 from outlast.store import migrate
+from outlast.store.flow_questions import approval_lanes, flow_lanes
 from outlast.store.listing import lanes
 from outlast.store.sqlite.reader import SqliteReader
 from outlast.store.statements import load
@@ -24,6 +27,7 @@ WALKS = {
     "queue_limits": "a row for each limit that was set",
     "list_wakes": "a row for each wake that was registered",
     "foreign_version": "no table",
+    "flow_workers": "a row for each worker that lives",
 }
 LIVE = (
     "task_running",
@@ -42,9 +46,23 @@ LIVE = (
     "task_ready",
     "task_delayed",
     "task_cancelling",
+    "flow_step_ref",
+    "flow_waiting",
+    "flow_blocked",
+    "flow_cancelling",
+    "approval_due",
 )
 """Indexes of what is live or odd: walking one whole is walking a short list."""
-SORTS_FEW = {"due_heads", "running_tasks", "stale_running", "expired_leases", "missing_cleanup", "cancel_asked"}
+SORTS_FEW = {
+    "due_heads",
+    "running_tasks",
+    "stale_running",
+    "expired_leases",
+    "missing_cleanup",
+    "cancel_asked",
+    "steps_in_order",
+}
+LISTINGS = {"list_tasks", "list_floor", "list_flows", "list_approvals"}
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +82,12 @@ def _bad(plan: list[str]) -> list[str]:
     return [
         line for line in plan
         if line.startswith("SCAN") and not any(f"INDEX {name}" in line for name in LIVE)
-        and line not in ("SCAN name", "SCAN moments", "SCAN CONSTANT ROW", "SCAN payload")
+        and line not in ("SCAN name", "SCAN level", "SCAN moments", "SCAN CONSTANT ROW", "SCAN payload")
         and "subquery" not in line and "SCAN (" not in line
     ] + [line for line in plan if line.endswith("task_status (status=?)")]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(set(SQL) - set(WALKS) - {"list_tasks", "list_floor"}))
+@pytest.mark.parametrize("name", sorted(set(SQL) - set(WALKS) - LISTINGS))
 def test_no_statement_walks_a_table(database, name):
     plan = _plan(database, SQL[name])
     assert _bad(plan) == []
@@ -106,3 +124,80 @@ def test_every_listing_follows_an_index_in_its_order(database):
         "task_created", "task_status", "task_requester", "task_runtime", "task_conversation", "task_parent",
         "task_flow", "task_label", "task_dismissed",
     }  # fmt: skip
+
+
+def test_every_listing_of_flows_and_approvals_follows_an_index_in_its_order(database):
+    reader = SqliteReader(database, SQL)
+    words = ("name", "requester", "conversation", "parent_id", "label")
+    seen = set()
+    for among, mode, since, cursor, *given in itertools.product(
+        [(), (FlowStatus.FAILED,), (FlowStatus.RUNNING,), (FlowStatus.FAILED, FlowStatus.WAITING)],
+        (None, *FlowMode), (None, 1.0), (None, "1.0:f"), *[(None, "w")] * len(words),
+    ):  # fmt: skip
+        narrow = FlowFilter(statuses=among, mode=mode, since=since, **dict(zip(words, given, strict=True)))
+        seen |= _in_order(database, reader, "list_flows", flow_lanes(narrow, cursor))
+    for among, kind, requester, flow_id, cursor in itertools.product(
+        [(), (ApprovalStatus.PENDING,), (ApprovalStatus.PENDING, ApprovalStatus.EXPIRED)], (None, ApprovalKind.EXEC),
+        (None, "r"), (None, "f"), (None, "1.0:a"),
+    ):  # fmt: skip
+        asked = ApprovalFilter(statuses=among, kind=kind, requester=requester, flow_id=flow_id)
+        seen |= _in_order(database, reader, "list_approvals", approval_lanes(asked, cursor))
+    assert seen == {
+        "flow_created", "flow_status", "flow_requester", "flow_name", "flow_mode", "flow_parent", "flow_label",
+        "flow_conversation", "approval_created", "approval_status", "approval_requester", "approval_flow",
+    }  # fmt: skip
+
+
+def _in_order(database, reader, name: str, lanes) -> set[str]:
+    """The indexes of some walks, each seen to lead in the order of the listing."""
+    for lane in lanes:
+        plan = _plan(database, reader.lane_sql(name, lane))
+        assert not [line for line in plan if "TEMP B-TREE" in line], (lane, plan)
+        walked = [line for line in plan if line.startswith("SCAN")]
+        whole = lane.leader in ("flow_created", "approval_created")
+        assert whole or not walked, (lane, plan)
+        assert all(f"INDEX {lane.leader}" in line for line in plan), (lane, plan)
+    return {lane.leader for lane in lanes}
+
+
+def test_what_sleeps_costs_a_claim_nothing(database):
+    """Steps of the machine that runs the statements: with 100,000 sleeping flows as many as with ten."""
+    steps = {count: _steps_of_a_look(count) for count in (10, 100_000)}
+    assert steps[100_000] < 2_000
+    assert steps[100_000] <= steps[10] + 100
+
+
+def _steps_of_a_look(sleeping: int) -> int:
+    """How many steps looking for ready flows takes: of four priorities, ten flows are ready, and so many sleep."""
+    connection = apsw.Connection(":memory:")
+    connection.execute(migrate.schema_text(PACKAGE))
+    connection.execute(
+        """
+        INSERT INTO flow (
+            id, mode, name, requester, status, created_at, updated_at, revision, handler, ask, state, priority, notify,
+            delivery, concurrency_max, key_held, attempt, attempts_max, nudges, crashes, crash_seq, ready_at
+        )
+        WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ? + 10)
+        SELECT
+            'f' || n, 'program', 'x', 'r', 'waiting', 1.0, 1.0, 1, 'm:h', '{}', '{}', n % 4, 'silent', 'not_needed', 1,
+            0, 1, 1, 0, 0, 0, CASE WHEN n <= 10 THEN n ELSE 1000.0 + n END
+        FROM number
+        """,
+        (sleeping,),
+    )
+    taken = 0
+
+    def count() -> bool:
+        nonlocal taken
+        taken += 10
+        return False
+
+    connection.set_progress_handler(count, 10)
+    found = []
+    for (priority,) in connection.execute(SQL["flow_levels"], {"handler": "m:h"}).fetchall():
+        params = {"handler": "m:h", "priority": priority, "now": 500.0, "limit": 50}
+        found += connection.execute(SQL["ready_flows"], params).fetchall()
+    assert [row[2] for row in found] == ["f3", "f7", "f2", "f6", "f10", "f1", "f5", "f9", "f4", "f8"]
+    assert connection.execute(SQL["next_flow_ready"], {"handler": "m:h", "after": 500.0}).get == 1011.0
+    assert connection.execute(SQL["flow_handlers"]).get == "m:h"
+    return taken

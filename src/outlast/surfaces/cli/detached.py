@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from outlast.core.errors import GatewayTrouble
+from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.surfaces.cli import exec
 from outlast.surfaces.cli.context import Call, given
 from outlast.surfaces.cli.output import note, print_json, safe, say
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def run(call: Call) -> int:
-    """Record the command and return with the task's id; with --wait stay for its end."""
+def run(call: Call, *, stays: bool = False) -> int:
+    """Record the command and return with the task's id; with --wait, or where that ``stays``, stay for its end."""
     exec.check(call)
     exec.check_text(call[name] for name in ("queue", "dedupe", "parent", "conversation", "node"))
-    body = exec.request(call, detach=True, leftovers=call["leftovers"] or "keep", **_task_fields(call))
+    if call["expires"] is not None and not call["ask"]:
+        raise BadInput("--expires goes with --ask", code="usage", hint="outlast run --help")
+    leftovers = call["leftovers"] or ("kill" if stays else "keep")
+    more = given(detach=None if stays else True, ask=call["ask"] or None, approvalExpiresSeconds=call["expires"])
+    body = exec.request(call, leftovers=leftovers, **more, **_task_fields(call))
     task = call.client.post("/v1/exec", body)
     if "taskId" not in task:
         raise GatewayTrouble(
             "the gateway is of a version that records no tasks", code="old_gateway", hint="outlast gateway restart"
         )
-    if call["wait"]:
+    if call["wait"] or stays:
         return stay(call, task)
     call.answer(task, announce)
     return 0
@@ -90,7 +94,8 @@ def stay(call: Call, task: Result) -> int:
             ended = along(call, task)
     except (KeyboardInterrupt, Left) as left:
         why, code = (str(left), left.code) if isinstance(left, Left) else ("interrupted", INTERRUPTED)
-        note(f"{why}: task {task['taskId']} goes on; back to it: outlast tasks log -f {task['taskId']}")
+        goes_on = "is left as it is" if task.get("approvalId") else "goes on"
+        note(f"{why}: task {task['taskId']} {goes_on}; back to it: outlast tasks log -f {task['taskId']}")
         return code
     if call.json:
         print_json(ended)

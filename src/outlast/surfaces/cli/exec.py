@@ -36,13 +36,17 @@ SILENT_ENDS = ("succeeded", "failed")
 
 def run(call: Call) -> int:
     """Run a command as the options say and return the exit code that fits."""
-    if call["detach"]:
+    if call["detach"] or call["ask"]:
         from outlast.surfaces.cli import detached
 
-        _refuse(call, ("yield", "ready_pattern", "ready_port"), "does not go with --detach, which returns at once")
-        return detached.run(call)
+        word = "--detach, which returns at once" if call["detach"] else "--ask, which waits for the answer"
+        _refuse(call, ("yield", "ready_pattern", "ready_port"), f"does not go with {word}")
+        return detached.run(call, stays=not (call["detach"] or call["background"]))
     check(call)
-    _refuse(call, tuple(option.name for option in TASK_OPTIONS), "needs --detach: only what is on record has it")
+    _refuse(call, ("expires",), "goes with --ask")
+    _refuse(
+        call, tuple(option.name for option in TASK_OPTIONS), "needs --detach or --ask: only what is on record has it"
+    )
     if _stays(call):
         return _foreground(call)
     return _background(call)
@@ -150,6 +154,11 @@ def _background(call: Call) -> int:
         ),
     )
     result = call.client.post("/v1/exec", body, seconds=_patience(READY_SECONDS if ready else call["yield"]))
+    if "taskId" in result:  # it has to be approved first
+        from outlast.surfaces.cli import detached
+
+        call.answer(result, detached.announce)
+        return 0
     if call.json:
         print_json(result)
     elif result["status"] != "running":
@@ -208,21 +217,31 @@ def _foreground(call: Call) -> int:
         # A Ctrl-C that comes while the command is being started is for the command.
         with Signals() as signals:
             started = call.client.post("/v1/exec", request(call, **more))
-            session = started["sessionId"]
-            if not call.json:
-                print_notes({**started, "truncated": None, "note": None})
-            if detach is None:
-                result = _follow(call, session, signals)
-            else:
-                from outlast.surfaces.cli.attach import in_terminal
-
-                result = in_terminal(call, session, detach, signals, 0)
+            session = None if "taskId" in started else started["sessionId"]
+            if session is not None:
+                result = _watch(call, started, detach, signals)
     except Left as left:
         goes_on = f": session {session} goes on; back to it: outlast process attach {session}" if session else ""
         note(f"{left}{goes_on}")
         return left.code
+    if session is None:  # it has to be approved first
+        from outlast.surfaces.cli import detached
+
+        return detached.stay(call, started)
     _report(call, session, result)
     return exit_code(result)
+
+
+def _watch(call: Call, started: Result, detach: int | None, signals: Signals) -> Result:
+    """Follow a session that was started to its end, in this terminal where that is wanted."""
+    session = started["sessionId"]
+    if not call.json:
+        print_notes({**started, "truncated": None, "note": None})
+    if detach is None:
+        return _follow(call, session, signals)
+    from outlast.surfaces.cli.attach import in_terminal
+
+    return in_terminal(call, session, detach, signals, 0)
 
 
 def _terminal(call: Call) -> tuple[int | None, dict[str, object]]:

@@ -10,8 +10,8 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from outlast.core.errors import BadInput, OutlastError
 from outlast.surfaces.cli.output import safe
-from outlast.surfaces.cli.spec import LOOKUP, Argument, Kind, Option, Parsed, Verb
-from outlast.surfaces.cli.verbs import GROUPS, VERBS
+from outlast.surfaces.cli.spec import FLOW, LOOKUP, Argument, Kind, Option, Parsed, Verb
+from outlast.surfaces.cli.verbs import GROUPS, VERBS, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ SUMMARY = "Work that outlasts the chat turn, the terminal and the restart."
 def read(words: list[str]) -> Parsed | int:
     """Read a command line with click: the command, or the exit code after help; raises BadInput."""
     try:
-        result = root().main(words, prog_name=PROGRAM, standalone_mode=False)
+        result = root().main(_spelled_out(words), prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return BadInput.exit_code
@@ -39,6 +39,16 @@ def read(words: list[str]) -> Parsed | int:
     if isinstance(result, Parsed):
         return result
     return result if isinstance(result, int) else 0
+
+
+def _spelled_out(words: list[str]) -> list[str]:
+    """Give options that may stand alone the value they have then: click would take the next word for it."""
+    found = split(words)
+    if found is None:
+        return words
+    alone = {flag: option.bare for flag, option in found[0].flags.items() if option.bare is not None}
+    end = words.index("--") if "--" in words else len(words)
+    return [f"{word}={alone[word]}" if i < end and word in alone else word for i, word in enumerate(words)]
 
 
 def complete(instruction: str, answer_offline: StoreReader | None = None) -> int:
@@ -194,7 +204,7 @@ def _option(option: Option) -> click.Option:
         help=option.help,
         hidden=option.hidden,
         metavar=option.kind.metavar,
-        shell_complete=_COMPLETIONS["task"] if option.kind is LOOKUP else None,
+        shell_complete=_COMPLETIONS[_OF_KIND[option.kind]] if option.kind in _OF_KIND else None,
     )
 
 
@@ -263,6 +273,14 @@ _COMPLETIONS = {
         lambda row: f"{row['status']}: {row.get('label') or row['command']}",
         limit=200,
     ),
+    "flow": _from_records(
+        "flow.list",
+        "/v1/flows",
+        "flows",
+        "flowId",
+        lambda row: f"{row['status']}: {row.get('label') or row['name']}",
+        limit=200,
+    ),
     "schedule": _from_records(
         "cron.list", "/v1/cron", "schedules", "name", lambda row: f"{row['status']}: {row['words']}", limit=1000
     ),
@@ -274,7 +292,16 @@ _COMPLETIONS = {
         lambda row: f"{row['waiting']} waiting",
         limit=1000,
     ),
+    "approval": _from_records(
+        "approvals.list",
+        "/v1/approvals",
+        "approvals",
+        "approvalId",
+        lambda row: f"{row['status']}: {row['prompt']}",
+        limit=200,
+    ),
     "wake": _from_records(
         "wake.list", "/v1/wakes", "wakes", "wakeId", lambda row: f"{row['conversation']}: {row['channel']}"
     ),
 }
+_OF_KIND = {LOOKUP: "task", FLOW: "flow"}

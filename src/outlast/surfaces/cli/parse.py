@@ -51,7 +51,9 @@ def _options(verb: Verb, words: list[str], values: dict[str, Any]) -> list[str] 
         if option.kind is None:
             values[option.name] = True
             continue
-        if not equals:
+        if not equals and option.bare is not None:
+            value = option.bare
+        elif not equals:
             following = next(rest, None)
             if following is None:
                 return None

@@ -106,6 +106,12 @@ def _lookup(word: str) -> str:
     return word
 
 
+def _flow(word: str) -> str:
+    if not word.strip():
+        raise ValueError("a flow is named by an id, not by nothing")
+    return word
+
+
 def _percent(word: str) -> int:
     number = word.removesuffix("%")
     if not (number.isascii() and number.isdigit() and len(number) <= 3 and int(number) <= 100):
@@ -147,15 +153,19 @@ DURATION = Kind("DURATION", _duration)
 PAIR = Kind("NAME=VALUE", _pair)
 BYTES = Kind("START:END", _byte_range)
 LOOKUP = Kind("TASK", _lookup)
+FLOW = Kind("FLOW", _flow)
 PERCENT = Kind("PERCENT", _percent)
 MOMENT = Kind("WHEN", _moment)
 QUEUE_LIMIT = Kind("NAME=N", _queue_limit)
 
 
 class Option:
-    """``--name VALUE`` or, without a kind, a flag. ``many`` options may be repeated and give a list."""
+    """``--name VALUE`` or, without a kind, a flag. ``many`` options may be repeated and give a list.
 
-    __slots__ = ("flags", "help", "hidden", "kind", "many", "name")
+    With ``bare`` it takes a value in the form ``--name=VALUE`` only, and is ``bare`` without one.
+    """
+
+    __slots__ = ("bare", "flags", "help", "hidden", "kind", "many", "name")
 
     def __init__(
         self,
@@ -166,7 +176,9 @@ class Option:
         name: str = "",
         many: bool = False,
         hidden: bool = False,
+        bare: str | None = None,
     ) -> None:
+        self.bare = bare
         self.flags = tuple(flags.split("/"))
         self.name = name or self.flags[0].lstrip("-").replace("-", "_")
         self.kind = kind

@@ -18,9 +18,10 @@ from outlast.surfaces.cli.options import (
     SESSION,
 )
 from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, integer, text
+from outlast.surfaces.cli.verbs_approvals import APPROVAL_VERBS
 from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
-from outlast.surfaces.cli.verbs_flow_worker import FLOW_WORKER
+from outlast.surfaces.cli.verbs_flow import FLOW_VERBS
 from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 from outlast.surfaces.cli.verbs_told import TOLD_VERBS
 
@@ -28,6 +29,7 @@ GROUPS = {
     "tasks": "The ledger: what recorded work ran, for whom, how it ended. Alone: list.",
     "tasks report": "Report work that runs elsewhere.",
     "cron": "Work to come: what runs when, and what became of it. Alone: list.",
+    "approvals": "What waits for somebody's yes or no. Alone: list.",
     "conversations": "Who asked, and what they have yet to hear. Alone: list.",
     "wake": "How a conversation is woken when there is something to hear. Alone: list.",
     "notifications": "Notices on their way, delivered, or given up. Alone: list.",
@@ -264,7 +266,7 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *CRON_VERBS, *TOLD_VERBS, FLOW_WORKER, *OTHERS)
+VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *APPROVAL_VERBS, *CRON_VERBS, *FLOW_VERBS, *TOLD_VERBS, *OTHERS)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}

@@ -25,6 +25,11 @@ COMMAND_OPTIONS = (
     Option("--streams", choice("apart", "merged"), "Tell stdout and stderr apart, or not."),
 )
 
+ASK_OPTIONS = (
+    Option("--ask", None, "Ask for an approval first, and run it once somebody has said yes."),
+    Option("--expires", DURATION, "With --ask: how long the approval waits, default 24h (approvals.expires)."),
+)
+
 TASK_OPTIONS = (
     Option("--wait", None, "Wait for the end; the exit code is the command's own."),
     Option("--queue", text("NAME"), "The queue to wait in, default `default`."),
@@ -53,6 +58,7 @@ EXEC = Verb(
         DETACH_KEY,
         Option("--ready-pattern", text("RE"), "Return when this appears in the output."),
         Option("--ready-port", PORT, "Return when this TCP port accepts connections."),
+        *ASK_OPTIONS,
         *COMMAND_OPTIONS,
         *TASK_OPTIONS,
         *ASKED,
@@ -61,7 +67,9 @@ EXEC = Verb(
         "One word is a line for the shell, several are the program and its arguments. Without --yield, "
         "--background or --detach the output appears as it comes and the exit code is the command's own (128+n for "
         "signal n, 124 for a time limit). Ctrl-C interrupts the command, three in a row end it; closing the "
-        "terminal only detaches. The options from --wait to --node need --detach."
+        "terminal only detaches. The options from --wait to --node need --detach or --ask. With --ask the call waits "
+        "for the answer and then for the command, with -b or --detach for neither; exit code 125 when it was not "
+        "approved; Ctrl-C leaves the question open."
     ),
     free_options=False,
 )
@@ -71,7 +79,7 @@ RUN = Verb(
     CLI + "detached:run",
     "Record a command as a task, let it run, and return with the task's id.",
     arguments=(COMMAND,),
-    options=(*COMMAND_OPTIONS, *TASK_OPTIONS, *ASKED),
+    options=(*ASK_OPTIONS, *COMMAND_OPTIONS, *TASK_OPTIONS, *ASKED),
     details=(
         "Short for exec --detach. The id is printed when the task is on record, before the command starts. With "
         "--wait the output appears as it comes (with --json only the task, at its end), the id stands on standard "

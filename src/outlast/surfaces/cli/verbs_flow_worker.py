@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.surfaces.cli.options import CLI
+from outlast.surfaces.cli.options import CLI, JSON
 from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, integer, text
 
 FLOW_WORKER = Verb(
@@ -14,5 +14,6 @@ FLOW_WORKER = Verb(
         Option("--lease", DURATION, "How long a flow stays with this worker when it is not heard of, default 30s."),
         Option("--slots", integer(1, 10_000), "How many flows to run at once, default 500."),
         Option("--idle-exit", DURATION, "Leave after so long without a flow to run."),
+        JSON,
     ),
 )

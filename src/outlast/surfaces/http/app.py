@@ -20,7 +20,7 @@ from outlast.api.requests import StreamRequest
 from outlast.api.task_requests import EventStreamRequest
 from outlast.core.errors import BadInput, NotFound, OutlastError
 from outlast.surfaces import tools
-from outlast.surfaces.http import events, openapi, stream, wire
+from outlast.surfaces.http import approval_page, events, openapi, stream, wire
 from outlast.surfaces.http.auth import caller_of
 from outlast.surfaces.http.routes import ROUTES, Row
 
@@ -48,12 +48,12 @@ class HttpApp:
         except wire.CallerLeft:
             return
         except OutlastError as error:
-            await _fail(answer, error)
+            await _fail(scope, answer, error)
         except HTTPException as error:
             await _reply_http(scope, answer, error)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            await _fail(answer, _Internal("something went wrong inside the gateway", hint="see its log"))
+            await _fail(scope, answer, _Internal("something went wrong inside the gateway", hint="see its log"))
 
 
 class _Internal(OutlastError):
@@ -62,9 +62,13 @@ class _Internal(OutlastError):
     default_code = "internal"
 
 
-async def _fail(answer: wire.Answer, error: OutlastError) -> None:
+async def _fail(scope: Scope, answer: wire.Answer, error: OutlastError) -> None:
     """Answer with an error. Once a body has begun it is left unfinished, and the server cuts the connection."""
-    if not answer.started:
+    if answer.started:
+        return
+    if scope["path"].startswith(approval_page.PREFIX):
+        await approval_page.fail(answer, error)
+    else:
         await wire.reply_error(answer, error)
 
 
@@ -85,6 +89,10 @@ async def _reply_http(scope: Scope, answer: wire.Answer, error: HTTPException) -
 def _admit(scope: Scope) -> Caller:
     headers = wire.header_map(scope)
     door = wire.connection_of(scope).door
+    if scope["path"].startswith(approval_page.PREFIX):  # the token of the link is looked at there
+        if door is not None:
+            door.admit_link(headers, scope["method"])
+        return Caller(approval_page.LINK, operator=False, remote=True)
     if door is not None:
         door.admit(headers)
     return caller_of(headers, remote=door is not None)
@@ -207,4 +215,6 @@ _SPECIAL = {
     "session-events": _session_events,
     "events": _events,
     "openapi": _openapi,
+    "approval-page": approval_page.show,
+    "approval-answer": approval_page.answer,
 }

@@ -34,15 +34,35 @@ def peer_allowed(uid: int) -> bool:
 
 
 class TcpDoor:
-    """The rules for callers over TCP. ``port`` is the one we listen on, ``names`` are ours beside those of loopback."""
+    """The rules for callers over TCP. ``port`` is the one we listen on, ``names`` are ours beside those of loopback.
 
-    def __init__(self, *, port: int, token: str, names: Iterable[str] = ()) -> None:
+    ``public`` is the address by which people reach us from elsewhere: its host and its origin are ours, too.
+    """
+
+    def __init__(self, *, port: int, token: str, names: Iterable[str] = (), public: str = "") -> None:
         self._token = token.encode()
-        self._port = port
-        self._names = {name.lower().strip("[]") for name in (*_OWN_NAMES, *names)}
+        outside = urlsplit(public)
+        self._ports = {None, port, outside.port}
+        self._names = {name.lower().strip("[]") for name in (*_OWN_NAMES, *names, outside.hostname or "localhost")}
+        self._public_origin = f"{outside.scheme}://{outside.netloc}".lower() if public else None
 
     def admit(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise Refused unless the headers (names in lower case) come from a caller who may come in."""
+        self._refuse_cross_site(headers, self._checked_host(headers))
+        self._check_token(headers.get(b"authorization", b""))
+
+    def admit_link(self, headers: Mapping[bytes, bytes], method: str) -> None:
+        """Do the same for the page of a signed link, which brings no token of ours: its own is looked at later.
+
+        Looking at it may begin on any site, where people find links; but not from within another page, and the answer
+        comes from the page itself.
+        """
+        host = self._checked_host(headers)
+        opened = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+        if method != "GET" or not opened:
+            self._refuse_cross_site(headers, host)
+
+    def _checked_host(self, headers: Mapping[bytes, bytes]) -> str:
         host = headers.get(b"host", b"").decode("latin-1")
         if not self._is_ours(host):
             raise Refused(
@@ -50,8 +70,7 @@ class TcpDoor:
                 code="bad_host",
                 hint="use localhost or 127.0.0.1, or add the name to gateway.allow_hosts",
             )
-        self._refuse_cross_site(headers, host)
-        self._check_token(headers.get(b"authorization", b""))
+        return host
 
     def _is_ours(self, host: str) -> bool:
         """True for ``NAME`` or ``NAME:PORT`` with a name and the port of this gateway."""
@@ -62,14 +81,15 @@ class TcpDoor:
             return False
         if parts.path or parts.query or parts.username is not None:
             return False
-        return name in self._names and port in (None, self._port)
+        return name in self._names and port in self._ports
 
     def _refuse_cross_site(self, headers: Mapping[bytes, bytes], host: str) -> None:
         site = headers.get(b"sec-fetch-site")
         origin = headers.get(b"origin")
         foreign = site is not None and site not in (b"same-origin", b"none")
         if origin is not None:
-            foreign = foreign or origin.decode("latin-1").lower() != f"http://{host}".lower()
+            ours = (f"http://{host}".lower(), self._public_origin)
+            foreign = foreign or origin.decode("latin-1").lower() not in ours
         if foreign:
             raise Refused("requests from other web sites are refused", code="cross_site")
 

@@ -8,8 +8,18 @@ from typing import Any
 
 import msgspec
 
-from outlast.api import flow_results, requests, results, status, task_requests, task_results, told_results
+from outlast.api import (
+    approval_results,
+    flow_results,
+    requests,
+    results,
+    status,
+    task_requests,
+    task_results,
+    told_results,
+)
 from outlast.api.acts import ACTS
+from outlast.core.approval import NOTE_MAX
 from outlast.surfaces.http.routes import ROUTES, Row
 
 _REF = "#/components/schemas/{name}"
@@ -88,6 +98,9 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "notifications.retry": told_results.NoticeResult,
     "notifications.dismiss": told_results.NoticeResult,
     "system.event": told_results.Told,
+    "approvals.list": approval_results.ApprovalPage,
+    "approvals.link": approval_results.LinkResult,
+    **dict.fromkeys(("approvals.show", "approvals.approve", "approvals.reject"), approval_results.ApprovalResult),
     "explain": task_results.Explained,
     "backup": task_results.BackupResult,
     "store": task_results.StoreCheck,
@@ -109,7 +122,13 @@ _MEDIA = {
     "stream": "application/octet-stream",
     "session-events": "text/event-stream",
     "events": "text/event-stream",
+    "approval-page": "text/html",
+    "approval-answer": "text/html",
 }
+_FORM = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {
+    "decision": {"type": "string", "enum": ["approve", "reject"]}, "note": {"type": "string", "maxLength": NOTE_MAX},
+}}}}  # fmt: skip
+_TOKEN = {"name": "t", "in": "query", "required": True, "schema": {"type": "string"}}
 _REQUESTS: dict[str, type[requests.Request]] = {
     **{word: act.request for word, act in ACTS.items()},
     "stream": requests.StreamRequest,
@@ -185,6 +204,11 @@ def _operation(row: Row, schema_of: dict[type[Any], Any], components: dict[str, 
     elif request is not None:
         properties = components[schema_of[request]["$ref"].rpartition("/")[2]]["properties"]
         parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    if row.act in ("approval-page", "approval-answer"):
+        parameters.append(_TOKEN)
+        operation["security"] = []
+    if row.act == "approval-answer":
+        operation["requestBody"] = {"content": _FORM}
     answer = _ANSWERS.get(row.act)
     media = _MEDIA.get(row.act, "application/json")
     good = _answer_schema(answer, schema_of) if answer else {} if media == "application/json" else {"type": "string"}

@@ -100,6 +100,15 @@ ROUTES = (
     Row("POST", "/v1/notifications/{id}/retry", "notifications.retry", "Send a notice again."),
     Row("POST", "/v1/notifications/{id}/dismiss", "notifications.dismiss", "Give a notice up."),
     Row("POST", "/v1/system/event", "system.event", "Tell a conversation something."),
+    Row("GET", "/v1/approvals", "approvals.list", "Approvals, those that wait first; may wait for one to be asked."),
+    Row("GET", "/v1/approvals/{id}", "approvals.show", "How one approval stands."),
+    Row("POST", "/v1/approvals/{id}/approve", "approvals.approve", "Say yes."),
+    Row("POST", "/v1/approvals/{id}/reject", "approvals.reject", "Say no."),
+    Row(
+        "POST", "/v1/approvals/{id}/link", "approvals.link", "Make a link by which somebody without the token answers."
+    ),
+    Row("GET", "/approvals/{id}", "approval-page", "The page of a link: it shows the question and decides nothing."),
+    Row("POST", "/approvals/{id}", "approval-answer", "The answer given on that page."),
     Row("GET", "/v1/explain/{id}", "explain", "On which rung of the ladder work stands."),
     Row("POST", "/v1/backup", "backup", "Copy the live store to a file."),
     Row("GET", "/v1/store", "store", "Check the whole store."),

@@ -128,6 +128,7 @@ class HttpServer:
     """The listening sockets of one gateway and the connections they brought."""
 
     def __init__(self, api: Api) -> None:
+        self._api = api
         self._state = ServerState()
         self._config = Config(
             HttpApp(api),
@@ -154,7 +155,8 @@ class HttpServer:
 
     async def open_tcp(self, sock: socket.socket, *, token: str, names: tuple[str, ...]) -> None:
         """Accept connections on a bound TCP socket; ``names`` are Host names beside those of loopback."""
-        door = TcpDoor(port=sock.getsockname()[1], token=token, names=names)
+        public = self._api.config.gateway_public_url
+        door = TcpDoor(port=sock.getsockname()[1], token=token, names=names, public=public)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: self._protocol(door), sock=sock, backlog=BACKLOG)
         self._servers.append(server)

@@ -60,6 +60,8 @@ def stands(task: Result) -> str:
     status = task["status"]
     if status == "queued":
         later = f", not before {task['notBeforeAt']}" if task.get("notBeforeAt") else ""
+        if task.get("waitsForApproval"):
+            later = f", waits for approval {task['approvalId']}"
         return f"queued for {span(since(task.get('createdAt')))}{later}"
     if status == "running":
         done = f", {percent(task)}" if task.get("progress") is not None else ""
@@ -83,6 +85,9 @@ def say_how(task: Result) -> None:
     error = str(task.get("error") or "")
     if error and error not in ended(task):
         note(brief(task["error"], 500))
+    reason = (task.get("detail") or {}).get("reason")
+    if reason:
+        note(f"the reason: {brief(reason, 500)}")
 
 
 def task_exit_code(task: Result) -> int:

@@ -1,23 +1,16 @@
-"""``conversations events``: what a conversation has yet to hear, and what comes.
-
-Following asks one question that waits in the gateway until there is news. A gateway that crashed is started again;
-one that was stopped in order is waited for a little, because it may be restarting, and then missed.
-"""
+"""``conversations events``: what a conversation has yet to hear, and what comes."""
 
 from __future__ import annotations
 
 import sys
-import time
 
-from outlast.client import NotRunning
-from outlast.client import with_query as addressed
-from outlast.core.errors import BadInput, GatewayTrouble
+from outlast.core.errors import BadInput
 from outlast.surfaces.cli.context import Call, given
 from outlast.surfaces.cli.facts import quoted
 from outlast.surfaces.cli.moments import local
 from outlast.surfaces.cli.output import BOLD, DIM, brief, colour, note, print_json, say
-from outlast.surfaces.cli.patience import until_readable
 from outlast.surfaces.cli.told.conversations import conversation_path
+from outlast.surfaces.cli.waiting import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +20,6 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 PAGE = 100
-WAIT_SECONDS = 600.0
-"""One question waits at most this long in the gateway; then the next one goes on."""
-EARLY_SECONDS = 0.05
-ANSWER_SECONDS = 60.0
-TRY_AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0, 3.0)  # seconds, while nothing comes in between
 TIMED_OUT = 124
 
 
@@ -93,12 +81,14 @@ def _ack(call: Call, events: list[Result], *, quiet: bool = False) -> None:
 
 def _follow(call: Call) -> int:
     """Print what waits and then what comes, until the caller leaves, enough was shown, or nothing came in time."""
-    left = call["limit"]
-    waiting = _Waiting(call)
+    left, after = call["limit"], call["after"]
+    waiting = Waiting(call, conversation_path(call["key"], "events"), "events", call["timeout"])
     while left is None or left > 0:
-        events = waiting.next(PAGE if left is None else min(left, PAGE))
+        limit = PAGE if left is None else min(left, PAGE)
+        events = waiting.next({"after": after, "limit": limit, "all": call["all"]})
         if not events:
             return TIMED_OUT
+        after = events[-1]["eventId"]
         if call.json:
             for event in events:
                 print_json(event)
@@ -108,62 +98,3 @@ def _follow(call: Call) -> int:
         _ack(call, events, quiet=True)
         left = None if left is None else left - len(events)
     return 0
-
-
-class _Waiting:
-    """One question after the other, each behind the last event that was shown."""
-
-    def __init__(self, call: Call) -> None:
-        self._path = conversation_path(call["key"], "events")
-        self._all = call["all"]
-        self._patience = call["timeout"]
-        self._client = call.new_client()
-        self._patient = call.new_client(autostart=False)
-        self.after: int | None = call["after"]
-
-    def next(self, limit: int) -> list[Result]:
-        """Wait for news and return them; nothing when the time is over. Raises GatewayTrouble without a gateway."""
-        deadline = None if self._patience is None else time.monotonic() + self._patience
-        while True:
-            left = WAIT_SECONDS if deadline is None else min(WAIT_SECONDS, max(0.0, deadline - time.monotonic()))
-            events = self._persist(limit, left)
-            if events:
-                self.after = events[-1]["eventId"]
-                return events
-            if deadline is not None and time.monotonic() >= deadline:
-                return []
-
-    def _persist(self, limit: int, seconds: float) -> list[Result]:
-        """Ask until there is an answer: news, or that there were none all the time."""
-        client = self._client
-        trouble: GatewayTrouble | None = None
-        for pause in TRY_AGAIN_AFTER:
-            time.sleep(pause)
-            began = time.monotonic()
-            try:
-                events = self._ask(client, limit, seconds)
-            except NotRunning as error:
-                trouble = error
-                client = self._patient
-                continue
-            except GatewayTrouble as error:  # it went away in the middle: a new one is started
-                trouble = error
-                client.close()
-                client = self._client
-                continue
-            if events or time.monotonic() - began >= seconds - EARLY_SECONDS:
-                return events
-            # Neither news nor the time over: it is stopping and lets its callers go.
-            client.close()
-            client = self._patient
-        if trouble is None or isinstance(trouble, NotRunning):
-            raise GatewayTrouble("the gateway was stopped", code="not_running", hint="outlast gateway start")
-        raise trouble
-
-    def _ask(self, client: Any, limit: int, seconds: float) -> list[Result]:  # noqa: ANN401
-        query = {"after": self.after, "limit": limit, "all": self._all, "timeoutMs": round(seconds * 1000)}
-        fd = client.begin("GET", addressed(self._path, query), seconds=ANSWER_SECONDS)
-        if not until_readable(fd, (seconds + ANSWER_SECONDS) * 1000):
-            raise GatewayTrouble(f"nothing came from the gateway for {seconds + ANSWER_SECONDS:g} s", code="too_slow")
-        events: list[Result] = client.finish()["events"]
-        return events

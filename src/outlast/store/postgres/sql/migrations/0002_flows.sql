@@ -64,13 +64,14 @@ CREATE INDEX flow_parent ON flow (parent_id, created_at, id) WHERE parent_id IS 
 CREATE INDEX flow_label ON flow (label, created_at, id) WHERE label IS NOT NULL;
 CREATE INDEX flow_conversation ON flow (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX flow_of_task ON flow (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX flow_of_schedule ON flow (schedule_id) WHERE schedule_id IS NOT NULL AND ended_at IS NULL;
 CREATE UNIQUE INDEX flow_dedupe ON flow (dedupe_key) WHERE ended_at IS NULL AND dedupe_key IS NOT NULL;
 CREATE INDEX flow_ready ON flow (handler, priority DESC, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX flow_parent_live ON flow (parent_id) WHERE ended_at IS NULL AND parent_id IS NOT NULL;
 CREATE INDEX flow_held ON flow (claimed_by) WHERE status = 'running';
 CREATE INDEX flow_nudged ON flow (claimed_by) WHERE status = 'running' AND nudges > 0;
 CREATE UNIQUE INDEX flow_claim ON flow (claim_id) WHERE claim_id IS NOT NULL;
-CREATE INDEX flow_key ON flow (concurrency_key, key_held, priority DESC, created_at, id)
+CREATE INDEX flow_places ON flow (concurrency_key, key_held, priority DESC, created_at, id)
     WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX flow_waiting ON flow (updated_at) WHERE status = 'waiting' AND ready_at IS NULL;
 CREATE INDEX flow_blocked ON flow (updated_at) WHERE status = 'blocked';
@@ -125,7 +126,7 @@ CREATE TABLE flow_signal (
 );
 CREATE INDEX flow_signal_flow ON flow_signal (flow_id, id);
 CREATE INDEX flow_signal_waiting ON flow_signal (flow_id, name, id) WHERE step IS NULL;
-CREATE UNIQUE INDEX flow_signal_key ON flow_signal (flow_id, source_key) WHERE source_key IS NOT NULL;
+CREATE UNIQUE INDEX flow_signal_source ON flow_signal (flow_id, source_key) WHERE source_key IS NOT NULL;
 
 CREATE TABLE flow_worker (
     id text COLLATE "C" PRIMARY KEY,

@@ -1,0 +1,1 @@
+"""The commands of approvals; ``verbs_approvals`` has their table."""

@@ -1,0 +1,1 @@
+"""The commands of flows; ``verbs_flow`` has their table."""
