@@ -17,8 +17,18 @@ from typing import get_args, get_type_hints
 import pytest
 import standardwebhooks
 
-from outlast.api import requests, results, task_requests, task_results, told_requests, told_results
+from outlast.api import (
+    approval_requests,
+    approval_results,
+    requests,
+    results,
+    task_requests,
+    task_results,
+    told_requests,
+    told_results,
+)
 from outlast.core import errors, findings
+from outlast.core.approval import ApprovalKind, ApprovalStatus
 from outlast.core.durations import parse_duration
 from outlast.core.lifecycle import Verb, chart
 from outlast.core.schedule import Misfire, Overlap, parse_misfire
@@ -241,6 +251,7 @@ def test_every_address_is_in_the_reference_and_no_other() -> None:
 def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> None:
     assert set(table_rows(DOCS / "reference" / "tool.md", "action")) == set(tools.ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "task action")) == set(tools.TASK_ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "approval action")) == set(tools.APPROVAL_ACTIONS)
 
 
 def test_every_field_of_a_result_is_in_the_reference() -> None:
@@ -251,13 +262,13 @@ def test_every_field_of_a_result_is_in_the_reference() -> None:
 
 REQUESTS = [
     type_
-    for module in (requests, task_requests, told_requests)
+    for module in (requests, task_requests, told_requests, approval_requests)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
 ]
 ANSWERS = [
     type_
-    for module in (task_results, told_results)
+    for module in (task_results, told_results, approval_results)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, results.Record) and type_ is not results.Record
 ]
@@ -276,7 +287,7 @@ def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Reque
 
 @pytest.mark.parametrize("type_", ANSWERS, ids=lambda type_: type_.__name__)
 def test_every_field_of_an_answer_is_in_the_reference(type_: type[results.Record]) -> None:
-    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md") == set()
+    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md", "approvals.md") == set()
 
 
 def fields_of(page: str, first: str) -> set[str]:
@@ -299,6 +310,9 @@ def test_every_field_of_a_schedule_has_a_row_and_no_other() -> None:
         ("cron.md", "status", {"active", "paused", "disabled", "done"}),
         ("conversations.md", "status", {"ready", "failing", "parked"}),
         ("delivery.md", "state", {*get_args(get_args(NOTICE_STATE)[0])}),
+        ("approvals.md", "approval status", {*ApprovalStatus}),
+        ("approvals.md", "kind", {*ApprovalKind}),
+        ("approvals.md", "approval field", {*approval_results.ApprovalResult.__struct_encode_fields__}),
         ("tasks.md", "finding", {*findings.Code}),
     ],
 )

@@ -39,6 +39,14 @@ async def read(file: FlowFile) -> FileRead:
     return FileRead((await _checked(file)).required())
 
 
+def from_record(definition: dict[str, Any]) -> FileRead:
+    """Return a file that was read before, from what is on record of it. Raises BadInput (``unreadable``)."""
+    try:
+        return FileRead(msgspec.convert(definition, Definition))
+    except msgspec.ValidationError as error:
+        raise BadInput(f"the flow on record cannot be read: {error}", code="unreadable") from None
+
+
 async def _checked(file: FlowFile) -> Checked:
     return await asyncio.to_thread(check_text, file.text, file.name)  # a large one takes a second
 

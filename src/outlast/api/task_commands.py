@@ -12,6 +12,7 @@ import msgspec
 from outlast.api import detach as detached
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
+from outlast.api.flow_values import forget as forget_values
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task, may_see
 from outlast.api.task_requests import (
@@ -227,7 +228,9 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
         await api.books.settle()
         limit = request.limit or maintenance.LIMIT_DEFAULT
         done = await maintenance.prune(api.ledger, before, limit=limit, archive=archive)
-        flows = await flow_maintenance.prune_flows(api.store, before, limit=limit, archive=archive)
+        flows = await flow_maintenance.prune_flows(
+            api.store, before, limit=limit, archive=archive, forget=partial(forget_values, api.config)
+        )
     else:
         prunable = await maintenance.count_prunable(api.store, before)
         done = maintenance.Upkeep(moves, 0, prunable, 0, False)

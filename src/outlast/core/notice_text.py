@@ -88,7 +88,7 @@ def notice_text(kind: str, body: _Body) -> NoticeText:
     if not _of_work(body):
         return _free_text(kind, body)
     sentence = _sentence(kind, body)
-    lines = [sentence + ".", *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
+    lines = [sentence + ".", *_of_flow(body), *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
     return NoticeText(_cut(sentence, TITLE_MAX), _cut("\n".join(lines), TEXT_MAX))
 
 
@@ -210,7 +210,18 @@ def _error(body: _Body) -> list[str]:
     """What is said of the failure, unless the sentence has said it."""
     error = one_line(redact(_plain(_text(body, "error")[:_SCAN])), LINE_MAX)
     known = error.startswith(("exit code ", "signal ")) or error in (_text(body, "cause"), _text(body, "status"))
-    return [] if not error or known else [f"Error: {error}"]
+    if known and not _flow_id(body):
+        return []
+    return [f"Error: {error}"] if error else []
+
+
+def _of_flow(body: _Body) -> list[str]:
+    """Where a flow stood that ended badly, and why it was called off."""
+    if not _flow_id(body):
+        return []
+    said = (("Step", "step" if _text(body, "status") in _BAD else ""), ("Reason", "cancelReason"))
+    lines = [(what, one_line(redact(_plain(_text(body, name)[:_SCAN])), LINE_MAX)) for what, name in said]
+    return [f"{what}: {line}" for what, line in lines if line]
 
 
 def _quoted(body: _Body, count: int) -> list[str]:

@@ -65,7 +65,11 @@ async def _outcome(run: Run, program: Program | None) -> FlowTransition | None:
     if program is None:
         return _blocked(run, {"kind": "no_handler", "message": f"nobody here knows {run.flow.handler}"}, None)
     context = FlowContext(run)
-    deadline = asyncio.create_task(_watch_deadline(run)) if run.flow.deadline_at is not None else None
+    deadline = None
+    if run.flow.deadline_at is not None and run.flow.deadline_at <= run.clock.now():
+        await _pass_deadline(run)
+    elif run.flow.deadline_at is not None:
+        deadline = asyncio.create_task(_watch_deadline(run))
     try:
         return await _ran(run, program, context)
     finally:
@@ -119,9 +123,12 @@ def _cancelled_by(run: Run) -> BaseException | None:
 
 async def _watch_deadline(run: Run) -> None:
     assert run.flow.deadline_at is not None
-    wait = run.flow.deadline_at - run.clock.now()
-    if wait > 0:
-        await run.clock.sleep(wait)
+    await run.clock.sleep(run.flow.deadline_at - run.clock.now())
+    await _pass_deadline(run)
+
+
+async def _pass_deadline(run: Run) -> None:
+    """End what runs for the flow, then the program."""
     await run.insist(lambda: run.store.ask_cancel_flow(run.id, run.clock.now(), Cause.DEADLINE.value))
     run.pass_deadline()
 

@@ -38,6 +38,8 @@ HELD_MAX = 500
 """Flows one engine runs at once."""
 CLAIM_MAX = 64
 """Flows taken in one claim: bounds how long others wait for the store."""
+STOP_SECONDS = 5.0
+"""What steps get to end when the engine stops; a step may ignore that it is cancelled."""
 NET_SECONDS = 600.0
 """The longest a change goes unnoticed that nobody told us of."""
 TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
@@ -112,7 +114,10 @@ class Engine:
         jobs = [*self._loops, *self._jobs.values()]
         for job in jobs:
             job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        if jobs:
+            _, stubborn = await asyncio.wait(jobs, timeout=STOP_SECONDS)
+            if stubborn:
+                log.warning("%d steps do not heed that they are cancelled: they are left behind", len(stubborn))
         try:
             await self.store.release_flows_of(self.worker, self.clock.now())
         except GatewayTrouble as trouble:

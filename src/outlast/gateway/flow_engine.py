@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from outlast.api.flow_values import in_files
 from outlast.api.flow_work import compose_command
 from outlast.config import Config
 from outlast.core.flow import Flow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
-from outlast.flows.values import Beside, InFiles, InRow
+from outlast.flows.values import Beside, InRow
 from outlast.flows.waits import CommandAsk
 from outlast.process.clock import Clock
 from outlast.store.base import Store
@@ -26,14 +27,9 @@ class Maker(NamedTuple):
     environ: Mapping[str, str]
 
 
-def values_place(config: Config) -> str:
-    """Return the directory of values that are too large for a row."""
-    return os.path.join(config.paths.home, "values")
-
-
 def beside_of(config: Config) -> Beside:
     """Return where large values are kept: files of the home, or the rows where several nodes share the store."""
-    return InRow() if config.store_url.startswith("postgres") else InFiles(values_place(config))
+    return in_files(config) or InRow()
 
 
 def make_engine(

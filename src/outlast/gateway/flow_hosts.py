@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from outlast.api.context import Caller
 from outlast.api.exec import make_plan
+from outlast.api.flow_trouble import WORKER_LABEL
 from outlast.api.requests import ExecRequest
 from outlast.core.errors import GatewayTrouble, NotFound, OutlastError
 from outlast.core.flow import FILE_HANDLER, FlowWorker
@@ -25,7 +26,7 @@ from outlast.store.base import Change, Store
 
 log = logging.getLogger("outlast.flows")
 
-LABEL = "outlast:flow-worker"
+LABEL = WORKER_LABEL
 IDLE_EXIT = 60.0
 """Seconds without work after which a worker that was started on demand leaves."""
 AGAIN_FIRST, AGAIN_MAX = 1.0, 60.0

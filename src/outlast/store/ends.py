@@ -188,6 +188,8 @@ def end_flow(move: FlowTransition) -> Steps[Flow | None]:
 def _flow_ended(flow: Flow, move: FlowTransition, asks: bool) -> Steps[None]:
     """Write down and tell an end, and see to what hangs on it; ``asks`` when questions of it may be pending."""
     yield moved_lines(flow, move)
+    if flow.schedule_id is not None:
+        yield (yield from count_run(flow, move.at))
     if asks:
         [rows] = yield [("pending_of_flow", {"flow_id": flow.id})]
         yield from take_back(rows, move.at)

@@ -140,6 +140,11 @@ async def test_crashes_count_while_a_flow_gets_no_further(store):
     assert [await take_over("c4", 2_000_300.0), await take_over("c5", 2_000_400.0)] == [1, 2]
     await store.checkpoint(flow.id, "c5", [step(flow.id, "a", 0)])
     assert await take_over("c6", 2_000_500.0) == 1
+    await store.move_flow(move(flow.id, FlowVerb.BLOCK, claim_id="c6", blocker={"kind": "crashes"}))
+    assert (await store.get_flow(flow.id)).crashes == 1
+    await store.move_flow(move(flow.id, FlowVerb.RESUME, target=FlowStatus.QUEUED))
+    assert await take_over("c7", 2_000_600.0) == 0
+    assert await take_over("c8", 2_000_700.0) == 1
 
 
 async def test_what_a_dead_worker_held_is_ready_at_once(store):
