@@ -58,7 +58,7 @@ outputs:
   unit: ${steps.unit.exit_code}
   by: ${steps.ask.output.by}
   never: ${steps.never.status}
-"""  # noqa: E501 — a flow
+"""
 EACH_ONCE = Counter(["build", "unit", "lint-test", "each-a b", "each-$(x)", "each-c", "other", "ship"])
 RESULT = {"version": "1.2", "each": ["a b", "$(x)", "c"], "unit": 3, "by": "test", "never": "skipped"}
 KEYS = ["build", "unit", "lint", "each[0]", "each[2]", "ask", "soak", "confirmed", "other", "ship"]
