@@ -104,8 +104,8 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[2:] == (
-        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 86_400.0, (),
-        (), False, (), "", 587, "starttls", "", "", "", "", (), "",
+        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 30.0, 86_400.0,
+        (), (), False, (), 500, 30.0, (), "", 587, "starttls", "", "", "", "", (), "",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -133,11 +133,17 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         [tasks]
         slots = 3
         keep_days = 1.5
+        [transcripts]
+        keep_days = 2.5
         [approvals]
         expires = "2h30m"
         notify = ["smtp:me@mail.local", "boss"]
         deciders = ["agent:lead:*"]
         own = true
+        [flows]
+        modules = ["/srv/flows.py"]
+        slots = 20
+        lease_seconds = 12
         [delivery]
         allow_private = ["10.0.0.0/8"]
         smtp_host = "mail.local"
@@ -154,8 +160,8 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     )
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
-        "postgresql://db.local/outlast", 3, 1.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",), True,
-        ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret", "[::1]:8080", ("box.local",),
+        "postgresql://db.local/outlast", 3, 1.5, 2.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",),
+        True, ("/srv/flows.py",), 20, 12.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret", "[::1]:8080", ("box.local",),
         "https://box.local:8443/outlast",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
@@ -323,7 +329,9 @@ def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> No
         "sessions": {},
         "store": {},
         "tasks": {},
+        "transcripts": {},
         "approvals": {},
+        "flows": {},
         "delivery": {},
         "gateway": {},
     }

@@ -34,6 +34,7 @@ from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
 from outlast.gateway.telling import Telling
+from outlast.ledger.agent_maintenance import prune_transcripts
 from outlast.ledger.flow_maintenance import prune_flows
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
@@ -231,7 +232,7 @@ class GatewayProcess:
         return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
 
     async def _forget(self, books: Books) -> None:
-        """Forget tasks and flows that ended longer ago than they are kept."""
+        """Forget tasks, flows and beats that ended longer ago than they are kept, and quiet conversations."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
         flows = await prune_flows(
@@ -239,8 +240,13 @@ class GatewayProcess:
         )
         await books.store.prune_system_events(before)
         await books.store.prune_firings(before)
+        await books.store.prune_beats(before)
+        quiet = self._clock.now() - self._config.transcripts_keep_days * 86_400.0
+        rows = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
         if done.pruned or flows.pruned:
             log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
+        if rows:
+            log.info("forgot quiet conversations of agents: %d rows", rows)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:
