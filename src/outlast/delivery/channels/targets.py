@@ -69,7 +69,7 @@ def command_target(command: str | Sequence[str]) -> Target:
     Raises `BadInput` with the code ``bad_target``.
     """
     template = split_template(command) if isinstance(command, str) else check_template(command)
-    return Target("command", template.text)
+    return Target("command", written(template.argv))
 
 
 def _checked(kind: Kind, address: str) -> str:
@@ -77,7 +77,7 @@ def _checked(kind: Kind, address: str) -> str:
         case "webhook":
             parse_url(address)
         case "command":
-            return parse_template(address).text
+            return written(parse_template(address).argv)
         case "desktop":
             if address:
                 raise BadInput("desktop: takes no address", code="bad_target")
