@@ -26,6 +26,7 @@ from bench_peers import peers
 from bench_start import start_exit, told
 from bench_tasks import tasks
 from bench_told import told as later
+from bench_transcript import transcript
 from figures import Row
 from lodging import BASE, ground
 
@@ -42,6 +43,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "peers": peers,
     "flows": flows,
     "flow_gateway": flow_gateway,
+    "transcript": transcript,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

@@ -161,8 +161,8 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
         "postgresql://db.local/outlast", 3, 1.5, 2.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",),
-        True, ("/srv/flows.py",), 20, 12.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret", "[::1]:8080", ("box.local",),
-        "https://box.local:8443/outlast",
+        True, ("/srv/flows.py",), 20, 12.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret",
+        "[::1]:8080", ("box.local",), "https://box.local:8443/outlast",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
 

@@ -19,7 +19,10 @@ class AgentActs(Protocol):
         """
 
     async def hold_conversation(self, conversation: AgentConversation) -> AgentConversation:
-        """Put an agent's conversation on record; one that is there comes back as it stands."""
+        """Put an agent's conversation on record; one that is there comes back as it stands, ``updated_at`` brought up.
+
+        So it is not forgotten between this and the first entry.
+        """
 
     async def note_agent_session(self, key: str, agent_session: str | None, now: float) -> None:
         """Note the agent's own session of a conversation, for its next turn (None: it has none), and count a turn."""

@@ -133,7 +133,7 @@ async def test_an_append_brings_news_of_entries_and_of_nothing_else(store):
 async def test_a_conversation_is_held_once_and_comes_back_as_it_stands(store):
     first = await hold(store)
     assert first == conversation()
-    again = await hold(store, agent="other", workdir="/elsewhere", created_at=5000.0)
+    again = await hold(store, agent="other", workdir="/elsewhere", created_at=5000.0, updated_at=900.0)
     assert again == first
     await store.note_agent_session(MAIN, "abc", 2000.0)
     held = replace(first, agent_session="abc", updated_at=2000.0, turns=1)
@@ -211,6 +211,19 @@ async def test_a_conversation_is_kept_while_somebody_speaks_or_works_in_it(store
     assert await everything(store) == before
     await store.apply(move(task_id, Verb.CANCEL))
     assert await store.prune_transcripts(1500.0, 100) == 3
+
+
+async def test_who_holds_a_conversation_that_is_about_to_be_forgotten_keeps_it(store):
+    """A turn holds it and then speaks: whatever comes between, its entries are of a conversation that is known."""
+    await hold(store)
+    await store.append_entries(MAIN, entries(1, 3))
+    held, gone = await asyncio.gather(hold(store, updated_at=9000.0), store.prune_transcripts(5000.0, 100))
+    assert (held.created_at, held.updated_at, gone) == (1000.0, 9000.0, 0)
+    assert await store.append_entries(MAIN, [entry(4)]) == 4
+    gone, held = await asyncio.gather(store.prune_transcripts(9500.0, 100), hold(store, updated_at=9600.0))
+    assert (held.updated_at, gone) == (9600.0, 5)
+    assert await store.append_entries(MAIN, [entry(5)]) == 1
+    assert await store.check() == []
 
 
 async def test_the_check_finds_entries_that_nobody_would_ever_forget(store):
