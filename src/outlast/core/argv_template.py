@@ -86,9 +86,7 @@ def check_argv(argv: Sequence[str], gaps: Gaps) -> Template:
         raise refused("it is too long", f"at most {ITEMS_MAX} items and {TEMPLATE_MAX} bytes", gaps)
     for item in argv:
         if "\0" in item or item != item.encode("utf-8", "replace").decode("utf-8"):
-            raise refused(
-                "it holds a character no argument can hold", "no NUL, no half of a surrogate pair", gaps
-            )
+            raise refused("it holds a character no argument can hold", "no NUL, no half of a surrogate pair", gaps)
     template = Template(tuple(_parse_item(item, gaps) for item in argv))
     if any(isinstance(part, Gap) for part in template.items[0]):
         raise refused(f"{gaps.subject} must not choose the program", "no {…} in the first item", gaps)

@@ -91,6 +91,11 @@ def hidden_parts(text: str) -> list[str]:
     return [text[start:end] for start, end in _hidden(text)]
 
 
+def hidden_spans(text: str) -> list[tuple[int, int]]:
+    """Return where `redact` would hide something, ``start <= offset < end``, in order and apart from each other."""
+    return list(_hidden(text))
+
+
 def _hidden(text: str) -> Iterator[_Span]:
     """Yield the stretches to hide, in order; those that overlap as one."""
     start = end = 0

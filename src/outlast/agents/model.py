@@ -1,0 +1,1 @@
+"""Placeholder while the model backend is being written."""

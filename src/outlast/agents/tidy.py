@@ -1,0 +1,82 @@
+"""What comes from an agent, made fit for the record: no control sequences, no secrets, and of a size that is known."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from outlast.core.redact import MASK, redact
+from outlast.core.text import sound
+
+TEXT_MAX = 64 * 1024
+"""Characters of one text in the journal; answers and pieces of messages have limits of their own."""
+TITLE_MAX = 500
+VALUE_TEXT_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX = 8 * 1024, 100, 8
+"""Of a value from an agent (what a tool was given, say): characters of a text, items of a list or table, depth."""
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Return a text without escape sequences and control characters; tabs and line ends stay."""
+    text = sound(text)
+    if _CONTROL.search(text) is None:
+        return text
+    text = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", text)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text of at most about ``limit`` characters; from a longer one the middle is left out, with a note."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def clean(text: str, limit: int = TEXT_MAX) -> str:
+    """Return a text as it may go on record: plain, redacted, cut."""
+    return redact(plain(cut(text, limit)))
+
+
+def title(text: str) -> str:
+    """Return a text as one line that may go on record."""
+    line = " ".join(redact(plain(text[: 4 * TITLE_MAX])).split())
+    return line if len(line) <= TITLE_MAX else line[: TITLE_MAX - 1] + "…"
+
+
+def value(given: object, depth: int = VALUE_DEPTH_MAX) -> object:
+    """Return a JSON value as it may go on record. What is under a name that sounds secret is masked."""
+    if isinstance(given, str):
+        return clean(given, VALUE_TEXT_MAX)
+    if isinstance(given, dict):
+        if depth == 0:
+            return "{…}"
+        return dict(_pair(name, item, given, depth) for name, item in list(given.items())[:VALUE_ITEMS_MAX])
+    if isinstance(given, list | tuple):
+        return "[…]" if depth == 0 else [value(item, depth - 1) for item in given[:VALUE_ITEMS_MAX]]
+    if given is None or isinstance(given, bool | float) or (isinstance(given, int) and abs(given) < 2**63):
+        return given
+    return clean(str(given), VALUE_TEXT_MAX)
+
+
+def _pair(name: object, item: object, table: dict[object, object], depth: int) -> tuple[str, object]:
+    label = title(str(name))
+    # {"name": "API_KEY", "value": "…"} is how lists of variables are written
+    said = str(table["name"]) if name == "value" and isinstance(table.get("name"), str) else label
+    hidden = isinstance(item, str) and item != "" and _sounds_secret(said[:100])
+    return label, MASK if hidden else value(item, depth - 1)
+
+
+@lru_cache(256)
+def _sounds_secret(name: str) -> bool:
+    line = f"{name}: x"
+    return redact(line) != line
+
+
+def table(given: dict[str, object]) -> dict[str, object]:
+    """Return a table as it may go on record, without what is None."""
+    made = value({name: item for name, item in given.items() if item is not None})
+    assert isinstance(made, dict)
+    return made
