@@ -17,6 +17,7 @@ from outlast.core.errors import BadInput, Refused
 from outlast.core.settings import SETTINGS, Setting
 
 if TYPE_CHECKING:
+    from outlast.core.agent import AgentSpec
     from outlast.core.policy import Mode
 
 SOCKET_PATH_MAX = 103
@@ -59,11 +60,13 @@ class Row(NamedTuple):
 class Config(NamedTuple):
     """The settings in force; `SETTINGS` says what each one is for.
 
-    ``sources`` maps the key of each to where its value comes from.
+    ``sources`` maps the key of each to where its value comes from. ``agent_tables`` are the tables ``[agents.NAME]`` as
+    they are written, checked; `agents` has them as records.
     """
 
     paths: Paths
     sources: Mapping[str, Source]
+    agent_tables: Mapping[str, Mapping[str, Any]]
     exec_mode: Mode
     exec_allow: tuple[str, ...]
     exec_requesters: Mapping[str, Mode]
@@ -97,9 +100,24 @@ class Config(NamedTuple):
     gateway_allow_hosts: tuple[str, ...]
     gateway_public_url: str
 
+    @property
+    def agents(self) -> Mapping[str, AgentSpec]:
+        """The configured agents, by name."""
+        from outlast.core.agent_config import read_agents
+
+        return MappingProxyType(read_agents(self.agent_tables))
+
     def describe(self) -> list[Row]:
-        """Return every setting: its value as JSON knows it, where it comes from, what it is for."""
-        return [Row(s.key, _hidden(s.key, getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
+        """Return every setting and every agent: the value as JSON knows it, where it comes from, what it is for."""
+        rows = [Row(s.key, _hidden(s.key, getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
+        if self.agent_tables:
+            from outlast.core.agent_config import SECTION, shown_table
+
+            rows += [
+                Row(f"{SECTION}.{name}", shown_table(table), "file", f"An agent, by backend {table['backend']}.")
+                for name, table in self.agent_tables.items()
+            ]
+        return rows
 
 
 _SECTIONS = frozenset(setting.key.partition(".")[0] for setting in SETTINGS)
@@ -114,7 +132,9 @@ def load(environ: Mapping[str, str]) -> Config:
     paths = find_paths(environ)
     values: dict[str, Any] = {setting.attribute: setting.default for setting in SETTINGS}
     sources: dict[str, Source] = {setting.key: "default" for setting in SETTINGS}
-    for setting, raw in _from_file(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG"))):
+    tables = _tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG")))
+    agents = _agents(tables.pop("agents", {}), paths.config_file)
+    for setting, raw in _from_tables(tables, paths.config_file):
         values[setting.attribute] = _read(setting.read, raw, setting, f"{paths.config_file}: {setting.key}")
         sources[setting.key] = "file"
     for setting, text in _from_environment(environ):
@@ -122,7 +142,7 @@ def load(environ: Mapping[str, str]) -> Config:
         raw = _read(setting.from_text, text, setting, str(setting.variable))
         values[setting.attribute] = _read(setting.read, raw, setting, str(setting.variable))
         sources[setting.key] = "env"
-    return Config(paths=paths, sources=MappingProxyType(sources), **values)
+    return Config(paths=paths, sources=MappingProxyType(sources), agent_tables=MappingProxyType(agents), **values)
 
 
 def _read(reader: Callable[[Any], Any], raw: Any, setting: Setting, where: str) -> Any:  # noqa: ANN401
@@ -146,26 +166,53 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[Setting, str]]:
     ]
 
 
-def _from_file(path: str, *, required: bool) -> list[tuple[Setting, Any]]:
+def _agents(tables: Any, path: str) -> dict[str, Mapping[str, Any]]:  # noqa: ANN401
+    """Check the tables of agents and return them as they are written."""
+    if not tables and isinstance(tables, dict):
+        return {}
+    from outlast.core.agent_config import check_agents
+
+    for name, fields in check_agents(tables, f"{path}: ").items():
+        if zone := fields.get("heartbeat", {}).get("tz"):
+            _check_zone(zone, f"{path}: agents.{name}.heartbeat.tz")
+    return dict(tables)
+
+
+def _check_zone(zone: str, where: str) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(zone)
+    except (LookupError, OSError, ValueError):
+        raise BadInput(
+            f"{where} cannot be {zone!r}", code="bad_config", hint="allowed: an IANA name such as Europe/Berlin"
+        ) from None
+
+
+def _tables(path: str, *, required: bool) -> dict[str, Any]:
+    """Return the config file as TOML has it."""
     try:
         with open(path, "rb") as file:
             octets = file.read()
     except FileNotFoundError:
         if not required:
-            return []
+            return {}
         raise BadInput(f"{path} is not there", code="bad_config", hint="correct or unset OUTLAST_CONFIG") from None
     except OSError as error:
         raise BadInput(
             f"cannot read {path}: {error.strerror}", code="bad_config", hint="it must be a file you can read"
         ) from None
     if not octets.strip():
-        return []
+        return {}
     import tomllib
 
     try:
-        tables = tomllib.loads(octets.decode())
+        return tomllib.loads(octets.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not TOML: {error}", code="bad_config", hint="correct the line it names") from None
+
+
+def _from_tables(tables: dict[str, Any], path: str) -> list[tuple[Setting, Any]]:
     known = {setting.key: setting for setting in SETTINGS}
     found = []
     for section, table in tables.items():

@@ -37,7 +37,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``command`` starts an ACP agent, or is the template of a command-line agent, where ``{message}``,
     ``{conversation}``, ``{session}`` and ``{workdir}`` are filled item by item. ``resume`` are the items that are added
     when the agent has a session of its own to go on with. ``permission_seconds`` is how long a question of the agent
-    waits; ``timeout_seconds`` bounds a turn.
+    waits; ``timeout_seconds`` bounds a turn, and for a model also ``requests_max`` and ``tokens_max`` do.
     """
 
     name: str
@@ -53,6 +53,8 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions = "ask"
     permission_seconds: float = 3600.0
     timeout_seconds: float | None = 3600.0
+    requests_max: int = 100
+    tokens_max: int = 2_000_000
     heartbeat: HeartbeatSpec | None = None
 
 
@@ -100,8 +102,8 @@ class Usage(msgspec.Struct, frozen=True, rename="camel"):
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One line of a runner's journal (its standard output). Texts are redacted by the runner.
 
-    ``stop`` (of the end) is ``end_turn``, ``cancelled``, ``refusal``, ``max_tokens``, ``login_wanted`` or ``error``;
-    ``text`` is then the agent's last answer.
+    ``stop`` (of the end) is ``end_turn``, ``cancelled``, ``refusal``, ``max_tokens``, ``max_turns``, ``login_wanted`` or
+    ``error``; ``text`` is then the agent's last answer.
     """
 
     ev: EventKind
