@@ -1,1 +1,182 @@
-"""Placeholder while the model backend is being written."""
+"""Models spoken to directly: the loop of requests and tool calls runs here, in the runner, never in the gateway.
+
+What the model can do is what it was given of outlast (`outlast.agents.model_tools`), asked of the gateway as anybody
+asks. What was said is kept in a file of the home, so that the next turn goes on from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from outlast._version import __version__
+from outlast.agents.backend import AgentTrouble, Ended, Steer
+from outlast.agents.desk import Desk
+from outlast.agents.model_history import History
+from outlast.core.agent import Turn, Usage
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent, AgentRun
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models import Model
+    from pydantic_ai.usage import RunUsage
+
+TOOL_CALLS_PER_REQUEST = 8
+"""How many calls of tools a turn may take for each request it may take."""
+_EXTRA = "pip install 'outlast[models]'"
+_KEY = "set the key in env of the agent, as in OPENAI_API_KEY or ANTHROPIC_API_KEY"
+
+
+class ModelBackend:
+    """One turn of a model."""
+
+    def __init__(self, turn: Turn, env: Mapping[str, str], desk: Desk) -> None:
+        self._turn = turn
+        self._env = env
+        self._desk = desk
+        self._history = History(env)
+        self._run: AgentRun[None, Any] | None = None
+        self._working: asyncio.Task[Ended] | None = None
+        self._cancelled = False
+        self._early: list[Steer] = []
+
+    async def run(self) -> Ended:
+        """Ask the model until it has nothing more to do. Raises AgentTrouble."""
+        agent = prepare(self._turn, self._env)
+        self._desk.ready(self._turn.agent.model, version=__version__, can=list(self._turn.agent.tools))
+        self._working = asyncio.create_task(self._turn_of(agent))
+        if self._cancelled:
+            self._working.cancel()
+        try:
+            return await self._working
+        except asyncio.CancelledError:
+            if not self._cancelled:
+                raise
+            return Ended("cancelled", agent_session=self._turn.agent_session)
+
+    def steer(self, steer: Steer) -> None:
+        """Say it with the next request, or with one of its own when the model would be done."""
+        if self._run is None:
+            self._early.append(steer)
+            return
+        from pydantic_ai.exceptions import UserError
+
+        try:
+            self._run.enqueue(steer.text)
+        except UserError:
+            self._desk.steered(steer, "dropped")
+        else:
+            self._desk.steered(steer, "sent")
+
+    def cancel(self) -> None:
+        """Break off what is being asked."""
+        self._cancelled = True
+        if self._run is not None:
+            self._run.cancel()
+        elif self._working is not None:
+            self._working.cancel()
+
+    async def close(self) -> None:
+        """Nothing of ours runs outside of the turn."""
+        for steer in self._early:
+            self._desk.steered(steer, "dropped")
+        self._early.clear()
+
+    async def _turn_of(self, agent: Agent[None, str]) -> Ended:
+        from pydantic_ai.exceptions import RunCancelled, UsageLimitExceeded
+
+        before = self._turn.agent_session
+        said = self._history.load(before)
+        if before is not None and said is None:
+            self._desk.note(f"what was said before ({before}) is gone: a new conversation is begun")
+        session = before if said else secrets.token_hex(8)
+        self._desk.begun(session, resumed=bool(said), model=self._turn.agent.model)
+        stop = "end_turn"
+        try:
+            await self._ask(agent, said or [])
+        except UsageLimitExceeded as limit:
+            stop = "max_tokens" if "token" in str(limit) else "max_turns"
+            self._desk.note(f"the turn was stopped at its limit: {limit}")
+        except RunCancelled as end:
+            self._history.save(session, end.all_messages())
+            return Ended("cancelled", usage=self._used(), agent_session=session)
+        except Exception as error:
+            raise _trouble(error, Ended("error", usage=self._used(), agent_session=before)) from error
+        assert self._run is not None
+        self._history.save(session, self._run.all_messages())
+        return Ended(stop, usage=self._used(), agent_session=session)
+
+    async def _ask(self, agent: Agent[None, str], said: list[ModelMessage]) -> None:
+        from pydantic_ai import UsageLimits
+
+        from outlast.agents.model_events import follow
+
+        spec = self._turn.agent
+        limits = UsageLimits(
+            request_limit=spec.requests_max,
+            tool_calls_limit=spec.requests_max * TOOL_CALLS_PER_REQUEST,
+            total_tokens_limit=spec.tokens_max,
+        )
+        async with agent.iter(self._turn.prompt, message_history=said, usage_limits=limits) as run:
+            self._run = run
+            early, self._early = self._early, []
+            for steer in early:
+                self.steer(steer)
+            await follow(run, self._desk)
+
+    def _used(self) -> Usage | None:
+        return None if self._run is None else _usage_of(self._run.usage)
+
+
+def prepare(turn: Turn, env: Mapping[str, str]) -> Agent[None, str]:
+    """Put the agent of a turn together. Raises AgentTrouble (missing_extra, login_wanted)."""
+    spec = turn.agent
+    os.environ.update(env)  # the libraries look for keys and addresses there
+    try:
+        from pydantic_ai import Agent
+
+        from outlast.agents.model_tools import make_tools
+
+        return Agent(_model(spec.model), instructions=spec.system or None, tools=make_tools(turn, env), name=spec.name)
+    except ImportError as error:
+        missing = error.name or str(error).partition("\n")[0]
+        raise AgentTrouble(
+            "missing_extra", f"the model {spec.model} needs a library that is not installed: {missing}", hint=_EXTRA
+        ) from None
+    except Exception as error:  # each library has its own for a key that is missing
+        said = str(error).partition("\n")[0]
+        raise AgentTrouble("login_wanted", f"the model {spec.model} cannot be used: {said}", hint=_KEY) from None
+
+
+def _model(name: str) -> Model | str:
+    """Return the model of a name. ``openai:`` is the way all compatible endpoints speak, chat completions."""
+    provider, _, rest = name.partition(":")
+    if provider == "openai":
+        from pydantic_ai.models.openai import OpenAIChatModel
+
+        return OpenAIChatModel(rest)
+    from pydantic_ai.models import infer_model
+
+    return infer_model(name)
+
+
+def _usage_of(used: RunUsage) -> Usage:
+    return Usage(
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        total_tokens=used.input_tokens + used.output_tokens,
+        cost_usd=None if used.cost is None else float(used.cost),
+    )
+
+
+def _trouble(error: Exception, ended: Ended) -> AgentTrouble:
+    """Return what an error of the library means: some ask for a login, all others are the model's or the network's."""
+    from pydantic_ai.exceptions import ModelHTTPError
+
+    if isinstance(error, ModelHTTPError) and error.status_code in (401, 403):
+        return AgentTrouble("login_wanted", f"the endpoint does not take the key: {error}", hint=_KEY, ended=ended)
+    said = f"{type(error).__name__}: {error}"
+    return AgentTrouble("agent_error", f"the model failed: {said}", ended=ended)

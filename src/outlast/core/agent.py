@@ -102,8 +102,8 @@ class Usage(msgspec.Struct, frozen=True, rename="camel"):
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One line of a runner's journal (its standard output). Texts are redacted by the runner.
 
-    ``stop`` (of the end) is ``end_turn``, ``cancelled``, ``refusal``, ``max_tokens``, ``max_turns``, ``login_wanted`` or
-    ``error``; ``text`` is then the agent's last answer.
+    ``stop`` (of the end) is ``end_turn``, ``cancelled``, ``refusal``, ``max_tokens``, ``max_turns``, ``login_wanted``
+    or ``error``; ``text`` is then the agent's last answer.
     """
 
     ev: EventKind
