@@ -318,7 +318,7 @@ def test_addresses_that_may_be_secrets_are_not_shown(env: dict[str, str]) -> Non
 
 
 def test_the_settings_are_the_fields() -> None:
-    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[3:]
+    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[2:]
     assert get_args(policy.Mode) == MODES
 
 
@@ -339,58 +339,6 @@ def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> No
     loaded = load_file(tmp_path, "\n".join(settings))
     assert loaded[2:] == load(env)[2:]
     assert set(loaded.sources.values()) == {"file"}
-
-
-# agents
-
-
-def test_agents_are_tables_of_the_file(tmp_path: Path) -> None:
-    settings = load_file(
-        tmp_path,
-        """
-        [agents.coder]
-        backend = "acp"
-        command = ["claude-agent-acp", "--password", "hunter2"]
-        env = {API_KEY = "sk-1"}
-        [agents.main]
-        backend = "model"
-        model = "openai:gpt"
-        heartbeat = {every = "30m", tz = "Europe/Berlin"}
-        """,
-    )
-    assert settings.agents["coder"].command == ("claude-agent-acp", "--password", "hunter2")
-    assert settings.agents["main"].heartbeat.every_seconds == 1800.0
-    shown = {row.key: row for row in settings.describe()}
-    assert list(shown)[-2:] == ["agents.coder", "agents.main"]
-    assert shown["agents.coder"].source == "file"
-    said = json.dumps(shown["agents.coder"].value)
-    assert "sk-1" not in said and "hunter2" not in said and "API_KEY" in said
-
-
-def test_without_agents_nothing_of_them_is_loaded(env: dict[str, str]) -> None:
-    """The command line reads the settings at every start."""
-    load = "import sys; from outlast import config; config.load({'HOME': '/x'})"
-    code = f"{load}; print([name for name in sys.modules if 'agent' in name])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("agents = 1", "agents must be tables"),
-        ('[agents.a]\nbackend = "acp"', "agents.a.command is missing"),
-        ('[agents.a]\nbackend = "acp"\ncommand = ["x"]\nheartbeat = {tz = "Mars/Base"}', "agents.a.heartbeat.tz"),
-        ('[agents."a b"]\nbackend = "acp"\ncommand = ["x"]', "agents: a name cannot be 'a b'"),
-    ],
-)
-def test_an_agent_that_is_misspelled_is_an_error_at_once(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        load_file(tmp_path, text)
-    assert said in caught.value.message
-    assert "settings.toml" in caught.value.message
-    assert caught.value.code == "bad_config"
-    assert caught.value.hint
 
 
 # directories

@@ -182,7 +182,7 @@ def _sentence(kind: str, body: _Body) -> str:
     name = one_line(called, LABEL_MAX).replace('"', "'") or flow_id or _task_id(body) or "task"
     attempt = _number(body, "attempt") or 1
     again = f" (attempt {attempt:.0f})" if attempt > 1 else ""
-    told = f'{"Flow " if flow_id else ""}"{name}" {_how(body)}{_span(body)}{again}'
+    told = f'{"Flow " if flow_id else ""}"{name}" {_how(body)}{_span(body)}{_use(body)}{again}'
     return f"Corrected, it was not lost: {told}" if kind == "corrected" else told
 
 
@@ -204,6 +204,13 @@ def _span(body: _Body) -> str:
     if began is None or ended is None or ended < began or _text(body, "status") == "lost":
         return ""
     return f" after {format_duration(ended - began)}"
+
+
+def _use(body: _Body) -> str:
+    """What a turn of an agent used, as far as that is known."""
+    tokens, cost = _number(body, "tokens"), _number(body, "costUsd")
+    said = "" if tokens is None or tokens < 0 else f", {tokens:,.0f} tokens"
+    return said if cost is None or cost < 0 else f"{said}, ${cost:.2f}"
 
 
 def _error(body: _Body) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
-from outlast.api.context import Api, Caller, GatewayFacts
+from outlast.api.context import AgentTurns, Api, Caller, GatewayFacts
 from outlast.api.results import iso
 from outlast.api.status import told_status
 from outlast.api.task_results import AuditResult
@@ -196,6 +196,11 @@ class OfflineBooks:
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is never done: nobody tells us."""
         return asyncio.get_running_loop().create_future()
+
+    @property
+    def agents(self) -> AgentTurns:
+        """Refuse: agents run in a gateway."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
 
     @contextmanager
     def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:
