@@ -6,7 +6,7 @@ FLOW = {
     "flowId": "f01flow",
     "mode": "program",
     "name": "release",
-    "handler": "/work/release.py:release",
+    "handler": "/srv/release.py:release",
     "requester": "local",
     "conversation": None,
     "goal": "ship\x1b[31m 1.2",

@@ -261,13 +261,6 @@ class FlowGraph(Record, frozen=True, kw_only=True):
     text: str | None
 
 
-class FlowUpkeep(Record, frozen=True, kw_only=True):
-    """Flows that were forgotten, and those still to be."""
-
-    pruned: int
-    prunable: int
-
-
 def describe_flow(
     flow: Flow,
     now: float,
