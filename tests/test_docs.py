@@ -31,8 +31,8 @@ from outlast.api import (
 )
 from outlast.core import errors, findings
 from outlast.core.approval import ApprovalKind, ApprovalStatus
-from outlast.core.flow import FlowMode
 from outlast.core.durations import parse_duration
+from outlast.core.flow import FlowMode
 from outlast.core.lifecycle import FlowVerb, Verb, chart, flow_chart
 from outlast.core.schedule import Misfire, Overlap, parse_misfire
 from outlast.core.session import Cause, Exit, Status, status_of
@@ -291,7 +291,10 @@ def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Reque
 
 @pytest.mark.parametrize("type_", ANSWERS, ids=lambda type_: type_.__name__)
 def test_every_field_of_an_answer_is_in_the_reference(type_: type[results.Record]) -> None:
-    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md", "approvals.md", "flows.md") == set()
+    assert (
+        set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md", "approvals.md", "flows.md")
+        == set()
+    )
 
 
 def fields_of(page: str, first: str) -> set[str]:
@@ -411,9 +414,9 @@ def flow_lines() -> set[str]:
     found = {str(verb) for verb in FlowVerb} | {"takeover"}
     for path in (ROOT / "src" / "outlast" / "store").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "flow_line" and len(node.args) > 2:
-                if isinstance(node.args[2], ast.Constant):
-                    found.add(str(node.args[2].value))
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "flow_line"
+            if called and len(node.args) > 2 and isinstance(node.args[2], ast.Constant):
+                found.add(str(node.args[2].value))
     return found
 
 
