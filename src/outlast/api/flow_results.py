@@ -81,6 +81,15 @@ class FlowResult(Record, frozen=True, kw_only=True):
     advice: list[str] | UnsetType = UNSET
 
 
+class FlowsStatus(Record, frozen=True, kw_only=True):
+    """How many flows are live in each status."""
+
+    queued: int
+    running: int
+    waiting: int
+    blocked: int
+
+
 class FlowPageResult(Record, frozen=True, kw_only=True):
     """Some flows, newest first; ``next`` is the ``cursor`` of the next page."""
 
