@@ -143,6 +143,8 @@ class Engine:
             crash.point(f"flow:{at}")
             if row is not None:
                 crash.point(f"flow:{at}:{row.kind}")
+                crash.point(f"flow:{at}:{row.kind}:{row.key}")
+                crash.point(f"flow:{at}:{row.kind}:{row.key}:{row.status}")
 
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
@@ -236,7 +238,8 @@ class Engine:
                 taken = await self.store.claim_flows(self._claim(room))
             finally:
                 self._coming -= room
-            crash.point("flow:after_claim")
+            if taken:
+                crash.point("flow:after_claim")
             for held in taken:
                 self._begin(held)
             if len(taken) < room:

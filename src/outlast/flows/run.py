@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.flow import Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
+from outlast.flows.branches import Branch, branches
 from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
-from outlast.flows.values import Values
-from outlast.process.clock import Clock
-from outlast.store.base import Store
+from outlast.flows.host import Host
 from outlast.store.base_flows import Child, HeldFlow
 
 log = logging.getLogger("outlast.flows")
@@ -38,47 +36,6 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
-
-
-class Branch:
-    """A line of a program's work that runs beside others: names of steps count up within it."""
-
-    __slots__ = ("elsewhere", "gathers", "names", "path", "task")
-
-    def __init__(self, path: str, task: asyncio.Task[Any] | None) -> None:
-        self.path = path
-        self.task = task
-        self.names: dict[str, int] = {}
-        self.elsewhere: set[str] = set()
-        self.gathers = 0
-
-
-branches: ContextVar[Branch | None] = ContextVar("outlast_branch", default=None)
-"""The branch that runs here; None in the line a program begins with."""
-
-
-class Host(Protocol):
-    """What a run needs of the engine."""
-
-    store: Store
-    clock: Clock
-    values: Values
-    linger_seconds: float
-    lease_seconds: float
-    pid: int
-    ended: Callable[[Flow], None]
-
-    def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
-        """Return the task of a command step. Raises BadInput or Refused."""
-
-    def reached(self, point: str, row: StepRow | None) -> None:
-        """Pass a named point of a step's way to its record: where tests kill, or pretend to."""
-
-    def new_id(self, letter: str) -> str:
-        """Return a fresh id."""
-
-    async def handler_named(self, name: str) -> str:
-        """Return the handler a sub-flow's name means. Raises NotFound."""
 
 
 class Waiter(NamedTuple):
@@ -113,7 +70,7 @@ class Run:
         self._patches: dict[str, bool] = {}
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
-        self._busy = 0
+        self._busy = self._looks = 0
         self._renew_at = host.clock.now() + host.lease_seconds / 6
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -298,9 +255,9 @@ class Run:
             self._set_watch()
 
     def _set_watch(self) -> None:
-        if self._watch is not None:
+        if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
-            self._watch = None
+        self._watch = None
         if self._waiters and self._interrupt is not Parked:
             self._watch = asyncio.create_task(self._watch_time())
 
@@ -321,7 +278,8 @@ class Run:
         for _ in range(PARK_TURNS):
             await asyncio.sleep(0)  # a branch whose children have just ended may be about to go on
         try:
-            if self._busy == 0 and not await self._park(due):
+            # What a look has seen does not stop a wait from being written down, and we have not heard of it yet.
+            if self._busy == 0 and not self._looks and not await self._park(due):
                 self._set_watch()
         except Crashed:
             pass  # the program's own task hears of it
@@ -335,14 +293,15 @@ class Run:
         """Let the flow wait on record. False when news has come that is to be looked at first."""
         if self.flow.deadline_at is not None:
             due = self.flow.deadline_at if due is None else min(due, self.flow.deadline_at)
-        on, steps = self._waits_for()
+        on, step = self._waits_for()
         move = flow_transition(
             self.id, FlowVerb.WAIT, self.clock.now(), claim_id=self.claim_id, unless_nudged=True, ready_at=due,
-            wait=on, step=steps, steps_done=self.steps_done, steps_known=self.steps_known,
+            wait=on, step=step, steps_done=self.steps_done, steps_known=self.steps_known,
         )  # fmt: skip
-        self.host.reached("before_park", None)
+        row = None if step is None else self.rows.get(step)
+        self.host.reached("before_park", row)
         moved = await self.insist(lambda: self.store.move_flow(move))
-        self.host.reached("after_park", None)
+        self.host.reached("after_park", row)
         if moved is None:
             await self.look()
             return self._interrupt is not None
@@ -372,7 +331,13 @@ class Run:
 
     async def look(self) -> None:
         """See what has come from outside since the last look."""
-        held = await self.insist(lambda: self.store.look_at_flow(self.id, self.claim_id))
+        self._looks += 1
+        try:
+            held = await self.insist(lambda: self.store.look_at_flow(self.id, self.claim_id))
+        finally:
+            self._looks -= 1
+        if self._busy == 0 and not self._looks:
+            self._set_watch()
         if held is None:
             self._stop(ClaimLost)
             return

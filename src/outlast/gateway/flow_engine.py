@@ -39,7 +39,7 @@ def make_engine(
     *,
     worker: str,
     lease_seconds: float | None = None,
-    linger_seconds: float = LINGER_SECONDS,
+    linger_seconds: float | None = None,
     held_max: int | None = None,
     kind: type[Engine] = Engine,
 ) -> Engine:
@@ -53,6 +53,7 @@ def make_engine(
     config = maker.config
     return kind(
         store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
-        lease_seconds=lease_seconds or config.flows_lease_seconds, linger_seconds=linger_seconds,
+        lease_seconds=lease_seconds or config.flows_lease_seconds,
+        linger_seconds=LINGER_SECONDS if linger_seconds is None else linger_seconds,
         held_max=held_max or config.flows_slots,
     )  # fmt: skip
