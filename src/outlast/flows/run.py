@@ -118,8 +118,17 @@ class Run:
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
-        if self._unmet and not self.compensating:
+        if self.unsettled:
             await self._settle(key)
+        return self.next_seq()
+
+    @property
+    def unsettled(self) -> bool:
+        """True while steps are on record that the program has not asked for: a new one has to wait for that."""
+        return bool(self._unmet) and not self.compensating
+
+    def next_seq(self) -> int:
+        """Return the ``seq`` of a step where nothing is unsettled. Raises whatever interrupts the run."""
         if self._interrupt is not None and not self.compensating:
             raise self._interrupt
         self._seq += 1
@@ -152,9 +161,11 @@ class Run:
             self._patches[name] = new
         return self._patches[name]
 
-    async def record(self, row: StepRow) -> None:
-        """Put a step on record. Raises ClaimLost."""
-        now, renew = self.clock.now(), None
+    async def record(self, row: StepRow, now: float | None = None) -> None:
+        """Put a step on record; ``now`` where the caller knows it. Raises ClaimLost."""
+        if now is None:
+            now = self.clock.now()
+        renew = None
         if now >= self._renew_at:
             self._renew_at = now + self.host.lease_seconds / 6
             renew = now + self.host.lease_seconds

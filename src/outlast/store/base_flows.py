@@ -11,7 +11,7 @@ not looked at. So no news is ever missed, and nobody polls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -102,9 +102,9 @@ class FlowActs(Protocol):
         A takeover of a running flow counts one more of ``crashes`` where no step was recorded since the last one.
         """
 
-    async def checkpoint(
+    def checkpoint(
         self, flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until: float | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         """Write rows of steps, new or over what stands there; False (and nothing written) when the claim is gone.
 
         With ``renew_until`` the lease is extended in the same commit.
