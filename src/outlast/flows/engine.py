@@ -119,7 +119,7 @@ class Engine:
             if stubborn:
                 log.warning("%d steps do not heed that they are cancelled: they are left behind", len(stubborn))
         try:
-            await self.store.release_flows_of(self.worker, self.clock.now())
+            await self.store.release_flows_of(self.worker, self.clock.now(), died=False)
         except GatewayTrouble as trouble:
             log.warning("flows stay ours until their leases run out: %s", trouble.message)
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from outlast.core.errors import GatewayTrouble
-from outlast.core.flow import Flow, StepKind, StepRow
+from outlast.core.flow import COMPENSATE, Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
+from outlast.flows.branches import Branch, branches
 from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
-from outlast.flows.values import Values
+from outlast.flows.values import NoRoom, Values
 from outlast.process.clock import Clock
 from outlast.store.base import Store
 from outlast.store.base_flows import Child, HeldFlow
@@ -26,8 +26,6 @@ from outlast.store.base_flows import Child, HeldFlow
 log = logging.getLogger("outlast.flows")
 
 T = TypeVar("T")
-COMPENSATE = "compensate:"
-"""How the names of compensating steps begin."""
 SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
 SETTLE_SECONDS = 0.5
@@ -38,23 +36,6 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
-
-
-class Branch:
-    """A line of a program's work that runs beside others: names of steps count up within it."""
-
-    __slots__ = ("elsewhere", "gathers", "names", "path", "task")
-
-    def __init__(self, path: str, task: asyncio.Task[Any] | None) -> None:
-        self.path = path
-        self.task = task
-        self.names: dict[str, int] = {}
-        self.elsewhere: set[str] = set()
-        self.gathers = 0
-
-
-branches: ContextVar[Branch | None] = ContextVar("outlast_branch", default=None)
-"""The branch that runs here; None in the line a program begins with."""
 
 
 class Host(Protocol):
@@ -129,19 +110,7 @@ class Run:
         It is called when an operation is, not when it is awaited: so the order of the program's own words decides, and
         not which branch happened to be first.
         """
-        branch = branches.get() or self.root
-        names = branch.names
-        count = names[name] = names.get(name, 0) + 1
-        base = f"{name}#{branch.path}" if branch.path else name
-        if count == 1:
-            if asyncio.current_task() is not branch.task:
-                branch.elsewhere.add(name)
-            return base
-        if name in branch.elsewhere or asyncio.current_task() is not branch.task:
-            raise RuntimeError(
-                f"the step {name!r} is used twice in tasks that run beside each other: use ctx.gather, or other names"
-            )
-        return f"{base}#{count}"
+        return self.branch().key(name)
 
     def branch(self) -> Branch:
         """Return the branch that asks, to make others beneath it."""
@@ -197,10 +166,7 @@ class Run:
 
     async def record(self, row: StepRow) -> None:
         """Put a step on record. Raises ClaimLost."""
-        now, renew = self.clock.now(), None
-        if now >= self._renew_at:
-            self._renew_at = now + self.host.lease_seconds / 6
-            renew = now + self.host.lease_seconds
+        renew = self._renewal()
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
@@ -208,10 +174,18 @@ class Run:
         try:
             held = await self.store.checkpoint(self.id, self.claim_id, rows, renew)
         except GatewayTrouble:
-            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, renew))
+            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, self._renewal()))
         if not held:
             raise self.lose_claim()
         self.host.reached("after_checkpoint", row)
+
+    def _renewal(self) -> float | None:
+        """Return until when the lease is to hold, where it is time to extend it with what is written."""
+        now = self.clock.now()
+        if now < self._renew_at:
+            return None
+        self._renew_at = now + self.host.lease_seconds / 6
+        return now + self.host.lease_seconds
 
     async def flush(self) -> None:
         """Put on record what only waited to go with a step. Raises ClaimLost."""
@@ -251,6 +225,17 @@ class Run:
                     pause = TRY_AGAIN_MAX
             await self.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
+
+    async def keep(self, write: Callable[..., T], *args: Any) -> T:
+        """Write a value of this flow, and wait for room where a large one has none. Raises NotStorable."""
+        try:
+            return write(self.values_id, *args)
+        except NoRoom:
+
+            async def again() -> T:
+                return write(self.values_id, *args)
+
+            return await self.insist(again)
 
     # ---- waiting
 
@@ -437,7 +422,9 @@ class Run:
         return why()
 
     def close(self) -> None:
-        """Let go of what waits."""
+        """Let go of what waits: also of operations the program did not stay with."""
+        for one in self._waiters.values():
+            one.future.cancel()
         if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
         self._watch = None

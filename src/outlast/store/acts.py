@@ -31,6 +31,8 @@ BROUGHT = {
     "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
     "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
     "release_task": QUEUED,
+    # Whoever died over a flow may have had no time to tell what he had committed.
+    "note_crash": EVENTS | QUEUED | OUTBOX | SCHEDULES | WAKES | FLOWS,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 
