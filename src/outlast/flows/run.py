@@ -95,7 +95,8 @@ class Run:
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
         self._busy = self._looks = 0
-        self._renew_at = host.clock.now() + host.lease_seconds / 6
+        self.since = host.clock.now()
+        self._renew_at = self.since + host.lease_seconds / 6
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._interrupt: type[BaseException] | None = None

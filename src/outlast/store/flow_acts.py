@@ -291,8 +291,11 @@ def send_signal(flow_id: str, name: str, payload: str, at: float, by: str, key: 
 
 
 def flow_worker(worker: FlowWorker) -> Steps[None]:
-    """Say that a worker lives."""
-    yield [("put_flow_worker", flow_worker_columns(worker))]
+    """Say that a worker lives. Only that it has come is news."""
+    columns = flow_worker_columns(worker)
+    [rows] = yield [("renew_flow_worker", columns)]
+    if not rows:
+        yield [("put_flow_worker", columns)]
 
 
 def remove_flow_worker(worker_id: str) -> Steps[None]:

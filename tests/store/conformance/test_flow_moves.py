@@ -246,7 +246,11 @@ async def test_workers_say_what_they_serve(store):
     for worker in (one, two):
         await store.flow_worker(worker)
     assert await store.flow_workers() == [two, one]
+    heard = []
+    store.on_change(heard.append)
     later = FlowWorker("w1", "n1", 11, ["m:a"], 5.0, 125.0)
     await store.flow_worker(later)
+    await asyncio.sleep(0)
+    assert heard == []
     await store.remove_flow_worker("w2")
     assert await store.flow_workers() == [later]
