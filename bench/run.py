@@ -19,6 +19,8 @@ import machine
 from bench_adopt import adopt
 from bench_capture import capture
 from bench_cli import cli
+from bench_flow_gateway import flow_gateway
+from bench_flows import flows
 from bench_idle import idle, many
 from bench_peers import peers
 from bench_start import start_exit, told
@@ -38,6 +40,8 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "tasks": tasks,
     "later": later,
     "peers": peers,
+    "flows": flows,
+    "flow_gateway": flow_gateway,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

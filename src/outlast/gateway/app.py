@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from outlast._version import __version__
-from outlast.api import cron
+from outlast.api import cron, flow_values
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
@@ -234,7 +234,9 @@ class GatewayProcess:
         """Forget tasks and flows that ended longer ago than they are kept."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
-        flows = await prune_flows(books.store, before, limit=FORGET_MAX)
+        flows = await prune_flows(
+            books.store, before, limit=FORGET_MAX, forget=partial(flow_values.forget, self._config)
+        )
         await books.store.prune_system_events(before)
         await books.store.prune_firings(before)
         if done.pruned or flows.pruned:
