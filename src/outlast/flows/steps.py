@@ -13,6 +13,7 @@ import inspect
 import os
 import random
 import threading
+import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from outlast.core.flow import StepKind, StepRow
 from outlast.core.redact import redact
 from outlast.core.retry import pause
 from outlast.core.session import Status
+from outlast.core.text import sound
 from outlast.flows.errors import (
     ClaimLost,
     CodeChanged,
@@ -42,6 +44,10 @@ SHOWN_AFTER = 0.25
 """Seconds after which a step that is under way is put on record as running, for those who look."""
 ERROR_MAX = 2_000
 """Characters of an error on record."""
+LOOKED_AT_MAX = 40_000
+"""Characters of it that are looked at for secrets: more than is kept, so that none is cut in two and missed."""
+TRACE_MAX = 8_000
+"""Characters of a traceback in the log."""
 FORKED = 70
 """The exit code of a child process that a step made with `os.fork` and let run back into the worker's code."""
 CONTROL = (FlowCancelled, DeadlinePassed, Parked, ClaimLost, CodeChanged, Crashed)
@@ -88,7 +94,7 @@ async def _tried(run: Run, key: str, seq: int, attempt: int, work: Work) -> Any:
         run.host.reached("before_step", row)
         try:
             value = await _attempt(run, row, work)
-            text, value = run.values.round_trip(run.values_id, value, work.returns)
+            text, value = await run.keep(run.values.round_trip, value, work.returns)
         except CONTROL:
             raise
         except BaseException as error:
@@ -122,7 +128,7 @@ async def _failed(run: Run, row: StepRow, work: Work, error: BaseException) -> N
         return
     status = Status.TIMED_OUT if timed_out else Status.FAILED
     kind = "TimeoutError" if timed_out else type(error).__name__
-    text = run.values.write(run.values_id, {"type": kind, "message": said})
+    text = await run.keep(run.values.write, {"type": kind, "message": said})
     ended = msgspec.structs.replace(row, status=status, ended_at=now, result=text, error=said)
     await run.record(ended)
     raise failure_of(ended) from (None if timed_out else error)
@@ -160,13 +166,21 @@ def error_text(error: BaseException) -> str:
     if isinstance(error, _TimeIsUp):
         return str(error)
     try:
-        said = str(error)
-    except Exception:
+        said = str(error)[:LOOKED_AT_MAX]
+    except BaseException:
         said = "(its message cannot be shown)"
     if isinstance(error, NotStorable):
         return redact(said)[:ERROR_MAX]
     name = type(error).__name__
-    return redact(f"{name}: {said}" if said else name).encode("utf-8", "replace").decode()[:ERROR_MAX]
+    return str(sound(redact(f"{name}: {said}" if said else name)))[:ERROR_MAX]
+
+
+def trace_of(error: BaseException) -> str:
+    """Return where an exception came from, for the log: its last lines, without the secrets that are recognised."""
+    try:
+        return redact("".join(traceback.format_exception(error))[-LOOKED_AT_MAX:])[-TRACE_MAX:].rstrip()
+    except BaseException:
+        return "(where it came from cannot be shown)"
 
 
 # ---- one attempt
@@ -242,6 +256,8 @@ def _watched(coro: Coroutine[Any, Any, Any], run: Run, row: StepRow) -> Generato
     shown.begun()
     try:
         while True:
+            if os.getpid() != run.host.pid:
+                os._exit(FORKED)  # a child that awaits: it would take our loop's news away from us
             try:
                 sent = yield yielded
             except BaseException as error:

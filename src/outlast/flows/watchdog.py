@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from outlast.core.errors import OutlastError
 from outlast.flows.engine import Engine
 from outlast.store.base import Store
 
@@ -61,7 +60,7 @@ class Watchdog:
             log.warning("the loop has been blocked for %.0f s by a step that does not await", blocked)
             try:
                 asyncio.run(self._renew(claims))
-            except (OutlastError, OSError) as error:
+            except Exception as error:
                 log.warning("leases cannot be renewed: %s", error)
 
     async def _renew(self, claims: list[str]) -> None:

@@ -50,8 +50,8 @@ class FlowFace(ABC):
     async def renew_flow_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
         return cast(set[str], await self._act("renew_flow_leases", claim_ids, until))
 
-    async def release_flows_of(self, worker: str, now: float) -> int:
-        return cast(int, await self._act("release_flows_of", worker, now))
+    async def release_flows_of(self, worker: str, now: float, *, died: bool = True) -> int:
+        return cast(int, await self._act("release_flows_of", worker, now, died))
 
     async def send_signal(
         self, flow_id: str, name: str, payload: str, at: float, by: str, key: str | None
