@@ -26,6 +26,7 @@ from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, StepKind, StepRow
 from outlast.core.lifecycle import FLOW_MOVES, FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
+from outlast.core.task import Runtime
 from outlast.core.text import is_sound_value
 
 CANCEL_DEFAULT_MS = 5_000
@@ -138,8 +139,8 @@ async def end_tasks(api: Api, flow_id: str) -> None:
         task = await api.store.get_task(task_id)
         if task is None or task.status.final:
             continue
-        if not task.status.final and task.cancel_asked_at is None:
-            task = await api.ledger.cancel(task, Cause.PARENT)
+        if task.runtime is Runtime.EXTERNAL or task.cancel_asked_at is None:
+            task = await api.ledger.cancel(task, Cause.PARENT)  # what runs elsewhere nobody here ends otherwise
         if not task.status.final and api.books.holds(task.id):
             await api.books.call_off(task, Cause.PARENT)
     for child in await api.store.child_flows(flow_id):

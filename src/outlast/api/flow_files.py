@@ -14,7 +14,6 @@ from outlast.api.flow_results import FlowChecked, ProblemResult
 from outlast.core.errors import BadInput
 from outlast.flows.files.arguments import concurrency_key, goal_of, parse_args
 from outlast.flows.files.definition import Command, Definition, Step
-from outlast.flows.files.evaluate import Unknown
 from outlast.flows.files.reading import Checked, check_text
 
 Arguments = dict[str, Any]
@@ -81,18 +80,12 @@ class FileRead:
         return parse_args(self.definition, words)
 
     def goal(self, values: Mapping[str, Any]) -> str:
-        """Return what a run is for."""
-        try:
-            return goal_of(self.definition, values)
-        except Unknown as unknown:
-            raise BadInput(f"goal: {unknown}", code="bad_args") from None
+        """Return what a run is for. Raises BadInput (``bad_args``)."""
+        return goal_of(self.definition, values)
 
     def concurrency_key(self, values: Mapping[str, Any]) -> str | None:
-        """Return the key of which only so many run at once."""
-        try:
-            return concurrency_key(self.definition, values)
-        except Unknown as unknown:
-            raise BadInput(f"concurrency: {unknown}", code="bad_args") from None
+        """Return the key of which only so many run at once. Raises BadInput (``bad_args``)."""
+        return concurrency_key(self.definition, values)
 
     @property
     def concurrency_max(self) -> int:

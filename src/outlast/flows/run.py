@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from outlast.core.errors import GatewayTrouble
 from outlast.core.flow import COMPENSATE, Flow, StepKind, StepRow
@@ -18,9 +18,8 @@ from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
 from outlast.flows.branches import Branch, branches
 from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
-from outlast.flows.values import NoRoom, Values
-from outlast.process.clock import Clock
-from outlast.store.base import Store
+from outlast.flows.host import Host
+from outlast.flows.values import NoRoom
 from outlast.store.base_flows import Child, HeldFlow
 
 log = logging.getLogger("outlast.flows")
@@ -36,30 +35,6 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
-
-
-class Host(Protocol):
-    """What a run needs of the engine."""
-
-    store: Store
-    clock: Clock
-    values: Values
-    linger_seconds: float
-    lease_seconds: float
-    pid: int
-    ended: Callable[[Flow], None]
-
-    def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
-        """Return the task of a command step. Raises BadInput or Refused."""
-
-    def reached(self, point: str, row: StepRow | None) -> None:
-        """Pass a named point of a step's way to its record: where tests kill, or pretend to."""
-
-    def new_id(self, letter: str) -> str:
-        """Return a fresh id."""
-
-    async def handler_named(self, name: str) -> str:
-        """Return the handler a sub-flow's name means. Raises NotFound."""
 
 
 class Waiter(NamedTuple):
