@@ -96,6 +96,8 @@ class Engine:
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
         self._runs: dict[str, Run] = {}
+        self.holding = asyncio.Event()
+        """Set while a flow is in memory: an idle engine has no lease to renew, and wakes for nothing."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._coming = 0
         self._news = asyncio.Event()
@@ -287,6 +289,7 @@ class Engine:
             older.cancel()  # a run of ours that has lost its claim, and has not noticed
         run = Run(self, held)
         self._runs[flow.id] = run
+        self.holding.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
         self._jobs[flow.id] = job
 
@@ -307,6 +310,8 @@ class Engine:
                 del self._jobs[run.id]
             if self._full_before():
                 self._news.set()
+            if not self._runs:
+                self.holding.clear()
             if not self._runs and not self._coming:
                 self.idle()
 
@@ -318,6 +323,7 @@ class Engine:
     async def _renew_on(self) -> None:
         """Extend the leases of what is held, well before they run out."""
         while True:
+            await self.holding.wait()
             await self.clock.sleep(self.lease_seconds / 3)
             try:
                 await self.renew()
