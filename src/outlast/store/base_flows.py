@@ -92,7 +92,8 @@ class FlowActs(Protocol):
 
         With ``start`` (one claim id) it is claimed in the same commit and comes back running, if it may start now. A
         managed or mirrored flow comes back running in any case (or ended, where the task it mirrors has). A full
-        concurrency key leaves others queued with no ``ready_at``, and ``wait`` saying so, until one of its flows ends. With ``parent_id``, a parent that has ended or is to be cancelled refuses it:
+        concurrency key leaves others queued with no ``ready_at``, and ``wait`` saying so, until one of its flows ends.
+        With ``parent_id``, a parent that has ended or is to be cancelled refuses it:
         Conflict (``parent_ended``).
         """
 
