@@ -55,7 +55,9 @@ def start(gateway: Gateway, **fields: Any) -> str:
 
 
 def ended(gateway: Gateway, flow_id: str) -> dict[str, Any]:
-    reply = gateway.ask("POST", "/v1/flows/wait", {"lookups": [flow_id], "timeoutMs": int(PATIENCE * 1000)})
+    reply = gateway.ask(
+        "POST", "/v1/flows/wait", {"lookups": [flow_id], "timeoutMs": int(PATIENCE * 1000), "attention": False}
+    )
     assert reply.status == 200 and reply.json["met"], reply
     return dict(gateway.ask("GET", f"/v1/flows/{flow_id}").json)
 
