@@ -130,16 +130,46 @@ async def called_off(ctx: outlast.FlowContext, place: str) -> object:
     return (await ctx.run("op", f"echo 'op 0' >> {place}; sleep 1000")).stdout
 
 
-async def until_gate(place: str) -> str:
-    """Take until a file beside the marks is there."""
+def may_end(place: str, mine: int) -> bool:
+    """True when the gate beside the marks is open, or that for the first who came to it."""
+    folder = os.path.dirname(place)
+    if os.path.exists(os.path.join(folder, "gate")):
+        return True
+    if mine == 1 and os.path.exists(os.path.join(folder, "first-only")):
+        mark(place, "ended-first")
+        return True
+    return False
+
+
+def place_in_line(place: str) -> int:
+    """Leave a mark, and say the how-manieth it is."""
     mark(place, "op")
-    while not os.path.exists(os.path.join(os.path.dirname(place), "gate")):
+    with open(place, encoding="utf-8") as file:
+        return sum(line.startswith("op ") for line in file)
+
+
+async def until_gate(place: str) -> str:
+    """Take until somebody opens a gate."""
+    mine = place_in_line(place)
+    while not may_end(place, mine):
         await asyncio.sleep(0.02)
+    return "OP"
+
+
+def until_gate_thread(place: str) -> str:
+    """Likewise, as a plain function."""
+    mine = place_in_line(place)
+    while not may_end(place, mine):
+        time.sleep(0.02)
     return "OP"
 
 
 async def slow(ctx: outlast.FlowContext, place: str) -> object:
     return await ctx.step("op", until_gate, place)
+
+
+async def slow_thread(ctx: outlast.FlowContext, place: str) -> object:
+    return await ctx.step("op", until_gate_thread, place)
 
 
 UNDOING = ("undone", "called_off")
@@ -148,6 +178,7 @@ KINDS = {
     one.__name__: one
     for one in (
         coroutine, thread, retried, failed, run, nap, signal, approval, subflow, value, patch, beside, undone,
-        called_off, slow,
+        slow,
+        slow_thread,
     )
 }  # fmt: skip
