@@ -1,4 +1,4 @@
-"""Workers for flows that are killed with -9, alone or with their gateway, and a look at the record afterwards."""
+"""Workers for flows that are killed with -9, alone or with their gateway, and what is on record afterwards."""
 
 from __future__ import annotations
 

@@ -13,19 +13,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from outlast.core.errors import GatewayTrouble
-from outlast.core.flow import Flow, StepKind, StepRow
+from outlast.core.flow import COMPENSATE, Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
 from outlast.flows.branches import Branch, branches
 from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
 from outlast.flows.host import Host
+from outlast.flows.values import NoRoom
 from outlast.store.base_flows import Child, HeldFlow
 
 log = logging.getLogger("outlast.flows")
 
 T = TypeVar("T")
-COMPENSATE = "compensate:"
-"""How the names of compensating steps begin."""
 SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
 SETTLE_SECONDS = 0.5
@@ -71,7 +70,8 @@ class Run:
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
         self._busy = self._looks = 0
-        self._renew_at = host.clock.now() + host.lease_seconds / 6
+        self.since = host.clock.now()
+        self._renew_at = self.since + host.lease_seconds / 6
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._interrupt: type[BaseException] | None = None
@@ -86,19 +86,7 @@ class Run:
         It is called when an operation is, not when it is awaited: so the order of the program's own words decides, and
         not which branch happened to be first.
         """
-        branch = branches.get() or self.root
-        names = branch.names
-        count = names[name] = names.get(name, 0) + 1
-        base = f"{name}#{branch.path}" if branch.path else name
-        if count == 1:
-            if asyncio.current_task() is not branch.task:
-                branch.elsewhere.add(name)
-            return base
-        if name in branch.elsewhere or asyncio.current_task() is not branch.task:
-            raise RuntimeError(
-                f"the step {name!r} is used twice in tasks that run beside each other: use ctx.gather, or other names"
-            )
-        return f"{base}#{count}"
+        return self.branch().key(name)
 
     def branch(self) -> Branch:
         """Return the branch that asks, to make others beneath it."""
@@ -118,8 +106,17 @@ class Run:
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
-        if self._unmet and not self.compensating:
+        if self.unsettled:
             await self._settle(key)
+        return self.next_seq()
+
+    @property
+    def unsettled(self) -> bool:
+        """True while steps are on record that the program has not asked for: a new one has to wait for that."""
+        return bool(self._unmet) and not self.compensating
+
+    def next_seq(self) -> int:
+        """Return the ``seq`` of a step where nothing is unsettled. Raises whatever interrupts the run."""
         if self._interrupt is not None and not self.compensating:
             raise self._interrupt
         self._seq += 1
@@ -152,12 +149,9 @@ class Run:
             self._patches[name] = new
         return self._patches[name]
 
-    async def record(self, row: StepRow) -> None:
-        """Put a step on record. Raises ClaimLost."""
-        now, renew = self.clock.now(), None
-        if now >= self._renew_at:
-            self._renew_at = now + self.host.lease_seconds / 6
-            renew = now + self.host.lease_seconds
+    async def record(self, row: StepRow, now: float | None = None) -> None:
+        """Put a step on record; ``now`` where the caller knows it. Raises ClaimLost."""
+        renew = self._renewal(now)
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
@@ -165,10 +159,18 @@ class Run:
         try:
             held = await self.store.checkpoint(self.id, self.claim_id, rows, renew)
         except GatewayTrouble:
-            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, renew))
+            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, self._renewal()))
         if not held:
             raise self.lose_claim()
         self.host.reached("after_checkpoint", row)
+
+    def _renewal(self, now: float | None = None) -> float | None:
+        """Return until when the lease is to hold, where it is time to extend it with what is written."""
+        now = self.clock.now() if now is None else now
+        if now < self._renew_at:
+            return None
+        self._renew_at = now + self.host.lease_seconds / 6
+        return now + self.host.lease_seconds
 
     async def flush(self) -> None:
         """Put on record what only waited to go with a step. Raises ClaimLost."""
@@ -208,6 +210,17 @@ class Run:
                     pause = TRY_AGAIN_MAX
             await self.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
+
+    async def keep(self, write: Callable[..., T], *args: Any) -> T:
+        """Write a value of this flow, and wait for room where a large one has none. Raises NotStorable."""
+        try:
+            return write(self.values_id, *args)
+        except NoRoom:
+
+            async def again() -> T:
+                return write(self.values_id, *args)
+
+            return await self.insist(again)
 
     # ---- waiting
 
@@ -394,7 +407,9 @@ class Run:
         return why()
 
     def close(self) -> None:
-        """Let go of what waits."""
+        """Let go of what waits: also of operations the program did not stay with."""
+        for one in self._waiters.values():
+            one.future.cancel()
         if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
         self._watch = None

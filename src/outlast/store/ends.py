@@ -157,6 +157,8 @@ def child_ended(flow_id: str, child_id: str, status: Status, move: Transition | 
     elif flow.handler is None:
         yield [nudge(flow_id, move.at)]
         yield from close_cancelled(flow_id, move.at)
+    elif flow.cancel_asked_at is not None:
+        yield [nudge(flow_id, move.at)]  # it waits for its last child, also for one whose step was forgotten
 
 
 def follow(flow: Flow, status: Status, move: Transition | FlowTransition) -> Steps[Flow | None]:

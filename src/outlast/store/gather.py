@@ -44,7 +44,7 @@ _reached: Callable[[str], None] | None = None
 
 
 def on_points(callback: Callable[[str], None]) -> None:
-    """Be told when a commit that brings notices or moves flows is about to be made, and was made: for crash tests."""
+    """Be told when a commit with notices or moves of flows is about to be made, and when it was: for crash tests."""
     global _reached
     _reached = callback
 

@@ -142,6 +142,7 @@ async def test_a_conversation_is_held_once_and_comes_back_as_it_stands(store):
     await store.note_agent_session(MAIN, None, 1500.0)  # a clock that went back takes nothing with it
     assert await store.get_agent_conversation(MAIN) == replace(held, agent_session=None, turns=2)
     await store.append_entries(MAIN, [entry(1500)])
+    await store.append_entries(MAIN, [entry(700)])
     assert (await store.get_agent_conversation(MAIN)).updated_at == 2500.0
     await store.note_agent_session("agent:nobody:main", "x", 3.0)
     assert await store.get_agent_conversation("agent:nobody:main") is None
