@@ -9,10 +9,11 @@ import msgspec
 
 from outlast.api.context import Making
 from outlast.api.exec import workdir_at
+from outlast.core import policy
 from outlast.core.agent import LANE, AgentSpec
 from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, Refused
 from outlast.core.redact import redact
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.core.text import sound
@@ -62,6 +63,17 @@ def agent_named(making: Making, name: str) -> AgentSpec:
         known = ", ".join(sorted(making.config.agents)) or "none is configured yet"
         raise BadInput(f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}")
     return found
+
+
+def require_agents(making: Making, requester: str) -> None:
+    """Raise Refused unless a requester may run anything: an agent runs commands no pattern vouches for."""
+    settings = making.config
+    mode = policy.mode_for(requester, settings.exec_mode, settings.exec_requesters)
+    if mode != "full":
+        raise Refused(
+            f"{requester} may not run agents here: exec.mode is {mode}", code="exec_denied",
+            hint="ask the operator to run it",
+        )  # fmt: skip
 
 
 def main_conversation(agent: str) -> str:

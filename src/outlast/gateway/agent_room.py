@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from outlast.api.agent_work import agent_named
+from outlast.api.agent_work import agent_named, queue_of
 from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_of, usage_facts
@@ -35,6 +35,8 @@ from outlast.runtimes.agent import Answer, Opened
 
 ENTRIES_MAX = 500
 """Entries that are kept in one act."""
+LIMITED_MAX = 10_000
+"""Queues of conversations that are known to be limited, before they are limited anew."""
 LOOK_BACK = 50
 """Newest entries of a conversation that are looked through for those of the present turn."""
 
@@ -48,6 +50,7 @@ class AgentRoom:
         self._ledger = ledger
         self._maker = maker
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._limited: set[str] = set()
         self.questions = Questions(ledger)
         self.call_off: Callable[[Task, Cause], Awaitable[None]] = _nobody
         """Calls off a live task; set by whoever holds the worker."""
@@ -72,11 +75,22 @@ class AgentRoom:
             found = self._locks[conversation] = asyncio.Lock()
         return found
 
+    async def limit(self, conversation: str, queue: str) -> None:
+        """See to it that the queue of a conversation lets one turn run at a time."""
+        if queue != queue_of(conversation) or queue in self._limited:
+            return
+        await self._insist(partial(self._ledger.store.set_queue_limit, queue, 1))
+        if len(self._limited) >= LIMITED_MAX:
+            self._limited.clear()
+        self._limited.add(queue)
+
     async def open(self, turn: TurnRef, task: Task | None, payload: dict[str, Any]) -> Opened:
         """Put the prompt on record and return what is started. Raises BadInput where that cannot be."""
         agent = agent_named(self._maker, turn.agent)
         workdir = self._workdir(agent, payload)
         held = await self._held(turn, workdir, payload)
+        if task is not None:
+            await self.limit(turn.conversation, task.queue)
         key = turn.session_id if task is None else f"{task.id}:{task.attempt}"
         events = await self._events(turn, f"{key}:prompt")
         told = text_of(events).text if events else ""

@@ -19,12 +19,10 @@ from outlast.core.agent_end import TurnEnd, turn_end
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
-from outlast.core.redact import redact
 from outlast.core.session import Cause, ExecSpec, Exit, Status, status_of
 from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
-from outlast.process.plain import plain
 from outlast.process.sessions import Session, Sessions
 from outlast.runtimes.base import Hands
 from outlast.runtimes.journal import Journal, last_words, state_until
@@ -276,11 +274,11 @@ class AgentRuntime:
     async def _follow(self, turn: TurnRef, session: Session, hands: Hands | None, deadline_at: float | None) -> TurnEnd:
         """Keep the journal as it grows until the runner has ended; return how the turn came out."""
         at = await self._room.reached(turn)
-        state = state_until(session.output, at, self._clock)
+        state = state_until(session.output, at, self._clock.now)
         answer = self._answers(session)
         for question in list(state.asked.values()):
             await self._room.ask(turn, question, answer(question))
-        journal = Journal(session.output, at, self._clock)
+        journal = Journal(session.output, at, self._clock.now)
         told_at = 0.0
         while True:
             over, produced = session.end is not None, session.produced
@@ -306,7 +304,7 @@ class AgentRuntime:
         assert session.end is not None
         return turn_end(
             state, session.end, began_at=session.started_at, called_off=self._causes.pop(session.id, None),
-            deadline_at=deadline_at, tail="" if state.end else _shown(last_words(session.output)),
+            deadline_at=deadline_at, tail="" if state.end else last_words(session.output),
         )  # fmt: skip
 
     async def _keep(
@@ -411,7 +409,3 @@ def _doing(lines: Sequence[JournalLine]) -> str | None:
     """Return what the agent is at, as its newest use of a tool says."""
     tools = [line.event for line in lines if line.event.ev is EventKind.TOOL and line.event.title]
     return tools[-1].title if tools else None
-
-
-def _shown(text: str) -> str:
-    return redact(plain(text.encode("utf-8", "replace"))[0]).strip()
