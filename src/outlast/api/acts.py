@@ -9,8 +9,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from outlast.api import approval_requests as q
+from outlast.api import agent_requests as a
 from outlast.api import (
+    agents,
     approvals,
     commands,
     cron,
@@ -29,6 +30,7 @@ from outlast.api import (
     tasks,
     waits,
 )
+from outlast.api import approval_requests as q
 from outlast.api import conversations as talk
 from outlast.api import flow_requests as f
 from outlast.api import requests as r
@@ -144,6 +146,18 @@ ACTS: dict[str, Act] = {
     "approvals.approve": Act(q.DecideRequest, approvals.approve, of_session=False, of="name"),
     "approvals.reject": Act(q.DecideRequest, approvals.reject, of_session=False, of="name"),
     "approvals.link": Act(q.LinkRequest, approvals.make_link, of_session=False, of="name"),
+    "agents.list": Act(r.PlainRequest, agents.list_agents, of_session=False),
+    "agents.check": Act(r.PlainRequest, agents.check, of_session=False, may_wait=True, of="name"),
+    "agents.run": Act(a.AgentRunRequest, agents.run, of_session=False),
+    "subagents.spawn": Act(a.SpawnRequest, agents.spawn, of_session=False),
+    "subagents.list": Act(a.SubagentsRequest, agents.list_subagents, of_session=False),
+    "subagents.show": Act(r.PlainRequest, agents.show, of_session=False, of="name"),
+    "subagents.steer": Act(a.SteerRequest, agents.steer, of_session=False, of="name"),
+    "subagents.wait": Act(t.TaskWaitRequest, tasks.wait, of_session=False, may_wait=True),
+    "subagents.cancel": Act(t.CancelRequest, task_commands.cancel, of_session=False, may_wait=True, of="task"),
+    "conversations.transcript": Act(
+        a.TranscriptRequest, agents.transcript, of_session=False, may_wait=True, of="name", offline=True
+    ),
     "explain": Act(r.PlainRequest, explain.explain, of_session=False, of="name", offline=True),
     "backup": Act(t.BackupRequest, task_commands.backup, of_session=False, may_wait=True, offline=True),
     "store": Act(r.PlainRequest, tasks.check_store, of_session=False, may_wait=True, offline=True),

@@ -50,7 +50,7 @@ FREE_WARN = 1024**3
 async def list_tasks(api: Api, caller: Caller, request: TasksRequest) -> TaskPage:
     """Return one page of the caller's tasks, newest first; what was dismissed only when it is asked for."""
     narrow = TaskFilter(
-        statuses=_statuses(request.status),
+        statuses=statuses_of(request.status),
         runtime=None if request.runtime is None else Runtime(request.runtime),
         requester=request.owner if caller.operator else caller.requester,
         conversation=request.conversation,
@@ -68,7 +68,8 @@ async def list_tasks(api: Api, caller: Caller, request: TasksRequest) -> TaskPag
     return TaskPage(tasks=[describe(task, now) for task in page.tasks], next=page.next)
 
 
-def _statuses(words: str | None) -> tuple[Status, ...]:
+def statuses_of(words: str | None) -> tuple[Status, ...]:
+    """Return the statuses of a list of words with commas between. Raises BadInput."""
     found = []
     for word in (words or "").replace(",", " ").split():
         if word not in set(Status):

@@ -36,6 +36,7 @@ class News:
         self._events: set[Waiter] = set()
         self._flows: set[Waiter] = set()
         self._questions: set[Waiter] = set()
+        self._entries: set[Waiter] = set()
         self._moved: list[Callable[[Task], None]] = []
 
     def follow(self, store: Store) -> None:
@@ -77,6 +78,10 @@ class News:
         """Return a future that is done when a flow may have moved, or a step of one."""
         return _among(self._flows)
 
+    def next_entry(self) -> Waiter:
+        """Return a future that is done when a transcript has grown."""
+        return _among(self._entries)
+
     def next_question(self) -> Waiter:
         """Return a future that is done when an approval may have been asked or answered."""
         return _among(self._questions)
@@ -85,7 +90,7 @@ class News:
         """Wake everybody: something may have happened anywhere."""
         for waiters in tuple(self._waiters.values()):
             self._wake_all(waiters)
-        for waiter in (*self._events, *self._flows, *self._questions):
+        for waiter in (*self._events, *self._flows, *self._questions, *self._entries):
             _wake(waiter)
 
     def _wake_all(self, waiters: set[_TaskWaiter]) -> None:
@@ -113,6 +118,9 @@ class News:
                 _wake(waiter)
         if change.flows:
             for waiter in tuple(self._questions):
+                _wake(waiter)
+        if change.entries:
+            for waiter in tuple(self._entries):
                 _wake(waiter)
 
 

@@ -18,6 +18,7 @@ from outlast.surfaces.cli.options import (
     SESSION,
 )
 from outlast.surfaces.cli.spec import DURATION, Argument, Option, Verb, choice, integer, text
+from outlast.surfaces.cli.verbs_agents import AGENT_VERBS
 from outlast.surfaces.cli.verbs_approvals import APPROVAL_VERBS
 from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
@@ -35,6 +36,9 @@ GROUPS = {
     "notifications": "Notices on their way, delivered, or given up. Alone: list.",
     "system": "Speak to a conversation by hand.",
     "flow": "Several steps over time: what runs, what it waits for, what became of it. Alone: list.",
+    "agents": "The configured agents: which there are, what each can do. Alone: list.",
+    "agent": "Give an agent a turn.",
+    "subagents": "Agents that do something for somebody, in conversations of their own. Alone: list.",
     "process": "Watch and steer the sessions that exec started.",
     "gateway": "Run, start, stop or look at the gateway of this home.",
     "config": "Show the settings in force and where they come from.",
@@ -266,7 +270,17 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *APPROVAL_VERBS, *CRON_VERBS, *FLOW_VERBS, *TOLD_VERBS, *OTHERS)
+VERBS = (
+    *STARTERS,
+    *PROCESS,
+    *TASK_VERBS,
+    *APPROVAL_VERBS,
+    *CRON_VERBS,
+    *FLOW_VERBS,
+    *AGENT_VERBS,
+    *TOLD_VERBS,
+    *OTHERS,
+)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}

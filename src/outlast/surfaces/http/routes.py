@@ -53,6 +53,13 @@ ROUTES = (
     Row("POST", "/v1/tasks/{id}/dismiss", "tasks.dismiss", "Put an ended task out of sight."),
     Row("POST", "/v1/tasks/{id}/notify", "tasks.notify", "Change of what its requester is told."),
     Row("POST", "/v1/tasks/{id}/report", "tasks.report", "Report progress, or the end of outside work."),
+    Row("GET", "/v1/agents", "agents.list", "The configured agents."),
+    Row("POST", "/v1/agents/run", "agents.run", "Give an agent a turn."),
+    Row("POST", "/v1/agents/{id}/check", "agents.check", "Start an agent and have it say what it can do."),
+    Row("GET", "/v1/subagents", "subagents.list", "Spawned agents, newest first, by pages."),
+    Row("POST", "/v1/subagents", "subagents.spawn", "Have an agent do something in a conversation of its own."),
+    Row("GET", "/v1/subagents/{id}", "subagents.show", "A turn of an agent, with its answer in full."),
+    Row("POST", "/v1/subagents/{id}/steer", "subagents.steer", "Say something to an agent that runs."),
     Row("GET", "/v1/flows", "flow.list", "Flows, newest first, by pages."),
     Row("POST", "/v1/flows", "flow.start", "Start a flow: a file, a program, or one that is served by name."),
     Row("POST", "/v1/flows/check", "flow.check", "What is wrong in a flow file; nothing is run."),
@@ -91,6 +98,7 @@ ROUTES = (
     Row(
         "GET", "/v1/conversations/{id}/events", "conversations.events", "What a conversation has yet to hear; may wait."
     ),
+    Row("GET", "/v1/conversations/{id}/transcript", "conversations.transcript", "What was said, by pages; may wait."),
     Row("POST", "/v1/conversations/{id}/ack", "conversations.ack", "Note that it was consumed."),
     Row("POST", "/v1/wakes", "wake.add", "Register how a conversation is woken."),
     Row("GET", "/v1/wakes", "wake.list", "How conversations are woken."),

@@ -1,0 +1,125 @@
+"""What is answered about agents, in the words of the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outlast.api.results import Record, iso
+from outlast.api.task_results import TaskResult
+from outlast.core.agent import AgentConversation, AgentSpec, Entry
+
+
+class AgentResult(Record, frozen=True, kw_only=True):
+    """A configured agent. ``command`` is its template, ``model`` the model it asks."""
+
+    agent: str
+    backend: str
+    command: list[str]
+    model: str | None
+    workdir: str | None
+    permissions: str
+    timeout_seconds: float | None
+    heartbeat_seconds: float | None
+    conversation: str
+    running: int
+    queued: int
+
+
+class AgentList(Record, frozen=True, kw_only=True):
+    """The agents of the configuration."""
+
+    agents: list[AgentResult]
+
+
+class EntryResult(Record, frozen=True, kw_only=True):
+    """One entry of a transcript. ``kind`` is prompt, event, text, thought, tool, plan, permission, steer, note, end."""
+
+    seq: int
+    at: str | None
+    kind: str
+    text: str
+    data: dict[str, Any]
+    task_id: str | None
+
+
+class TranscriptPage(Record, frozen=True, kw_only=True):
+    """Some entries in order. ``after`` is where the next page begins, ``before`` where the one before ends."""
+
+    conversation: str
+    agent: str | None
+    entries: list[EntryResult]
+    after: int | None
+    before: int | None
+
+
+class SubagentShown(Record, frozen=True, kw_only=True):
+    """A turn of an agent with its answer in full, and what it used as far as the agent says."""
+
+    task: TaskResult
+    agent: str | None
+    parent: str | None
+    depth: int
+    text: str | None
+    stop: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    duration_ms: int | None
+
+
+class Steered(Record, frozen=True, kw_only=True):
+    """That an agent is told something; ``steerId`` is its name in the transcript."""
+
+    task_id: str
+    steer_id: str
+
+
+def describe_agent(spec: AgentSpec, conversation: str, running: int, queued: int) -> AgentResult:
+    """Return a configured agent."""
+    beat = spec.heartbeat
+    return AgentResult(
+        agent=spec.name,
+        backend=spec.backend,
+        command=list(spec.command),
+        model=spec.model or None,
+        workdir=spec.workdir or None,
+        permissions=spec.permissions,
+        timeout_seconds=spec.timeout_seconds,
+        heartbeat_seconds=None if beat is None or beat.every_seconds == 0 else beat.every_seconds,
+        conversation=conversation,
+        running=running,
+        queued=queued,
+    )
+
+
+def describe_entry(entry: Entry) -> EntryResult:
+    """Return one entry of a transcript."""
+    return EntryResult(
+        seq=entry.seq, at=iso(entry.at), kind=entry.kind.value, text=entry.text, data=entry.data, task_id=entry.task_id
+    )
+
+
+def describe_turn(task: TaskResult, held: AgentConversation | None, text: str | None) -> SubagentShown:
+    """Return a turn with what is known of it."""
+    usage = task.detail.get("usage")
+    used: dict[str, Any] = usage if isinstance(usage, dict) else {}
+    return SubagentShown(
+        task=task,
+        agent=None if held is None else held.agent,
+        parent=None if held is None else held.parent,
+        depth=0 if held is None else held.depth,
+        text=text,
+        stop=_text(task.detail.get("stop")),
+        input_tokens=_number(used.get("inputTokens")),
+        output_tokens=_number(used.get("outputTokens")),
+        cost_usd=used.get("costUsd") if isinstance(used.get("costUsd"), float | int) else None,
+        duration_ms=_number(task.detail.get("durationMs")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None

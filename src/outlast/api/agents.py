@@ -1,0 +1,240 @@
+"""Agents: which there are, turns and spawns, what is said in a conversation.
+
+An agent runs commands that no pattern vouches for, so giving it a turn needs what running anything needs
+(``exec.mode`` full). The operator may speak in every conversation; everybody else in those of his own: the one that an
+agent holds with him, and those he has spawned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from outlast.api.agent_requests import (
+    AgentRunRequest,
+    SpawnRequest,
+    SteerRequest,
+    SubagentsRequest,
+    TranscriptRequest,
+)
+from outlast.api.agent_results import (
+    AgentList,
+    Steered,
+    SubagentShown,
+    TranscriptPage,
+    describe_agent,
+    describe_entry,
+    describe_turn,
+)
+from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents
+from outlast.api.context import Api, Caller, until
+from outlast.api.requests import PlainRequest
+from outlast.api.task_lookup import find_task
+from outlast.api.task_results import TaskPage, TaskResult, describe
+from outlast.api.tasks import statuses_of
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn
+from outlast.core.agent_check import AgentCheck
+from outlast.core.conversation import check_key
+from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.session import Status
+from outlast.core.task import NotifyPolicy, Runtime, Task, TaskFilter
+
+PAGE_DEFAULT = 100
+CHECK_SECONDS = 70.0
+"""How long a look at an agent may take; the look itself ends after a minute."""
+
+
+# ---- which there are
+
+
+async def list_agents(api: Api, caller: Caller, request: PlainRequest) -> AgentList:
+    """Return the configured agents, with how many turns each has in its main conversation."""
+    caller.needs_operator("look at the agents")
+    found = []
+    for spec in api.config.agents.values():
+        conversation = main_conversation(spec.name)
+        page = await api.store.list_tasks(
+            TaskFilter(conversation=conversation, statuses=(Status.QUEUED, Status.RUNNING)), 1000
+        )
+        running = sum(task.status is Status.RUNNING for task in page.tasks)
+        found.append(describe_agent(spec, conversation, running, len(page.tasks) - running))
+    return AgentList(agents=found)
+
+
+async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentCheck:
+    """Start an agent, have it say what it is and can do, or which login it wants; nothing is left running."""
+    caller.needs_operator("look at the agents")
+    spec = agent_named(api, name)
+    turn = Turn(
+        agent=spec, conversation=main_conversation(spec.name), prompt="", workdir=spec.workdir or "/",
+        env=dict(api.environ),
+    )  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
+        return msgspec.json.decode(out, type=AgentCheck)
+    except (TimeoutError, msgspec.DecodeError):
+        raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+# ---- turns
+
+
+async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
+    """Give an agent a turn; others of the same conversation are before it."""
+    require_agents(api, caller.requester)
+    conversation = request.conversation or _own_conversation(caller, request.agent)
+    await _may_speak(api, caller, conversation)
+    ask = TurnAsk(
+        agent=request.agent, message=request.message, requester=caller.requester, conversation=conversation,
+        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        priority=request.priority or 0, **_fields(caller, request),
+    )  # fmt: skip
+    created = await api.books.agents.start(ask)
+    return describe(created.task, api.clock.now(), existing=created.existing)
+
+
+async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
+    """Have an agent do something for a conversation, in one of its own. The conversation is told when it is done."""
+    require_agents(api, caller.requester)
+    parent = check_key(request.as_ or caller.requester, "as")
+    await _may_speak(api, caller, parent)
+    requester = parent if caller.operator else caller.requester
+    ask = TurnAsk(
+        agent=request.agent, message=request.task, kind="spawn", requester=requester, **_fields(caller, request)
+    )
+    created = await api.books.agents.spawn(ask, parent)
+    return describe(created.task, api.clock.now(), existing=created.existing)
+
+
+def _fields(caller: Caller, request: AgentRunRequest | SpawnRequest) -> dict[str, Any]:
+    if request.caller_env is not None and caller.remote:
+        raise BadInput("callerEnv: is taken on the local socket only", hint="use env")
+    fields: dict[str, Any] = {
+        "workdir": request.workdir, "timeout_seconds": request.timeout_seconds, "title": request.title,
+        "label": request.label, "env": request.env or {}, "caller_env": request.caller_env,
+    }  # fmt: skip
+    if request.notify is not None:
+        fields["notify"] = NotifyPolicy(request.notify)
+    return fields
+
+
+def _own_conversation(caller: Caller, agent: str) -> str:
+    """Return where an agent speaks with who asks: in its main conversation with the operator, else one of his own."""
+    return main_conversation(agent) if caller.operator else f"agent:{agent}:with:{caller.requester}"
+
+
+async def _may_speak(api: Api, caller: Caller, conversation: str) -> None:
+    """Raise Refused where a conversation is none of the caller's."""
+    if caller.operator or await _is_own(api, caller, conversation):
+        return
+    caller.needs_operator(f"speak in {conversation}")
+
+
+async def _is_own(api: Api, caller: Caller, conversation: str) -> bool:
+    held, key = None, conversation
+    for _ in range(32):  # up the line of those who have spawned it
+        if key == caller.requester or key.endswith(f":with:{caller.requester}"):
+            return True
+        held = await api.store.get_agent_conversation(key)
+        if held is None or held.parent is None:
+            return False
+        key = held.parent
+    return False
+
+
+# ---- spawned agents
+
+
+async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) -> TaskPage:
+    """Return turns that were spawned, newest first."""
+    if request.as_ is not None:
+        await _may_speak(api, caller, request.as_)
+    requester = request.as_ if request.as_ is not None else None if caller.operator else caller.requester
+    narrow = TaskFilter(runtime=Runtime.SUBAGENT, requester=requester, statuses=statuses_of(request.status))
+    page = await api.store.list_tasks(narrow, request.limit or PAGE_DEFAULT, request.cursor)
+    now = api.clock.now()
+    return TaskPage(tasks=[describe(task, now) for task in page.tasks if task.kind == "spawn"], next=page.next)
+
+
+async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> SubagentShown:
+    """Return a turn with the agent's answer in full."""
+    task = await _turn(api, caller, name)
+    held = await _held(api, task)
+    end = await _end_of(api, task)
+    return describe_turn(describe(task, api.clock.now()), held, None if end is None else end.text)
+
+
+async def _turn(api: Api, caller: Caller, name: str) -> Task:
+    task = await find_task(api, caller, name)
+    if task.runtime not in (Runtime.SUBAGENT, Runtime.ACP):
+        raise BadInput(f"task {task.id} is no turn of an agent", code="no_agent", hint=f"outlast tasks show {task.id}")
+    return task
+
+
+async def _held(api: Api, task: Task) -> AgentConversation | None:
+    return None if task.conversation is None else await api.store.get_agent_conversation(task.conversation)
+
+
+async def _end_of(api: Api, task: Task) -> Entry | None:
+    """Return the entry of a turn's end: its last that was made of the journal."""
+    entry = await api.store.last_entry_of_task(task.id)
+    return entry if entry is not None and entry.kind is EntryKind.END else None
+
+
+async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> Steered:
+    """Say something to an agent that runs. Raises Conflict when it does not."""
+    task = await _turn(api, caller, name)
+    if task.status is not Status.RUNNING:
+        raise Conflict(f"task {task.id} is {task.status}: nobody would hear it", code="not_running")
+    said = await api.books.agents.steer(task, request.text, interrupt=bool(request.interrupt))
+    return Steered(task_id=task.id, steer_id=said)
+
+
+# ---- transcripts
+
+
+async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequest) -> TranscriptPage:
+    """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``."""
+    check_key(key, "conversation")
+    if not (caller.operator or await _is_own(api, caller, key)):
+        raise NotFound(f"no conversation {key!r}")
+    if request.after is not None and request.before is not None:
+        raise BadInput("before: does not go with after")
+    limit = request.limit or PAGE_DEFAULT
+    if request.after is None:
+        entries = await api.store.entries_before(key, request.before, limit)
+    else:
+        entries = await _after(api, key, request.after, limit, (request.timeout_ms or 0) / 1000)
+    held = await api.store.get_agent_conversation(key)
+    return TranscriptPage(
+        conversation=key,
+        agent=None if held is None else held.agent,
+        entries=[describe_entry(entry) for entry in entries],
+        after=entries[-1].seq if entries else request.after,
+        before=entries[0].seq if entries and entries[0].seq > 1 else None,
+    )
+
+
+async def _after(api: Api, key: str, after: int, limit: int, seconds: float) -> list[Entry]:
+    deadline = api.clock.monotonic() + seconds
+    while True:
+        news = api.ledger.news.next_entry()  # before looking, so that nothing falls between
+        try:
+            found = await api.store.entries_of(key, after, limit)
+            left = deadline - api.clock.monotonic()
+            if found or left <= 0 or api.stopping:
+                return found
+            await api.first(until(news), seconds=left)
+        finally:
+            news.cancel()

@@ -1,0 +1,1 @@
+"""What the commands of agents ask and print."""

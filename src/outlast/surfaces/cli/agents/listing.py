@@ -1,0 +1,125 @@
+"""``agents list``, ``agents check``, ``subagents list`` and ``show``: what there is, and how it stands."""
+
+from __future__ import annotations
+
+from outlast.surfaces.cli.agents.words import safe_text
+from outlast.surfaces.cli.context import Call, given
+from outlast.surfaces.cli.output import brief, note, safe, say, span, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Result = dict[str, Any]
+
+LOOK_SECONDS = 90.0
+
+
+def turn_path(lookup: str, action: str = "") -> str:
+    """The path of a turn of an agent, or of one of its actions."""
+    from outlast.client import quote
+
+    return f"/v1/subagents/{quote(lookup)}{'/' + action if action else ''}"
+
+
+def agents(call: Call) -> None:
+    """List the configured agents."""
+    call.answer(call.client.get("/v1/agents"), _print_agents)
+
+
+def _print_agents(found: Result) -> None:
+    if not found["agents"]:
+        note("no agent is configured: outlast agents add NAME -- COMMAND")
+        return
+    rows = [
+        (
+            one["agent"],
+            one["backend"],
+            f"{one['running']} running, {one['queued']} queued" if one["running"] or one["queued"] else "idle",
+            "-" if one["heartbeatSeconds"] is None else span(one["heartbeatSeconds"]),
+            brief(one["model"] or " ".join(one["command"]), 60),
+        )
+        for one in found["agents"]
+    ]
+    table(("AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"), rows)
+
+
+def check(call: Call) -> int:
+    """Have an agent say what it can do; exit code 1 when it cannot be used."""
+    from outlast.client import quote
+
+    found = call.client.post(f"/v1/agents/{quote(call['agent'])}/check", {}, seconds=LOOK_SECONDS)
+    call.answer(found, _print_check)
+    return 0 if found["ok"] else 1
+
+
+def _print_check(found: Result) -> None:
+    name = found.get("title") or found["agent"]
+    if found["ok"]:
+        say(f"{safe(name)} {safe(found.get('version') or '')}".rstrip() + f" answers ({found['backend']})")
+    else:
+        say(f"{safe(name)} cannot be used: {safe(found.get('error') or found.get('code') or 'no answer')}")
+    for word in found.get("can", []):
+        say(f"  can {safe(word)}")
+    for line in found.get("notes", []):
+        note(safe(line))
+    if found.get("hint"):
+        note(safe(found["hint"]))
+
+
+def subagents(call: Call) -> None:
+    """List spawned agents."""
+    query = given(status=call["status"], limit=call["limit"], cursor=call["cursor"])
+    call.answer(call.client.get("/v1/subagents", **query), _print_turns)
+
+
+def _print_turns(page: Result) -> None:
+    if not page["tasks"]:
+        note("no agent has been spawned")
+        return
+    rows = [
+        (
+            task["taskId"],
+            task["status"],
+            "-" if task["durationMs"] is None else span(task["durationMs"] / 1000),
+            brief(task["requester"], 30),
+            brief(task["title"] or task["command"], 60),
+        )
+        for task in page["tasks"]
+    ]
+    table(("TASK", "STATUS", "TIME", "FOR", "WHAT"), rows)
+    if page["next"]:
+        note(f"there are more: --cursor {page['next']}")
+
+
+def show(call: Call) -> None:
+    """Show one turn."""
+    call.answer(call.client.get(turn_path(call["task"])), _print_turn)
+
+
+def _print_turn(shown: Result) -> None:
+    task = shown["task"]
+    facts = [
+        ("task", task["taskId"]),
+        ("agent", shown["agent"]),
+        ("status", task["status"] + (f" ({task['cause']})" if task["cause"] else "")),
+        ("error", task["error"]),
+        ("for", task["requester"]),
+        ("conversation", task["conversation"]),
+        ("spawned by", shown["parent"]),
+        ("time", None if shown["durationMs"] is None else span(shown["durationMs"] / 1000)),
+        ("tokens", _tokens(shown)),
+        ("cost", None if shown["costUsd"] is None else f"{shown['costUsd']:.4f} USD"),
+        ("session", task["sessionId"]),
+    ]
+    for name, value in facts:
+        if value is not None:
+            say(f"{name:<13} {safe(str(value))}")
+    if shown["text"]:
+        say("\n" + safe_text(shown["text"]))
+
+
+def _tokens(shown: Result) -> str | None:
+    if shown["inputTokens"] is None and shown["outputTokens"] is None:
+        return None
+    return f"{shown['inputTokens'] or 0} in, {shown['outputTokens'] or 0} out"

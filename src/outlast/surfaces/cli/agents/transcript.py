@@ -1,0 +1,86 @@
+"""``conversations transcript`` and ``subagents log``: what was said, and what comes."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from outlast.surfaces.cli.agents.words import safe_text
+from outlast.surfaces.cli.context import Call
+from outlast.surfaces.cli.flows.asking import Asking
+from outlast.surfaces.cli.output import DIM, colour, note, safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Result = dict[str, Any]
+
+INTERRUPTED = 130
+SHOWN = {
+    "prompt": "> ", "event": "* ", "thought": "~ ", "tool": "$ ", "plan": "# ", "permission": "? ", "steer": "> ",
+    "note": "! ", "end": "= ",
+}  # fmt: skip
+"""What a line begins with that is not the agent's own text."""
+
+
+def path_of(conversation: str) -> str:
+    """The path of a transcript."""
+    from outlast.client import quote
+
+    return f"/v1/conversations/{quote(conversation)}/transcript"
+
+
+def of_conversation(call: Call) -> int:
+    """Show the transcript of a conversation."""
+    return _show(call, call["conversation"], limit=call["limit"], before=call["before"])
+
+
+def of_task(call: Call) -> int:
+    """Show the transcript of the conversation of a turn."""
+    from outlast.surfaces.cli.agents.listing import turn_path
+
+    task = call.client.get(turn_path(call["task"]))["task"]
+    return _show(call, task["conversation"], limit=1000, before=None)
+
+
+def _show(call: Call, key: str, *, limit: int | None, before: int | None) -> int:
+    page = call.read("conversations.transcript", path_of(key), key, limit=limit, before=before)
+    for entry in page["entries"]:
+        _print(call, entry)
+    if not call["follow"]:
+        if not page["entries"]:
+            note(f"nothing has been said in {safe(key)}")
+        elif page["before"] is not None:
+            note(f"there is more before: --before {page['before']}")
+        return 0
+    try:
+        for entry in entries_after(call, key, page["after"] or 0):
+            _print(call, entry)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def entries_after(call: Call, key: str, after: int) -> Iterator[Result]:
+    """Yield entries as they come, however often the gateway is restarted meanwhile."""
+    asking = Asking(call, path_of(key), lambda answer: bool(answer["entries"]))
+    while True:
+        page = asking.ask({"after": after, "limit": 1000}, None)
+        assert page is not None
+        yield from page["entries"]
+        after = page["after"]
+
+
+def _print(call: Call, entry: Result) -> None:
+    if call.json:
+        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    elif entry["kind"] == "text":
+        sys.stdout.write(safe_text(entry["text"]))
+    elif entry["text"]:
+        sign = SHOWN.get(entry["kind"], "  ")
+        lines = safe_text(entry["text"]).split("\n")
+        shown = "\n".join(sign + line for line in lines)
+        sys.stdout.write("\n" + colour(shown, DIM, sys.stdout) + "\n")
+    sys.stdout.flush()
