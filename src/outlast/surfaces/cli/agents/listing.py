@@ -41,7 +41,7 @@ def _print_agents(found: Result) -> None:
         )
         for one in found["agents"]
     ]
-    table(("AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"), rows)
+    say(table(("AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"), rows))
 
 
 def check(call: Call) -> int:
@@ -87,7 +87,7 @@ def _print_turns(page: Result) -> None:
         )
         for task in page["tasks"]
     ]
-    table(("TASK", "STATUS", "TIME", "FOR", "WHAT"), rows)
+    say(table(("TASK", "STATUS", "TIME", "FOR", "WHAT"), rows))
     if page["next"]:
         note(f"there are more: --cursor {page['next']}")
 
