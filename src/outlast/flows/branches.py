@@ -1,4 +1,4 @@
-"""Lines of a program's work that run beside each other, and how steps are counted within each."""
+"""Branches of a program: lines of work that run beside others, each counting the names of its steps by itself."""
 
 from __future__ import annotations
 
