@@ -13,6 +13,7 @@ from outlast.core.approval import ApprovalStatus
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.session import Cause, Status
+from outlast.core.task import TaskFilter
 
 MAIN = "agent:coder:main"
 
@@ -401,6 +402,7 @@ async def test_a_turn_without_a_task_is_kept_like_any_other_and_read_back_after_
         assert [kind for kind, _ in said] == ["event", "prompt", "text", "end"]
         assert await home.store.system_events(MAIN, 0, 10) == []
         assert await home.turns.end_of_beat("coder", home.sessions.new_id()) is None
+        assert (await home.store.list_tasks(TaskFilter(), 10)).tasks == []
 
 
 @asynchronous
