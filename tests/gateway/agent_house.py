@@ -83,7 +83,7 @@ class AgentHouse:
         await self.sessions.open(hold=True)
         self.store = SqliteStore(str(self.path / "ledger.db"))
         ledger = Ledger(self.store, self.clock, node="n1", worker=f"n1/{id(self)}", lease_seconds=None)
-        maker = Maker(self.config, self.clock, self.environ)
+        self.maker = maker = Maker(self.config, self.clock, self.environ)
         self.room = AgentRoom(ledger, maker)
         self.runtime = AgentRuntime(self.sessions, self.clock, self.room, umask=0o022)
         runtimes = {
@@ -204,10 +204,12 @@ class AgentHouse:
 
 
 @asynccontextmanager
-async def agent_house(house: House, **tables: Any) -> AsyncIterator[AgentHouse]:
-    """An `AgentHouse` with scripted runners for as long as the block lasts."""
+async def agent_house(
+    house: House, *, runner: tuple[str, ...] | None = SCRIPTED, **tables: Any
+) -> AsyncIterator[AgentHouse]:
+    """An `AgentHouse` with scripted runners (None: real ones) for as long as the block lasts."""
     made = AgentHouse(house, **tables)
-    before, agent_runtime.RUNNER = agent_runtime.RUNNER, SCRIPTED
+    before, agent_runtime.RUNNER = agent_runtime.RUNNER, runner or agent_runtime.RUNNER
     try:
         await made.open()
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,8 +153,8 @@ def test_a_crash_around_a_question_asks_it_once_and_passes_its_answer_on(node: N
 
 
 def decide(node: Node) -> None:
-    """Approve the only question from outside."""
-    [approval] = asked(node)
+    """Approve the question that waits from outside."""
+    [approval] = [one for one in asked(node) if not one.status.final]
     verdict = Verdict(
         approval_id=approval.id, status=ApprovalStatus.APPROVED, at=approval.created_at + 1.0, by="boss", how="cli"
     )
@@ -209,3 +211,27 @@ def test_a_turn_with_the_real_runner_goes_on_over_a_crash(node: Node) -> None:
     assert task.summary == "one\ntwo"
     said = [entry for entry in transcript(node, "agent:shell:main") if entry.kind.value == "text"]
     assert "".join(entry.text for entry in said).split() == ["one", "two"]
+
+
+def test_a_turn_with_a_real_acp_agent_goes_on_over_a_crash(node: Node) -> None:
+    """Killed while the agent asks for leave and again after that: both answers reach it, all it says is kept once."""
+    scripted = [sys.executable, "-S", str(Path(__file__).parent.parent / "agents" / "scripted_acp.py"), "permission"]
+    furnish(node, asker={"backend": "acp", "command": scripted})
+    assert node.begin()
+    task_id = put(node, "2", agent="asker")
+    until(lambda: asked(node))
+    node.kill()
+    decide(node)
+    assert node.begin(), node.log()
+    until(lambda: len(asked(node)) == 2)
+    node.kill()
+    assert node.begin(), node.log()
+    decide(node)
+    node.ended(task_id)
+    judged(node)
+    entries = transcript(node, "agent:asker:main")
+    said = [entry.text for entry in entries if entry.kind.value == "text"]
+    assert "".join(said) == "".join(f'answer {n}: {{"optionId": "yes", "outcome": "selected"}}\n' for n in (0, 1))
+    assert [entry.data.get("status") for entry in entries if entry.kind.value == "permission"] == [
+        None, "allowed", None, "allowed",
+    ]  # fmt: skip

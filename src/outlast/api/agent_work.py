@@ -86,6 +86,11 @@ def queue_of(conversation: str) -> str:
     return f"conv:{conversation}"
 
 
+def is_conversation_queue(queue: str) -> bool:
+    """True for a queue that keeps the turns of a conversation in a row."""
+    return queue.startswith("conv:")
+
+
 def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None) -> NewTask:
     """Return the task of a turn. Raises BadInput (``no_such_agent``, ``bad_key``, ``bad_message``, ``bad_workdir``)."""
     agent = agent_named(making, ask.agent)

@@ -10,16 +10,15 @@ from typing import Any
 
 import msgspec
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, is_conversation_queue, main_conversation
 from outlast.core.agent import CHILDREN_MAX, DEPTH_MAX, LANE, LANE_MAX, AgentConversation
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
-from outlast.core.errors import GatewayTrouble, Refused
-from outlast.core.flow import FlowMode, NewFlow
+from outlast.core.errors import Refused
 from outlast.core.ids import timed_id
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task
+from outlast.core.task import NewTask, Runtime, Task
 from outlast.gateway.agent_room import AgentRoom, other_agent
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
@@ -105,7 +104,7 @@ class AgentTurns:
             created = await self._books.submit(new)
             point("agents:after_spawn")
             if not created.existing:
-                await self._mirror(created.task, ask, flow_id)
+                await self._room.mirror(created.task)
             return created
 
     async def _place(self, parent: str) -> int:
@@ -133,17 +132,11 @@ class AgentTurns:
                 return task.id
         return None
 
-    async def _mirror(self, task: Task, ask: TurnAsk, flow_id: str) -> None:
-        """Have a flow follow the task, so that it is seen among the flows of its requester."""
-        flow = NewFlow(
-            id=flow_id, mode=FlowMode.MIRRORED, name=f"agent {ask.agent}", requester=task.requester,
-            created_at=task.created_at, task_id=task.id, goal=task.title, label=task.label, node=task.node,
-            notify=NotifyPolicy.SILENT, ask={"agent": ask.agent},
-        )  # fmt: skip
-        try:
-            await self._books.store.create_flow(flow)
-        except GatewayTrouble as trouble:  # the task is what counts
-            log.warning("task %s has no flow beside it: %s", task.id, trouble.message)
+    async def tidy(self) -> None:
+        """Forget the limits of queues of conversations in which nothing is under way: there may be very many."""
+        for queue in await self._books.store.queues():
+            if is_conversation_queue(queue.name) and not queue.queued and not queue.running:
+                await self._room.lift(queue.name)
 
     # ---- while they run
 

@@ -242,6 +242,7 @@ class GatewayProcess:
         await books.store.prune_beats(before)
         quiet = self._clock.now() - self._config.transcripts_keep_days * 86_400.0
         rows = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
+        await books.agents.tidy()
         if done.pruned or flows.pruned:
             log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
         if rows:

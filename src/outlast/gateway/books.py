@@ -35,6 +35,7 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
+from outlast.runtimes.agent import is_alone
 from outlast.runtimes.cli import summary_of
 from outlast.scheduler.service import Compose
 from outlast.store.base import Change, Created, Store
@@ -299,7 +300,9 @@ class Books:
         adoptees = self._sessions.adoptees
         while adoptees:
             session = adoptees[0]
-            if session.info.task_id is None:
+            if is_alone(session.info):
+                self._sessions.release(session)
+            elif session.info.task_id is None:
                 self.outlived(session)
             else:
                 await self._rejoin(session, session.info.task_id)

@@ -23,7 +23,7 @@ from outlast.core.session import Cause, ExecSpec, Exit, Status, status_of
 from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
-from outlast.process.sessions import Session, Sessions
+from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes.base import Hands
 from outlast.runtimes.journal import Journal, last_words, state_until
 from outlast.runtimes.reattach import reattach
@@ -391,18 +391,25 @@ def turn_of(task: Task, session_id: str) -> TurnRef:
     return TurnRef(conversation_of(task), str(agent), session_id, task.requester, task.id)
 
 
+LABEL = "agent"
+"""The first label of the sessions of turns."""
 _EVENTS = "events:"
 
 
 def labels_of(turn: TurnRef, upto: int) -> tuple[str, ...]:
     """Return the labels of a turn's session: they also say up to which system event its prompt tells."""
-    return ("agent", turn.agent, *([f"{_EVENTS}{upto}"] if upto else []))
+    return (LABEL, turn.agent, *([f"{_EVENTS}{upto}"] if upto else []))
 
 
 def events_of(session: Session) -> int:
     """Return up to which system event the prompt of a session tells; 0 where it tells of none."""
     found = [label.removeprefix(_EVENTS) for label in session.info.labels if label.startswith(_EVENTS)]
     return int(found[0]) if found and found[0].isdecimal() else 0
+
+
+def is_alone(info: SessionInfo) -> bool:
+    """True for the session of a turn that is no task: whoever began it keeps its record."""
+    return info.task_id is None and info.labels[:1] == (LABEL,) and info.argv[1:] == RUNNER[1:]
 
 
 def _doing(lines: Sequence[JournalLine]) -> str | None:
