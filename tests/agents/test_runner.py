@@ -89,7 +89,7 @@ def test_an_output_that_nobody_reads_does_not_hang_the_runner(tmp_path) -> None:
     reading, writing = os.pipe()
     code = "import outlast.agents.output as o; o.STALL_SECONDS = 0.5\n"
     code += "import outlast.agents.runner as r; r.LAST_WORDS_SECONDS = 0.5; r.main()"
-    flood = python("for _ in range(200_000): print('words ' * 16)")
+    flood = python("for _ in range(60_000): print('words ' * 16)")
     turn = Turn(agent=flood, conversation="c", prompt="hello", workdir=str(tmp_path), env={})
     process = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=writing)
     os.close(writing)
