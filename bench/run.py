@@ -19,11 +19,14 @@ import machine
 from bench_adopt import adopt
 from bench_capture import capture
 from bench_cli import cli
+from bench_flow_gateway import flow_gateway
+from bench_flows import flows
 from bench_idle import idle, many
 from bench_peers import peers
 from bench_start import start_exit, told
 from bench_tasks import tasks
 from bench_told import told as later
+from bench_transcript import transcript
 from figures import Row
 from lodging import BASE, ground
 
@@ -38,6 +41,9 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "tasks": tasks,
     "later": later,
     "peers": peers,
+    "flows": flows,
+    "flow_gateway": flow_gateway,
+    "transcript": transcript,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

@@ -104,8 +104,8 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[3:] == (
-        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 86_400.0, (),
-        (), False, (), 500, 30.0, (), "", 587, "starttls", "", "", "", "", (), "",
+        "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 30.0, 86_400.0,
+        (), (), False, (), 500, 30.0, (), "", 587, "starttls", "", "", "", "", (), "",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -133,15 +133,17 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         [tasks]
         slots = 3
         keep_days = 1.5
+        [transcripts]
+        keep_days = 2.5
         [approvals]
         expires = "2h30m"
         notify = ["smtp:me@mail.local", "boss"]
         deciders = ["agent:lead:*"]
         own = true
         [flows]
-        modules = ["flows.py"]
-        slots = 7
-        lease_seconds = 5
+        modules = ["/srv/flows.py"]
+        slots = 20
+        lease_seconds = 12
         [delivery]
         allow_private = ["10.0.0.0/8"]
         smtp_host = "mail.local"
@@ -158,10 +160,9 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     )
     assert settings[3:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
-        "postgresql://db.local/outlast", 3, 1.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",), True,
-        ("flows.py",), 7, 5.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret",
-        "[::1]:8080", ("box.local",),
-        "https://box.local:8443/outlast",
+        "postgresql://db.local/outlast", 3, 1.5, 2.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",),
+        True, ("/srv/flows.py",), 20, 12.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret",
+        "[::1]:8080", ("box.local",), "https://box.local:8443/outlast",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"file"}
 
@@ -317,7 +318,7 @@ def test_addresses_that_may_be_secrets_are_not_shown(env: dict[str, str]) -> Non
 
 
 def test_the_settings_are_the_fields() -> None:
-    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[3:]
+    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[2:]
     assert get_args(policy.Mode) == MODES
 
 
@@ -328,6 +329,7 @@ def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> No
         "sessions": {},
         "store": {},
         "tasks": {},
+        "transcripts": {},
         "approvals": {},
         "flows": {},
         "delivery": {},
@@ -337,58 +339,6 @@ def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> No
     loaded = load_file(tmp_path, "\n".join(settings))
     assert loaded[2:] == load(env)[2:]
     assert set(loaded.sources.values()) == {"file"}
-
-
-# agents
-
-
-def test_agents_are_tables_of_the_file(tmp_path: Path) -> None:
-    settings = load_file(
-        tmp_path,
-        """
-        [agents.coder]
-        backend = "acp"
-        command = ["claude-agent-acp", "--password", "hunter2"]
-        env = {API_KEY = "sk-1"}
-        [agents.main]
-        backend = "model"
-        model = "openai:gpt"
-        heartbeat = {every = "30m", tz = "Europe/Berlin"}
-        """,
-    )
-    assert settings.agents["coder"].command == ("claude-agent-acp", "--password", "hunter2")
-    assert settings.agents["main"].heartbeat.every_seconds == 1800.0
-    shown = {row.key: row for row in settings.describe()}
-    assert list(shown)[-2:] == ["agents.coder", "agents.main"]
-    assert shown["agents.coder"].source == "file"
-    said = json.dumps(shown["agents.coder"].value)
-    assert "sk-1" not in said and "hunter2" not in said and "API_KEY" in said
-
-
-def test_without_agents_nothing_of_them_is_loaded(env: dict[str, str]) -> None:
-    """The command line reads the settings at every start."""
-    load = "import sys; from outlast import config; config.load({'HOME': '/x'})"
-    code = f"{load}; print([name for name in sys.modules if 'agent' in name])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("agents = 1", "agents must be tables"),
-        ('[agents.a]\nbackend = "acp"', "agents.a.command is missing"),
-        ('[agents.a]\nbackend = "acp"\ncommand = ["x"]\nheartbeat = {tz = "Mars/Base"}', "agents.a.heartbeat.tz"),
-        ('[agents."a b"]\nbackend = "acp"\ncommand = ["x"]', "agents: a name cannot be 'a b'"),
-    ],
-)
-def test_an_agent_that_is_misspelled_is_an_error_at_once(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        load_file(tmp_path, text)
-    assert said in caught.value.message
-    assert "settings.toml" in caught.value.message
-    assert caught.value.code == "bad_config"
-    assert caught.value.hint
 
 
 # directories

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from demo_flows import Flows
 from demo_ledger import Ledger
 from demo_stage import STARTED, Answer, Stage, alive, note, paint, step, wait_until
 from demo_told import Told
@@ -91,6 +92,7 @@ class Demo(Stage):
         self.count(sessions)
         Ledger(self).run()
         Told(self).run()
+        Flows(self).run()
         self.stop()
 
     def start_everything(self) -> dict[str, str]:

@@ -33,13 +33,12 @@ class Crew:
         self._apps: list[AsyncAbsurd] = []
         self._running: list[asyncio.Task[None]] = []
 
-    def hire(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def hire(
+        self, connection: psycopg.AsyncConnection[Any], concurrency: int = CONCURRENCY,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:  # fmt: skip
         app = AsyncAbsurd(connection)
-
-        @app.register_task(name="nothing")
-        async def nothing(_params: Any, _context: Any) -> None:
-            pass
-
+        self.register(app)
         execute = app._execute_task
 
         async def execute_task(task: Any, claim_timeout: int) -> None:
@@ -49,8 +48,13 @@ class Crew:
         app._execute_task = execute_task
         self._apps.append(app)
         name = f"worker{len(self._apps)}"
-        work = app.start_worker(worker_id=name, concurrency=CONCURRENCY, poll_interval=POLL_SECONDS)
+        work = app.start_worker(worker_id=name, concurrency=concurrency, poll_interval=poll_seconds)
         self._running.append(asyncio.create_task(work))
+
+    def register(self, app: AsyncAbsurd) -> None:
+        @app.register_task(name="nothing")
+        async def nothing(_params: Any, _context: Any) -> None:
+            pass
 
     async def go_home(self) -> None:
         for app in self._apps:

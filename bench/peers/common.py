@@ -97,9 +97,9 @@ One = Callable[[], Awaitable[None]]
 """Submits one task and returns when its end is known."""
 
 
-async def many(one: One, words: argparse.Namespace) -> dict[str, Any]:
+async def many(one: One, words: argparse.Namespace, window: Window | None = None) -> dict[str, Any]:
     """Keep as many tasks going as are to be in flight."""
-    window = Window(words)
+    window = window or Window(words)
 
     async def lane() -> None:
         while window.another():
@@ -127,9 +127,9 @@ Submit = Callable[[Callable[[], None]], None]
 """Submits one task and has its argument called, in whatever thread, when the end of that task is recorded."""
 
 
-def many_in_threads(submit: Submit, words: argparse.Namespace) -> dict[str, Any]:
+def many_in_threads(submit: Submit, words: argparse.Namespace, window: Window | None = None) -> dict[str, Any]:
     """Like `many` for a peer made of threads: one producer, which waits while enough tasks are in flight."""
-    window, room = Window(words), threading.Semaphore(words.in_flight)
+    window, room = window or Window(words), threading.Semaphore(words.in_flight)
 
     def ended() -> None:
         window.ended()
@@ -159,9 +159,12 @@ def single_in_threads(submit: Submit, words: argparse.Namespace) -> list[float]:
 
 def report(
     *, many: dict[str, Any] | None, single: Sequence[float], durability: dict[str, str], versions: dict[str, str],
-    settings: Sequence[str],
+    settings: Sequence[str], steps: Sequence[float] = (),
 ) -> None:  # fmt: skip
-    """Print the line the driver reads. ``durability`` was read back from the database; ``settings`` are our tuning."""
+    """Print the line the driver reads. ``durability`` was read back from the database; ``settings`` are our tuning.
+
+    ``steps`` are the milliseconds of single steps, of those who ran flows.
+    """
     ordered = sorted(single)
     one = {
         "n": len(ordered),
@@ -170,7 +173,7 @@ def report(
         "milliseconds": list(single),
     }
     line = {"many": many, "single": one, "durability": durability, "versions": versions, "settings": list(settings)}
-    print(json.dumps(line), flush=True)
+    print(json.dumps({**line, "steps": list(steps)}), flush=True)
 
 
 def versions(*packages: str, **others: str) -> dict[str, str]:

@@ -81,6 +81,7 @@ class Config(NamedTuple):
     store_url: str
     tasks_slots: int
     tasks_keep_days: float
+    transcripts_keep_days: float
     approvals_expires: float
     approvals_notify: tuple[str, ...]
     approvals_deciders: tuple[str, ...]

@@ -358,7 +358,9 @@ class Harness:
             if not self._dead:
                 await self.engine.round()
             await self._take_tasks()
-            if self.engine.held or self._busy or self._dead:
+            if self._dead and self.engine.held == 0:
+                continue  # it died while it looked for more: nobody says so again
+            if self.engine.held or self._busy:
                 await self._moved.wait()
             elif not self._moved.is_set():
                 return

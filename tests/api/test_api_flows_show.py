@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 from api_fakes import asynchronous
 from flow_world import ALICE, BOB, FILE, flow_world
 
+from outlast.api.flow_values import values_place
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.flow import FILE_HANDLER, StepKind
 from outlast.core.lifecycle import FlowVerb
 from outlast.core.session import Status
+from outlast.flows.errors import NotStorable
+from outlast.flows.values import InFiles, Values
 
 LOOKS = ("flow.show", "flow.steps", "flow.children", "flow.graph", "flow.events", "flow.watch")
 
@@ -313,3 +317,55 @@ async def test_sub_flows_are_drawn_below_the_step_that_runs_them(tmp_path: Path)
         text = (await at.ask("flow.graph", held.flow.id, format="text")).text
         assert [line.strip(" │").split()[0] for line in text.splitlines()] == ["release", "└─", "sub", "└─"]
         assert "deep" in text
+
+
+# ---- what is not in the rows
+
+
+@asynchronous
+async def test_a_program_that_cannot_be_served_is_seen_with_the_reason(tmp_path: Path) -> None:
+    """Without it a flow whose file has a mistake in it would just stay queued."""
+    source = tmp_path / "release.py"
+    source.write_text("from outlast import flow\n@flow\nasync def release(ctx): ...\n")
+    async with flow_world(tmp_path) as at:
+        flow_id = (await at.program(handler=f"{source}:release")).flow_id
+        seen = await at.ask("flow.watch", flow_id)
+        watch = await at.under_way("flow.watch", flow_id, mark=seen.mark, timeoutMs=60_000)
+        wait = await at.under_way("flow.wait", lookups=[flow_id])
+        session = await at.session(command="worker", labels=["outlast:flow-worker", str(source)])
+        await at.go(2)
+        assert not watch.done()
+        session.prints(b"outlast: release.py cannot be loaded: ImportError: no module named x\nmore\n")
+        session.ends(2)
+        at.sessions.tell("ended", session)
+        await at.go(0.5)
+        [held] = watch.result().waits_for
+        assert held.words == (
+            "its program cannot be served: release.py cannot be loaded: ImportError: no module named x"
+        )
+        assert held.command == f"outlast process log {session.id}"
+        assert wait.result().attention == [flow_id]
+        await at.claim(flow_id, f"{source}:release")
+        assert (await at.ask("flow.show", flow_id)).waits_for == []
+
+
+@asynchronous
+async def test_a_result_that_is_kept_in_a_file_is_read_back(tmp_path: Path) -> None:
+    async with flow_world(tmp_path) as at:
+        held = await at.claim((await at.program()).flow_id)
+        values = Values(InFiles(values_place(at.config)))
+        long = {"text": "x" * 300_000}
+        text = values.write(held.flow.id, long)
+        assert text.startswith('{"$file"')
+        await at.write(held, "dump", result=text)
+        await at.succeed(held, json.loads(text))
+        assert (await at.ask("flow.show", held.flow.id)).result == long
+        assert (await at.ask("flow.wait", lookups=[held.flow.id])).flows[0].result == long
+        assert (await at.ask("flow.watch", held.flow.id)).flow.result == long
+        assert (await at.ask("flow.steps", held.flow.id, full=True)).steps[0].result == long
+        fork = await at.ask("flow.fork", held.flow.id, fromStep="dump")
+        assert values.read(fork.flow_id, text) == long
+        at.clock.at += 86_400 * 30
+        await at.ask("tasks.maintenance", apply=True)
+        with pytest.raises(NotStorable):
+            values.read(held.flow.id, text)

@@ -34,7 +34,8 @@ class TellingWorld(LedgerWorld):
 
     async def rule(self, name: str = "job", *, caller: Caller | None = None, **fields: Any) -> Any:
         """Add a rule; by default it runs ``make`` every minute."""
-        given = {"name_": name, **({"command": "make"} if not {"argv", "event"} & set(fields) else {}), **fields}
+        does = {} if {"argv", "event", "flow", "flowFile"} & set(fields) else {"command": "make"}
+        given = {"name_": name, **does, **fields}
         if not {"cron", "every", "at", "in"} & set(given):
             given["every"] = "1m"
         return await self.ask("cron.add", caller=caller, **given)

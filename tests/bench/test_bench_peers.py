@@ -12,15 +12,15 @@ import bench_peers
 import pytest
 from bench_peers import Contest
 from peers import catalogue, common
-from peers.catalogue import HUEY, OURS, POSTGRESQL, RAW, SQLITE, Figures, NotMeasured, Peer
+from peers.catalogue import FLOWS, HUEY, OURS, POSTGRESQL, RAW, SQLITE, Figures, NotMeasured, Peer
 
-PEERS = (RAW, *OURS.values(), *SQLITE, *POSTGRESQL)
+PEERS = (RAW, *OURS.values(), *SQLITE, *POSTGRESQL, *FLOWS)
 SCRIPTS = Path(catalogue.__file__).parent
 FEW = ["--warm", "0", "--seconds", "30", "--tasks", "20", "--in-flight", "5", "--singles", "3"]
 WAL_FULL = {"journal_mode": "wal", "synchronous": "full"}
 
 
-@pytest.mark.parametrize("script", sorted({peer.script for peer in PEERS}))
+@pytest.mark.parametrize("script", sorted({peer.script for peer in PEERS} | {"restate_service"}))
 def test_every_script_parses_and_says_whom_it_measures(script: str) -> None:
     """A script that only runs in its peer's environment would otherwise be broken unseen."""
     tree = ast.parse((SCRIPTS / f"{script}.py").read_text("utf-8"))
@@ -31,6 +31,7 @@ def test_every_script_parses_and_says_whom_it_measures(script: str) -> None:
 def test_what_is_installed_is_pinned() -> None:
     """The scripts hook into their peers: another version may not be listened to, or be another measurement."""
     assert [word for peer in PEERS for word in peer.packages if "==" not in word] == []
+    assert [word for peer in PEERS for word in peer.npm if "@" not in word[1:]] == []
     assert [peer.script for peer in PEERS if not peer.packages] == ["raw", "outlast", "outlast"]
 
 
@@ -64,6 +65,14 @@ def test_a_peer_without_its_python_is_not_measured() -> None:
         catalogue.environment(Peer("oban", "oban-py", "postgresql", ("oban==0",), (3, 99)))
 
 
+def test_scripts_that_share_an_environment_want_the_same_in_it() -> None:
+    """Otherwise each turn would tear down and install anew what the turn before it had made."""
+    wanted: dict[str, set[tuple[tuple[str, ...], ...]]] = {}
+    for peer in PEERS:
+        wanted.setdefault(peer.house or peer.script, set()).add((peer.packages, peer.npm))
+    assert {house: sets for house, sets in wanted.items() if len(sets) > 1} == {}
+
+
 @pytest.mark.parametrize(
     ("database", "durability", "why"),
     [
@@ -71,6 +80,7 @@ def test_a_peer_without_its_python_is_not_measured() -> None:
         ("sqlite", {"journal_mode": "memory", "synchronous": "full"}, "journal_mode is memory"),
         ("postgresql", {"fsync": "on", "synchronous_commit": "off", "full_page_writes": "on"}, "synchronous_commit is"),
         ("postgresql", {}, "fsync is None"),
+        ("restate", {"log_synced": "9 times in 40 flows"}, "log_synced is 9 times in 40 flows"),
     ],
 )
 def test_who_does_not_write_durably_is_not_measured(

@@ -718,3 +718,19 @@ def test_a_flow_file_runs_as_a_child_and_bytes_reach_a_child(flows, tmp_path):
     flows.serve_files()
     flows.serve(size)
     assert flows.run(parent) == [{"said": "x; rm -rf $HOME"}, 1000]
+
+
+def test_a_flow_whose_deadline_passed_before_it_could_start_runs_no_step(flows):
+    @flow(deadline="1h", concurrency_key="one")
+    async def late(ctx):
+        await note("too late")
+
+    @flow(concurrency_key="one")
+    async def first(ctx):
+        await ctx.sleep("nap", "2h")
+
+    one = flows.start(first)
+    run = flows.start(late)
+    flows.result(one)
+    assert flows.finish(run).cause is Cause.DEADLINE
+    assert CALLS == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from crashing import Node
+from flow_crashing import FlowNode
 from running import Gateway
 
 
@@ -38,3 +39,11 @@ def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Node
     yield pair
     for node in pair:
         node.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def flows(request: pytest.FixtureRequest) -> Iterator[FlowNode]:
+    """A home with workers for flows that may be killed, over each kind of store."""
+    node = FlowNode("" if request.param == "sqlite" else request.getfixturevalue("pg_database"))
+    yield node
+    node.close()

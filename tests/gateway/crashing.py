@@ -27,6 +27,9 @@ from outlast.store.base_told import NoticeRow
 
 ENDS = frozenset((Verb.SUCCEED, Verb.FAIL, Verb.TIME_OUT, Verb.CANCEL, Verb.LOSE))
 
+BESIDE = ("began", "attach", "reclaim", "ask_cancel", "progress", "late", "delivered", "approve")
+"""Lines of history that move nothing."""
+
 STANDS = frozenset((("pending", 0), ("delivered", 1), ("delivered", 0)))
 """How a notice stands, and how often its conversation has heard it: not at all where a waiter saw the end itself."""
 
@@ -254,7 +257,7 @@ def replay(events: list[Event]) -> Status:
     status = Status.QUEUED
     for event in events[1:]:
         if event.status is None:
-            assert event.verb in ("began", "attach", "reclaim", "ask_cancel", "progress", "late", "delivered"), event
+            assert event.verb in BESIDE, event
             assert (event.verb in ("late", "delivered")) or status not in FINAL, events
             continue
         move = TASK_MOVES[Verb(event.verb)]

@@ -1,4 +1,5 @@
-"""Gateways as processes of their own that start in no time: forked from one that has read all the code already.
+"""Gateways and workers for flows as processes of their own that start in no time: forked from one that has read all
+the code already.
 
 A crash test starts hundreds of them, and most of a start is Python reading modules.
 """
@@ -55,7 +56,7 @@ _nursery: socket.socket | None = None
 
 
 def bear(env: dict[str, str], ready_fd: int, **given: Any) -> Born:
-    """Start a gateway; ``given`` is what `_live` understands."""
+    """Start a gateway or a worker; ``given`` is what `_live` understands."""
     global _nursery
     if _nursery is None:
         _nursery, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -70,6 +71,7 @@ def bear(env: dict[str, str], ready_fd: int, **given: Any) -> Born:
 
 
 def _main(calls: socket.socket) -> None:
+    import outlast.gateway.flow_worker
     import outlast.store.postgres
     import outlast.store.sqlite
     import outlast.surfaces.http.server  # noqa: F401 — read once, here
@@ -97,12 +99,18 @@ def _live(
     crash_at: list[str] | None = None,
     settings: dict[str, Any] | None = None,
     lose_answer: str | None = None,
+    sources: list[str] | None = None,
+    lease_seconds: float | None = None,
+    log: str | None = None,
 ) -> int:
-    """Be a gateway. ``settings`` are constants of modules to be changed, by their full names."""
+    """Be a gateway, or a worker for flows where there are ``sources``.
+
+    ``settings`` are constants of modules to be changed, by their full names. ``log`` is where errors go.
+    """
     import importlib
 
     from outlast.config import load
-    from outlast.gateway import app
+    from outlast.gateway import app, flow_worker
     from outlast.surfaces.http.server import HttpServer
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -116,6 +124,11 @@ def _live(
     if lose_answer is not None:
         _lose_answer(lose_answer)
     point = None if crash_at is None else (crash_at[0], crash_at[1])
+    if log is not None:
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    if sources is not None:
+        os.close(ready_fd)
+        return flow_worker.run(load(env), sources, lease_seconds=lease_seconds, crash_at=point)
     return app.run(load(env), face=HttpServer, ready_fd=ready_fd, crash_at=point)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from outlast.api.followed import Followed
 from outlast.api.readers import Readers
 from outlast.config import Config
+from outlast.core.agent_end import TurnEnd
 from outlast.core.conversation import Wake, no_channel
 from outlast.core.errors import BadInput, NotFound, Refused
 from outlast.core.session import Cause
@@ -19,6 +20,9 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session, Sessions
 from outlast.store.base import Created, Store
+
+if TYPE_CHECKING:
+    from outlast.api.agent_work import TurnAsk
 
 T = TypeVar("T")
 
@@ -82,6 +86,43 @@ class Gateway(Protocol):
         """Begin a graceful stop: it answers what is waiting, then leaves."""
 
 
+class AgentTurns(Protocol):
+    """The one place where turns of agents begin. See `outlast.gateway.agent_turns`."""
+
+    async def open(self) -> None:
+        """Begin, once the store is open."""
+
+    async def close(self) -> None:
+        """End; turns run on."""
+
+    async def start(self, ask: TurnAsk) -> Created:
+        """Put a turn on record and begin it when its conversation is free. Raises BadInput, GatewayTrouble."""
+
+    async def prepare(self, new: NewTask) -> None:
+        """Make ready what a composed turn needs before it is on record. Raises BadInput (``other_agent``)."""
+
+    async def spawn(self, ask: TurnAsk, parent: str) -> Created:
+        """Have an agent do something for a conversation, in one of its own.
+
+        Raises Refused (``too_deep``, ``too_many_children``), BadInput, GatewayTrouble.
+        """
+
+    async def steer(self, task: Task, text: str, *, interrupt: bool = False) -> str:
+        """Tell a running agent something; return the name its transcript has for it. Raises Conflict."""
+
+    async def cancel_tree(self, conversation: str, cause: Cause = Cause.OPERATOR) -> list[str]:
+        """Call off all that a conversation has spawned, at any depth; return the tasks there were."""
+
+    async def begin_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Start a turn of an agent that is no task, in its main conversation. Raises BadInput, GatewayTrouble."""
+
+    async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
+        """Stay with such a turn to its end, also of an earlier gateway; None when there is no record of it."""
+
+    def lock(self, conversation: str) -> asyncio.Lock:
+        """Return what keeps two turns of one conversation apart: held around a turn that is no task."""
+
+
 class Books(Protocol):
     """Where what outlives its call is on record, and who works for it. See `outlast.gateway.books`."""
 
@@ -123,6 +164,10 @@ class Books(Protocol):
 
     def saw_end(self, session: Session, target: str) -> None:
         """Note that a requester was given the end of a session: he is not told the end of its task again."""
+
+    @property
+    def agents(self) -> AgentTurns:
+        """Where turns of agents begin. Raises BadInput where none do, GatewayTrouble while the store is not open."""
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""

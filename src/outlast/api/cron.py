@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from outlast.api import detach as detached
 from outlast.api.context import Api, Caller
+from outlast.api.cron_flows import compose_flow, flow_payload
 from outlast.api.exec import make_plan, workdir_at
 from outlast.api.requests import ExecRequest, PlainRequest
 from outlast.api.results import Removed
@@ -29,6 +30,7 @@ from outlast.core.schedule import (
     CommandPayload,
     Deliver,
     EventPayload,
+    FlowPayload,
     Kind,
     Overlap,
     Payload,
@@ -46,7 +48,7 @@ from outlast.store.base_told import NewFiring
 SOURCE = "cron"
 PREVIEWED = 3
 _RULES = ("cron", "every", "at", "in_")
-_PAYLOADS = ("command", "argv", "event", "flow", "agent")
+_PAYLOADS = ("command", "argv", "event", "flow", "flow_file", "agent")
 
 
 def system_zone(environ: dict[str, str] | Any) -> str:  # noqa: ANN401
@@ -96,7 +98,7 @@ async def add(api: Api, caller: Caller, request: CronAddRequest) -> ScheduleResu
         kind=kind,
         expr=expr,
         tz=tz,
-        payload=_payload(api, caller, request),
+        payload=_payload(api, caller, request, await flow_payload(api, caller, request)),
         conversation=None if request.conversation is None else check_key(request.conversation, "conversation"),
         delete_after_run=bool(request.delete_after_run),
         comment=sound(request.comment),
@@ -135,17 +137,20 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
     before = await find(api, caller, name)
     if request.revision is not None and request.revision != before.revision:
         raise _changed(before)
-    return await _written(api, before, lambda found: _edited(api, caller, found, request, now), now)
+    flow = await flow_payload(api, caller, request)
+    return await _written(api, before, lambda found: _edited(api, caller, found, request, flow, now), now)
 
 
-def _edited(api: Api, caller: Caller, before: Schedule, request: CronEditRequest, now: float) -> Schedule:
+def _edited(
+    api: Api, caller: Caller, before: Schedule, request: CronEditRequest, flow: FlowPayload | None, now: float
+) -> Schedule:
     _check_workdir(api, request)
     after = replace(before, updated_at=now)
     if any(getattr(request, field) is not None for field in _RULES) or request.tz is not None:
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
         after = replace(after, kind=kind, expr=expr, tz=tz, anchor_at=now if kind is Kind.EVERY else None)
     if any(getattr(request, field) is not None for field in _PAYLOADS):
-        after = replace(after, payload=_payload(api, caller, _payload_of(before, request)))
+        after = replace(after, payload=_payload(api, caller, _payload_of(before, request), flow))
     else:
         after = replace(after, payload=_dressed(after.payload, caller, request))
     if request.conversation is not None:
@@ -237,12 +242,20 @@ def _rule(api: Api, request: ScheduleFields, now: float) -> tuple[Kind, str, str
     return Kind.AT, rules.format_moment(parse_when(text, now=now, tz=tz).at), tz
 
 
-def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
+def _payload(api: Api, caller: Caller, request: ScheduleFields, flow: FlowPayload | None) -> Payload:
     given = [name for name in _PAYLOADS if getattr(request, name) is not None]
     if len(given) != 1:
         raise BadInput(
-            "command: is required (or argv, event)" if not given else f"{given[1]}: does not go with {given[0]}"
+            "command: is required (or argv, event, flow, flowFile)"
+            if not given
+            else f"{given[1]}: does not go with {given[0]}"
         )
+    if flow is not None:
+        env = check_overrides(request.env or {}, caller.remote)
+        workdir = request.workdir or api.environ.get("HOME")
+        return replace(flow, arguments=request.arguments or {}, workdir=workdir, env=env)
+    if request.arguments is not None:
+        raise BadInput("arguments: goes with flow only")
     match given[0]:
         case "event":
             if not request.to and not request.conversation:
@@ -250,7 +263,7 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields) -> Payload:
             to = request.to or request.conversation or ""
             _may_tell(caller, to)
             return EventPayload(conversation=to, text=sound(request.event))
-        case "flow" | "agent":
+        case "agent":
             raise BadInput(f"{given[0]}: cannot be scheduled in this version", code="not_available")
     argv = None if request.argv is None else tuple(request.argv)
     check_overrides(request.env or {}, caller.remote)
@@ -279,6 +292,8 @@ def _payload_of(before: Schedule, request: ScheduleFields) -> ScheduleFields:
         kept = {"workdir": before.payload.workdir, "env": before.payload.env}
     elif isinstance(before.payload, EventPayload) and request.event is not None:
         kept = {"to": before.payload.conversation}
+    elif isinstance(before.payload, FlowPayload) and (request.flow is not None or request.flow_file is not None):
+        kept = {"workdir": before.payload.workdir, "env": before.payload.env, "arguments": before.payload.arguments}
     return replace(request, **{name: value for name, value in kept.items() if getattr(request, name) is None})
 
 
@@ -291,8 +306,10 @@ def _dressed(payload: Payload | Unreadable, caller: Caller, request: ScheduleFie
         fields = {"env": "env", "workdir": "workdir"}
     elif isinstance(payload, EventPayload):
         fields = {"to": "conversation"}
+    elif isinstance(payload, FlowPayload):
+        fields = {"env": "env", "workdir": "workdir", "arguments": "arguments"}
     changes: dict[str, Any] = {}
-    for name in ("env", "workdir", "to"):
+    for name in ("env", "workdir", "to", "arguments"):
         if (value := getattr(request, name)) is None:
             continue
         if name not in fields:
@@ -359,7 +376,11 @@ async def run_now(api: Api, caller: Caller, name: str, request: PlainRequest) ->
     firing = compose(api, schedule, now, "manual")
     fired = await api.store.fire_manually(schedule, firing, now)
     task = fired.tasks[0][0] if fired.tasks else None
-    return FiredResult(name=schedule.name, task_id=None if task is None else task.id, how="manual")
+    flow = fired.flows[0] if fired.flows else None
+    return FiredResult(
+        name=schedule.name, task_id=None if task is None else task.id, flow_id=None if flow is None else flow.id,
+        how="manual",
+    )  # fmt: skip
 
 
 # ---- what an instant brings
@@ -379,6 +400,8 @@ def compose(api: Api, schedule: Schedule, instant: float, how: Literal["fired", 
         raise BadInput(
             payload.why, code="unreadable", hint=f"outlast cron remove {schedule.name}, or give it a new one"
         )
+    if isinstance(payload, FlowPayload):
+        return NewFiring(instant=instant, how=how, flow=compose_flow(api, schedule, payload))
     if not isinstance(payload, CommandPayload):
         raise BadInput(f"schedule {schedule.name} wants what this version cannot do", code="not_available")
     return NewFiring(instant=instant, how=how, task=_task(api, schedule, payload))

@@ -25,7 +25,7 @@ from outlast.api.told_results import (
 from outlast.core import schedule as rules
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, Refused
-from outlast.core.ids import timed_id
+from outlast.core.ids import is_flow, timed_id
 from outlast.core.redact import redact
 from outlast.core.schedule import CommandPayload, Kind, Schedule
 from outlast.scheduler.crontab import Entry, parse_crontab, settings_of
@@ -75,9 +75,16 @@ async def runs(api: Api, caller: Caller, name: str, request: CronRunsRequest) ->
     rows = await api.store.firings_of(schedule.id, limit, request.before)
     found = []
     for row in rows:
-        task = None if row.task_id is None else await api.store.get_task(row.task_id)
-        found.append(describe_run(row, None if task is None else task.status.value))
+        found.append(describe_run(row, await _status_of(api, row.task_id)))
     return RunsPage(name=schedule.name, runs=found, next=rows[-1].instant if len(rows) == limit else None)
+
+
+async def _status_of(api: Api, made_id: str | None) -> str | None:
+    """Return how the task or flow stands that an instant made; None where it made none, or it is forgotten."""
+    if made_id is None:
+        return None
+    made = await (api.store.get_flow(made_id) if is_flow(made_id) else api.store.get_task(made_id))
+    return None if made is None else made.status.value
 
 
 async def import_crontab(api: Api, caller: Caller, request: CronImportRequest) -> ImportResult:

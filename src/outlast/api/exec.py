@@ -241,11 +241,11 @@ def _expand(path: str, home: str | None) -> str:
 def _must_ask(api: Making, caller: Caller, command: str | None, argv: Sequence[str], *, may_ask: bool) -> bool:
     """Return whether somebody has to approve a command first. Raises Refused where it may not run at all."""
     settings = api.config
-    words = None if command is not None else argv
     modes = settings.exec_mode, settings.exec_allow, settings.exec_requesters, caller.requester
-    if may_ask and isinstance(policy.decide(*modes, command=command, argv=words), policy.NeedsApproval):
+    answer = policy.decide(*modes, command=command, argv=None if command is not None else argv)
+    if may_ask and isinstance(answer, policy.NeedsApproval):
         return True
-    policy.require(*modes, command=command, argv=words)
+    policy.demand(answer)
     return False
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shlex
 
 from outlast.api.context import Api, Caller
+from outlast.api.flow_explain import LAYERS, explain_flow
+from outlast.api.flow_lookup import find_flow
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import Explained, Survives, command_of, is_held
 from outlast.core.durations import format_duration
 from outlast.core.errors import GatewayTrouble, NotFound
+from outlast.core.flow import Flow
+from outlast.core.ids import is_flow
 from outlast.core.session import Status
 from outlast.core.task import OUTLIVED, NotifyPolicy, Runtime, Task
 from outlast.process.sessions import Session
 
-LAYERS = {1: "exec", 2: "process", 3: "tasks", 4: "flows"}
 COMMAND_SHOWN = 60
 _TOLD = {
     NotifyPolicy.DONE_ONLY: "when it ends",
@@ -24,7 +27,9 @@ _TOLD = {
 
 
 async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) -> Explained:
-    """Explain a task, or a session that is on no record. Raises NotFound, BadInput (``ambiguous``)."""
+    """Explain a task, a flow, or a session that is on no record. Raises NotFound, BadInput (``ambiguous``)."""
+    if is_flow(name) and (flow := await _flow(api, caller, name)) is not None:
+        return explain_flow(flow, api.clock.now())
     try:
         return _of_task(await find_task(api, caller, name), api.clock.now())
     except (NotFound, GatewayTrouble) as missing:
@@ -34,9 +39,17 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
             if isinstance(missing, GatewayTrouble):
                 raise missing from None
             raise NotFound(
-                f"no task and no session {name!r}", hint="outlast tasks list and outlast process list show them"
+                f"no task, flow or session {name!r}",
+                hint="outlast tasks list, outlast flow list and outlast process list show them",
             ) from None
         return _of_session(session, api.clock.now(), followed=api.followed.has(session))
+
+
+async def _flow(api: Api, caller: Caller, name: str) -> Flow | None:
+    try:
+        return await find_flow(api, caller, name)
+    except NotFound:
+        return None
 
 
 def _of_task(task: Task, now: float) -> Explained:

@@ -18,12 +18,15 @@ from outlast.api.flow_requests import (
 )
 from outlast.api.flow_results import FlowResult, SignalResult, describe_flow, describe_signal
 from outlast.api.flow_starts import cancelling, masked, new_flow_id
+from outlast.api.flow_values import forget, take_over
 from outlast.api.flow_waits import held_up
-from outlast.api.flows import all_steps, watched
+from outlast.api.flow_watch import watched
+from outlast.api.flows import all_steps
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, StepKind, StepRow
 from outlast.core.lifecycle import FLOW_MOVES, FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
+from outlast.core.task import Runtime
 from outlast.core.text import is_sound_value
 
 CANCEL_DEFAULT_MS = 5_000
@@ -136,8 +139,8 @@ async def end_tasks(api: Api, flow_id: str) -> None:
         task = await api.store.get_task(task_id)
         if task is None or task.status.final:
             continue
-        if not task.status.final and task.cancel_asked_at is None:
-            task = await api.ledger.cancel(task, Cause.PARENT)
+        if task.runtime is Runtime.EXTERNAL or task.cancel_asked_at is None:
+            task = await api.ledger.cancel(task, Cause.PARENT)  # what runs elsewhere nobody here ends otherwise
         if not task.status.final and api.books.holds(task.id):
             await api.books.call_off(task, Cause.PARENT)
     for child in await api.store.child_flows(flow_id):
@@ -259,7 +262,10 @@ async def fork(api: Api, caller: Caller, flow: Flow, request: FlowForkRequest) -
     if flow.mode not in DRIVEN:
         raise Conflict(f"flow {flow.id} is {flow.mode}: only what runs here can be forked", code="not_repeatable")
     row = await _step(api, flow, request.from_step)
-    made = await api.store.fork_flow(flow.id, new_flow_id(api), row.key, api.clock.now())
+    new_id = new_flow_id(api)
+    await take_over(api, flow, new_id)
+    made = await api.store.fork_flow(flow.id, new_id, row.key, api.clock.now())
     if made is None:
+        await forget(api.config, [new_id])
         raise NotFound(f"flow {flow.id} or its step {row.key!r} was forgotten meanwhile", code="unknown_step")
     return describe_flow(made, api.clock.now(), whole=True)

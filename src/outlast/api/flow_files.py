@@ -14,7 +14,6 @@ from outlast.api.flow_results import FlowChecked, ProblemResult
 from outlast.core.errors import BadInput
 from outlast.flows.files.arguments import concurrency_key, goal_of, parse_args
 from outlast.flows.files.definition import Command, Definition, Step
-from outlast.flows.files.evaluate import Unknown
 from outlast.flows.files.reading import Checked, check_text
 
 Arguments = dict[str, Any]
@@ -37,6 +36,14 @@ async def check(api: Api, caller: Caller, request: FlowCheckRequest) -> FlowChec
 async def read(file: FlowFile) -> FileRead:
     """Read a flow file. Raises BadInput (``bad_flow_file``) with every problem on a line."""
     return FileRead((await _checked(file)).required())
+
+
+def from_record(definition: dict[str, Any]) -> FileRead:
+    """Return a file that was read before, from what is on record of it. Raises BadInput (``unreadable``)."""
+    try:
+        return FileRead(msgspec.convert(definition, Definition))
+    except msgspec.ValidationError as error:
+        raise BadInput(f"the flow on record cannot be read: {error}", code="unreadable") from None
 
 
 async def _checked(file: FlowFile) -> Checked:
@@ -73,18 +80,12 @@ class FileRead:
         return parse_args(self.definition, words)
 
     def goal(self, values: Mapping[str, Any]) -> str:
-        """Return what a run is for."""
-        try:
-            return goal_of(self.definition, values)
-        except Unknown as unknown:
-            raise BadInput(f"goal: {unknown}", code="bad_args") from None
+        """Return what a run is for. Raises BadInput (``bad_args``)."""
+        return goal_of(self.definition, values)
 
     def concurrency_key(self, values: Mapping[str, Any]) -> str | None:
-        """Return the key of which only so many run at once."""
-        try:
-            return concurrency_key(self.definition, values)
-        except Unknown as unknown:
-            raise BadInput(f"concurrency: {unknown}", code="bad_args") from None
+        """Return the key of which only so many run at once. Raises BadInput (``bad_args``)."""
+        return concurrency_key(self.definition, values)
 
     @property
     def concurrency_max(self) -> int:

@@ -24,7 +24,7 @@ from outlast.core.errors import BadInput, Conflict
 from outlast.core.flow import Flow, FlowMode, FlowStatus, NewFlow
 from outlast.core.lifecycle import FLOW_MOVES, FlowVerb, flow_transition
 from outlast.core.session import Cause
-from outlast.core.task import NotifyPolicy
+from outlast.core.task import NewTask, NotifyPolicy
 
 
 async def create(api: Api, caller: Caller, request: FlowCreateRequest) -> FlowResult:
@@ -47,6 +47,23 @@ async def create(api: Api, caller: Caller, request: FlowCreateRequest) -> FlowRe
     )
     created = await api.finish(api.store.create_flow(new))
     return describe_flow(created.flow, api.clock.now(), whole=True, existing=created.existing)
+
+
+def mirror_of(task: NewTask, flow_id: str) -> NewFlow:
+    """Return the flow that mirrors one task: it ends as that does, and tells nobody, as the task does that."""
+    return NewFlow(
+        id=flow_id,
+        mode=FlowMode.MIRRORED,
+        name=task.label or task.title or task.kind,
+        requester=task.requester,
+        created_at=task.created_at,
+        ask=task.ask,
+        goal=task.title,
+        conversation=task.conversation,
+        label=task.label,
+        task_id=task.id,
+        notify=NotifyPolicy.SILENT,
+    )
 
 
 async def link(api: Api, caller: Caller, flow: Flow, request: FlowLinkRequest) -> FlowResult:

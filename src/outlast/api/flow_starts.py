@@ -140,11 +140,11 @@ async def target_of(api: Api, caller: Caller, request: FlowStartRequest) -> Targ
         )
     _check_values(request)
     if request.file is not None:
-        return await _file(api, caller, request)
+        return file_target(api, caller, request, await flow_files.read(request.file), request.file.name)
     require_full(api, caller)
     named = request.handler is not None
     handler = await (handler_of(request.handler or "") if named else served(api, request.name or ""))
-    return _program(api, caller, request, handler)
+    return program_target(api, caller, request, handler)
 
 
 def _check_values(request: FlowStartRequest) -> None:
@@ -158,18 +158,19 @@ def _check_values(request: FlowStartRequest) -> None:
             raise BadInput(f"{name}: more than {ARGUMENTS_MAX} bytes of JSON", hint="name a file instead")
 
 
-def place(api: Api, caller: Caller, request: FlowStartRequest) -> tuple[dict[str, str], str]:
+def place(api: Api, caller: Caller, request: FlowStartRequest, *, there: bool = True) -> tuple[dict[str, str], str]:
     """Return the environment and the directory that a flow's commands will have."""
     base = base_environment(api, caller, request.caller_env)
     overrides = check_overrides(request.env or {}, caller.remote)
-    return {**inherited(base), **overrides}, workdir_at(request.workdir, base.get("HOME"))
+    return {**inherited(base), **overrides}, workdir_at(request.workdir, base.get("HOME"), there=there)
 
 
 # ---- programs
 
 
-def _program(api: Api, caller: Caller, request: FlowStartRequest, handler: str) -> Target:
-    env, workdir = place(api, caller, request)
+def program_target(api: Api, caller: Caller, request: FlowStartRequest, handler: str, *, there: bool = True) -> Target:
+    """Return what a program is to be run with; ``there``: its directory has to be."""
+    env, workdir = place(api, caller, request, there=there)
     args, kwargs, text = request.args or [], request.kwargs or {}, bool(request.text)
     body: dict[str, object] = {"args": args, "kwargs": kwargs, "text": text, "env": env, "workdir": workdir}
     return Target(FlowMode.PROGRAM, handler.rpartition(":")[2], handler, body, asked(handler, args, kwargs, workdir))
@@ -216,10 +217,17 @@ def shown_fields(fields: Mapping[str, Any]) -> dict[str, object]:
 # ---- files
 
 
-async def _file(api: Api, caller: Caller, request: FlowStartRequest) -> Target:
-    assert request.file is not None
-    env, workdir = place(api, caller, request)
-    read = await flow_files.read(request.file)
+def file_target(
+    api: Api,
+    caller: Caller,
+    request: FlowStartRequest,
+    read: flow_files.FileRead,
+    name: str,
+    *,
+    there: bool = True,
+) -> Target:
+    """Return what a flow file is to be run with."""
+    env, workdir = place(api, caller, request, there=there)
     values = read.arguments(request.args or [], request.kwargs or {}, text=bool(request.text))
     require_commands(api, caller, read)
     return Target(
@@ -227,7 +235,7 @@ async def _file(api: Api, caller: Caller, request: FlowStartRequest) -> Target:
         name=read.definition.name,
         handler=FILE_HANDLER,
         input={"definition": read.builtins, "args": values, "env": env, "workdir": workdir},
-        ask={"file": os.path.basename(request.file.name), "args": shown_fields(values), "workdir": workdir},
+        ask={"file": os.path.basename(name), "args": shown_fields(values), "workdir": workdir},
         goal=read.goal(values),
         timeout_seconds=read.definition.timeout,
         concurrency_key=read.concurrency_key(values),

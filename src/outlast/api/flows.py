@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from outlast.api.context import Api, Caller, until
+from msgspec.structs import replace
+
+from outlast.api.context import Api, Caller
 from outlast.api.flow_graph import draw
 from outlast.api.flow_lookup import find_flow, may_see_flow, present
 from outlast.api.flow_requests import (
@@ -24,9 +27,11 @@ from outlast.api.flow_results import (
     FlowGraph,
     FlowPageResult,
     FlowShown,
+    FlowsStatus,
     FlowWaitResult,
     FlowWatchResult,
     StepPage,
+    WaitingFor,
     describe_asked,
     describe_flow,
     describe_flow_event,
@@ -35,16 +40,20 @@ from outlast.api.flow_results import (
     describe_step,
     fields_of,
 )
+from outlast.api.flow_trouble import trouble_of
+from outlast.api.flow_values import whole, with_result
+from outlast.api.flow_watch import watched
 from outlast.api.flow_words import waits_for
 from outlast.api.requests import PlainRequest
 from outlast.api.tasks import moment
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.flow import Flow, FlowFilter, FlowMode, FlowStatus, StepRow
 from outlast.core.session import Status
 from outlast.core.task import TaskFilter
 from outlast.store.base import LIST_MAX
 
+LIVE = (FlowStatus.QUEUED, FlowStatus.RUNNING, FlowStatus.WAITING, FlowStatus.BLOCKED)
 LIST_DEFAULT = 50
 STEPS_DEFAULT = 200
 EVENTS_DEFAULT = 200
@@ -52,8 +61,6 @@ WAIT_DEFAULT_MS = 600_000
 CHILDREN_SHOWN = 100
 DEPTH_MAX = 5
 """How many generations of flows are looked through for one that needs somebody."""
-PAUSE_FIRST, PAUSE_MAX = 0.005, 0.2
-"""Seconds before another look after one that brought nothing: many flows may move while one is watched."""
 
 
 async def list_flows(api: Api, caller: Caller, request: FlowsRequest) -> FlowPageResult:
@@ -89,6 +96,19 @@ def _statuses(words: str | None) -> tuple[FlowStatus, ...]:
     return tuple(dict.fromkeys(found))
 
 
+async def flows_status(api: Api, caller: Caller) -> FlowsStatus | None:
+    """Return the flows at a glance; None while the store cannot be asked."""
+    try:
+        if caller.operator:
+            counts = await api.store.flow_counts()
+        else:
+            narrow = FlowFilter(statuses=tuple(LIVE), requester=caller.requester)
+            counts = Counter(flow.status.value for flow in (await api.store.list_flows(narrow, LIST_MAX)).flows)
+    except GatewayTrouble:
+        return None
+    return FlowsStatus(**{status.value: counts.get(status.value, 0) for status in LIVE})
+
+
 async def show(api: Api, caller: Caller, flow: Flow, request: FlowShowRequest) -> FlowShown:
     """Return everything about one flow: what it waits for, its steps, what was sent and asked, its children."""
     limit = request.limit or STEPS_DEFAULT
@@ -102,9 +122,9 @@ async def show(api: Api, caller: Caller, flow: Flow, request: FlowShowRequest) -
     )
     now = api.clock.now()
     own_children = [child for child in children if may_see_flow(caller, child)]
-    return FlowShown(
+    answer = FlowShown(
         **fields_of(flow, now, counts.get(flow.id), whole=True),
-        waits_for=waits_for(flow, await _running(api, flow, steps, more=len(steps) > limit), pending),
+        waits_for=_waits(api, flow, await _running(api, flow, steps, more=len(steps) > limit), pending),
         steps=[describe_step(row, now) for row in steps[:limit]],
         more_steps=len(steps) > limit,
         signals=[describe_signal(row) for row in signals if row.step is None],
@@ -112,6 +132,8 @@ async def show(api: Api, caller: Caller, flow: Flow, request: FlowShowRequest) -
         children=await _described(api, own_children),
         tasks=[describe_linked(task) for task in reversed(tasks.tasks)],
     )
+    shown: FlowShown = await with_result(api, flow, answer)
+    return shown
 
 
 async def _running(api: Api, flow: Flow, first: Sequence[StepRow], *, more: bool) -> list[StepRow]:
@@ -143,9 +165,14 @@ async def steps(api: Api, caller: Caller, flow: Flow, request: FlowStepsRequest)
     limit = request.limit or STEPS_DEFAULT
     found = await api.store.steps_of(flow.id, -1 if request.after is None else request.after, limit)
     now = api.clock.now()
+    shown = [describe_step(row, now, full=bool(request.full)) for row in found]
+    if request.full:
+        shown = [
+            replace(step, result=await whole(api, flow, row.result)) for step, row in zip(shown, found, strict=True)
+        ]
     return StepPage(
         flow_id=flow.id,
-        steps=[describe_step(row, now, full=bool(request.full)) for row in found],
+        steps=shown,
         next=found[-1].seq if len(found) == limit else None,
     )
 
@@ -215,7 +242,10 @@ async def _answered(
     api: Api, known: dict[str, Flow], met: bool, needy: list[str], *, timed_out: bool
 ) -> FlowWaitResult:
     counts, now = await api.store.step_counts(list(known)), api.clock.now()
-    shown = [describe_flow(flow, now, counts.get(flow.id), whole=True) for flow in known.values()]
+    shown = [
+        await with_result(api, flow, describe_flow(flow, now, counts.get(flow.id), whole=True))
+        for flow in known.values()
+    ]
     return FlowWaitResult(met=met, timed_out=timed_out, attention=needy, flows=shown)
 
 
@@ -227,7 +257,7 @@ async def needs_somebody(api: Api, flow: Flow, depth: int = DEPTH_MAX) -> bool:
     """True when a live flow, or one it waits for, is blocked or has an approval that waits for an answer."""
     if flow.status.final:
         return False
-    if flow.status is FlowStatus.BLOCKED or await pending_of(api, flow.id):
+    if flow.status is FlowStatus.BLOCKED or trouble_of(api, flow) is not None or await pending_of(api, flow.id):
         return True
     if depth == 0 or flow.status not in (FlowStatus.WAITING, FlowStatus.RUNNING):
         return False
@@ -263,44 +293,31 @@ async def _standing(api: Api, flow_id: str, after: int) -> FlowWatchResult:
     pending = await pending_of(api, flow_id) if not flow.status.final else []
     open_ = [index for index, row in enumerate(rows) if row.status in (Status.RUNNING, Status.QUEUED)]
     settled = rows[: open_[0]] if open_ else rows
+    waits = _waits(api, flow, rows, pending)
     now = api.clock.now()
     return FlowWatchResult(
-        mark=_mark(flow, rows, pending, after),
+        mark=_mark(flow, rows, pending, after, waits),
         after=settled[-1].seq if settled else after,
-        flow=describe_flow(flow, now, counts.get(flow_id), whole=True),
-        waits_for=waits_for(flow, rows, pending),
+        flow=await with_result(api, flow, describe_flow(flow, now, counts.get(flow_id), whole=True)),
+        waits_for=waits,
         approvals=[describe_asked(one) for one in pending],
         steps=[describe_step(row, now) for row in rows],
     )
 
 
-def _mark(flow: Flow, rows: Sequence[StepRow], pending: Sequence[Approval], after: int) -> str:
+def _waits(api: Api, flow: Flow, rows: Sequence[StepRow], pending: Sequence[Approval]) -> list[WaitingFor]:
+    """Return what a flow waits for; of one that nobody takes, why."""
+    trouble = trouble_of(api, flow)
+    return waits_for(flow, rows, pending) if trouble is None else [trouble]
+
+
+def _mark(
+    flow: Flow, rows: Sequence[StepRow], pending: Sequence[Approval], after: int, waits: Sequence[WaitingFor]
+) -> str:
     """Return what changes whenever something is to be seen: not the revision alone, which steps do not move."""
     last = rows[-1].seq if rows else after
     parts = [flow.id, flow.revision, flow.status.value, flow.steps_done, flow.steps_known, flow.cancel_asked_at, last]
     parts += [(row.seq, row.status.value, row.attempt, row.ref) for row in rows if not row.status.final]
     parts += [one.id for one in pending]
+    parts += [one.command for one in waits]
     return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
-
-
-async def watched(api: Api, look: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:  # noqa: ANN401
-    """Return what ``look`` finds as soon as it finds something; None when the time is over or the gateway stops.
-
-    It looks when the store says that flows have moved. Each look that brings nothing makes the next one a little
-    later, so that a busy store does not make everybody look at each of its commits.
-    """
-    deadline = api.clock.monotonic() + seconds
-    pause = PAUSE_FIRST
-    while True:
-        moved = api.ledger.news.next_flow()  # before looking, so that nothing falls between
-        try:
-            found = await look()
-            left = deadline - api.clock.monotonic()
-            if found is not None or left <= 0 or api.stopping:
-                return found
-            woken = await api.first(until(moved), seconds=left)
-            if woken is not None:
-                await api.first(api.clock.sleep(min(pause, max(0.0, deadline - api.clock.monotonic()))))
-                pause = min(pause * 2, PAUSE_MAX)
-        finally:
-            moved.cancel()

@@ -12,6 +12,9 @@ import msgspec
 from outlast.api import detach as detached
 from outlast.api import exec as exec_
 from outlast.api.context import Api, Caller
+from outlast.api.flow_managed import mirror_of
+from outlast.api.flow_starts import new_flow_id
+from outlast.api.flow_values import forget as forget_values
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task, may_see
 from outlast.api.task_requests import (
@@ -41,7 +44,7 @@ from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task, TaskFilter
 from outlast.ledger import flow_maintenance, maintenance
 from outlast.ledger.news import Waiter
 from outlast.runtimes import evidence
-from outlast.store.base import LIST_MAX
+from outlast.store.base import LIST_MAX, Created
 
 CANCEL_SECONDS = 30.0
 """How long a cancel waits for the end before it answers that the end has been asked for."""
@@ -160,11 +163,20 @@ async def report_start(api: Api, caller: Caller, request: ReportStartRequest) ->
         dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
         deadline_at=None if request.deadline_seconds is None else now + request.deadline_seconds,
         session_id=request.run_id,
+        flow_id=new_flow_id(api) if request.mirror else None,
     )
-    created = await api.ledger.record_running(new, leased=False)
+    created = await api.finish(_recorded(api, new))
     if new.deadline_at is not None:
         api.books.look()
     return describe(created.task, api.clock.now(), existing=created.existing)
+
+
+async def _recorded(api: Api, new: NewTask) -> Created:
+    """Put reported work on record, and the flow that mirrors it where it is to have one."""
+    created = await api.ledger.record_running(new, leased=False)
+    if new.flow_id is not None and not created.existing:
+        await api.store.create_flow(mirror_of(new, new.flow_id))
+    return created
 
 
 async def report(api: Api, caller: Caller, task: Task, request: ReportRequest) -> TaskResult:
@@ -227,7 +239,9 @@ async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> Mai
         await api.books.settle()
         limit = request.limit or maintenance.LIMIT_DEFAULT
         done = await maintenance.prune(api.ledger, before, limit=limit, archive=archive)
-        flows = await flow_maintenance.prune_flows(api.store, before, limit=limit, archive=archive)
+        flows = await flow_maintenance.prune_flows(
+            api.store, before, limit=limit, archive=archive, forget=partial(forget_values, api.config)
+        )
     else:
         prunable = await maintenance.count_prunable(api.store, before)
         done = maintenance.Upkeep(moves, 0, prunable, 0, False)

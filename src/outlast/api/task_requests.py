@@ -81,7 +81,10 @@ class NotifyRequest(Request, frozen=True, kw_only=True):
 
 
 class ReportStartRequest(Request, frozen=True, kw_only=True):
-    """Work that runs elsewhere reports in. ``runId`` is its own name there, by which it can be looked up here."""
+    """Work that runs elsewhere reports in. ``runId`` is its own name there, by which it can be looked up here.
+
+    With ``mirror`` it gets a flow of its own that follows it.
+    """
 
     label: Name | None = None
     title: Name | None = None
@@ -93,6 +96,7 @@ class ReportStartRequest(Request, frozen=True, kw_only=True):
     conversation: Name | None = None
     parent_id: Name | None = None
     deadline_seconds: Span | None = None
+    mirror: bool | None = None
 
 
 class ReportRequest(Request, frozen=True, kw_only=True):

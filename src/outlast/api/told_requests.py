@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from outlast.api.flow_requests import FlowFile
 from outlast.api.requests import Lifetime, Request
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -18,7 +19,9 @@ Zone = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class ScheduleFields(Request, frozen=True, kw_only=True):
-    """What a rule says. One of ``cron``, ``every``, ``at``, ``in``; one of ``command``, ``argv``, ``event``."""
+    """What a rule says. One of ``cron``, ``every``, ``at``, ``in``; one of ``command``, ``argv``, ``event``, ``flow``,
+    ``flowFile``. ``arguments`` are those of a flow, as texts.
+    """
 
     cron: Expression | None = None
     every: Expression | None = None
@@ -31,7 +34,9 @@ class ScheduleFields(Request, frozen=True, kw_only=True):
     env: dict[str, str] | None = None
     event: Text | None = None
     to: Name | None = None
-    flow: Name | None = None
+    flow: Address | None = None
+    flow_file: FlowFile | None = None
+    arguments: dict[str, str] | None = None
     agent: Name | None = None
     message: Text | None = None
     misfire: Annotated[str, Meta(max_length=20)] | None = None

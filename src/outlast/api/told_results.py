@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from outlast.api.results import Record, iso
 from outlast.core.conversation import Conversation, SystemEvent, Wake
 from outlast.core.errors import BadInput
+from outlast.core.ids import is_flow
 from outlast.core.redact import redact, redact_argv
 from outlast.core.schedule import AgentPayload, CommandPayload, EventPayload, FlowPayload, Misfire, Schedule, Unreadable
 from outlast.scheduler.instants import Preview, words
@@ -48,6 +49,8 @@ class ScheduleResult(Record, frozen=True, kw_only=True):
     payload: str
     command: str | None
     workdir: str | None
+    flow: str | None
+    arguments: dict[str, str] | None
     event: str | None
     conversation: str | None
     misfire: str
@@ -86,6 +89,7 @@ class RunResult(Record, frozen=True, kw_only=True):
     at: str | None
     how: str
     task_id: str | None
+    flow_id: str | None
     status: str | None
     note: str | None
     before: float
@@ -104,6 +108,7 @@ class FiredResult(Record, frozen=True, kw_only=True):
 
     name: str
     task_id: str | None
+    flow_id: str | None
     how: str
 
 
@@ -255,7 +260,9 @@ def describe_schedule(schedule: Schedule, **more: Any) -> ScheduleResult:  # noq
         words=_words(schedule),
         payload=_kind_of(payload),
         command=command_shown(payload),
-        workdir=payload.workdir if isinstance(payload, CommandPayload) else None,
+        workdir=payload.workdir if isinstance(payload, CommandPayload | FlowPayload) else None,
+        flow=payload.flow if isinstance(payload, FlowPayload) else None,
+        arguments=_arguments(payload),
         event=payload.text if isinstance(payload, EventPayload) else None,
         conversation=payload.conversation if isinstance(payload, EventPayload) else schedule.conversation,
         misfire=f"all:{schedule.misfire_max}" if schedule.misfire is Misfire.ALL else misfire,
@@ -278,6 +285,13 @@ def describe_schedule(schedule: Schedule, **more: Any) -> ScheduleResult:  # noq
         revision=schedule.revision,
         **more,
     )
+
+
+def _arguments(payload: object) -> dict[str, str] | None:
+    """Return the arguments of a flow without the secrets that their names give away."""
+    if not isinstance(payload, FlowPayload):
+        return None
+    return {name: redact(f"{name}={value}")[len(name) + 1 :] for name, value in payload.arguments.items()}
 
 
 def _words(schedule: Schedule) -> str:
@@ -343,9 +357,10 @@ def understood(preview: Preview) -> UnderstoodResult:
 
 def describe_run(row: FiringRow, status: str | None) -> RunResult:
     """Return one settled instant."""
+    flow = row.task_id is not None and is_flow(row.task_id)
     return RunResult(
-        instant=iso(row.instant), at=iso(row.at), how=row.how, task_id=row.task_id, status=status, note=row.note,
-        before=row.instant,
+        instant=iso(row.instant), at=iso(row.at), how=row.how, task_id=None if flow else row.task_id,
+        flow_id=row.task_id if flow else None, status=status, note=row.note, before=row.instant,
     )  # fmt: skip
 
 

@@ -172,7 +172,7 @@ def _decided(status: str, by: str | None, how: str | None) -> str:
             return "was cancelled: what waited for it has ended"
         case _:
             who = "" if by is None else f" by {visible_line(by, 200)}"
-            shown = "" if how is None else f" ({visible_line(how, 40)})"
+            shown = "" if how in (None, by) else f" ({visible_line(how, 40)})"
             return f"was {visible_line(status, 20)}{who}{shown}"
 
 

@@ -63,6 +63,8 @@ class StepKind(StrEnum):
     PATCH = "patch"
 
 
+COMPENSATE = "compensate:"
+"""How the keys of steps begin that undo what a flow has done."""
 FILE_HANDLER = "outlast:file"
 """The handler of flow files: every gateway serves it."""
 

@@ -21,6 +21,11 @@ def timed_id(letter: str, now: float, luck: int, pairs: int) -> str:
     return name
 
 
+def is_flow(made_id: str) -> bool:
+    """True for the id of a flow, where it may be that of a task."""
+    return made_id.startswith("f")
+
+
 def task_of_session(session_id: str) -> str:
     """Return the id of the one task that records a session which outlived its call: made twice, it is the same."""
     return "t" + session_id[1:]

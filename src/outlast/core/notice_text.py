@@ -88,7 +88,7 @@ def notice_text(kind: str, body: _Body) -> NoticeText:
     if not _of_work(body):
         return _free_text(kind, body)
     sentence = _sentence(kind, body)
-    lines = [sentence + ".", *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
+    lines = [sentence + ".", *_of_flow(body), *_error(body), *_quoted(body, LINES_MAX), *_more(body)]
     return NoticeText(_cut(sentence, TITLE_MAX), _cut("\n".join(lines), TEXT_MAX))
 
 
@@ -182,7 +182,7 @@ def _sentence(kind: str, body: _Body) -> str:
     name = one_line(called, LABEL_MAX).replace('"', "'") or flow_id or _task_id(body) or "task"
     attempt = _number(body, "attempt") or 1
     again = f" (attempt {attempt:.0f})" if attempt > 1 else ""
-    told = f'{"Flow " if flow_id else ""}"{name}" {_how(body)}{_span(body)}{again}'
+    told = f'{"Flow " if flow_id else ""}"{name}" {_how(body)}{_span(body)}{_use(body)}{again}'
     return f"Corrected, it was not lost: {told}" if kind == "corrected" else told
 
 
@@ -206,11 +206,29 @@ def _span(body: _Body) -> str:
     return f" after {format_duration(ended - began)}"
 
 
+def _use(body: _Body) -> str:
+    """What a turn of an agent used, as far as that is known."""
+    tokens, cost = _number(body, "tokens"), _number(body, "costUsd")
+    said = "" if tokens is None or tokens < 0 else f", {tokens:,.0f} tokens"
+    return said if cost is None or cost < 0 else f"{said}, ${cost:.2f}"
+
+
 def _error(body: _Body) -> list[str]:
     """What is said of the failure, unless the sentence has said it."""
     error = one_line(redact(_plain(_text(body, "error")[:_SCAN])), LINE_MAX)
     known = error.startswith(("exit code ", "signal ")) or error in (_text(body, "cause"), _text(body, "status"))
-    return [] if not error or known else [f"Error: {error}"]
+    if known and not _flow_id(body):
+        return []
+    return [f"Error: {error}"] if error else []
+
+
+def _of_flow(body: _Body) -> list[str]:
+    """Where a flow stood that ended badly, and why it was called off."""
+    if not _flow_id(body):
+        return []
+    said = (("Step", "step" if _text(body, "status") in _BAD else ""), ("Reason", "cancelReason"))
+    lines = [(what, one_line(redact(_plain(_text(body, name)[:_SCAN])), LINE_MAX)) for what, name in said]
+    return [f"{what}: {line}" for what, line in lines if line]
 
 
 def _quoted(body: _Body, count: int) -> list[str]:

@@ -6,7 +6,7 @@ from functools import cache
 
 from outlast.core.lifecycle import Verb
 from outlast.core.session import Cause, Status
-from outlast.core.task import Notice, NotifyPolicy, Task
+from outlast.core.task import AGENTS, Notice, NotifyPolicy, Task
 
 _BAD = (Status.FAILED, Status.TIMED_OUT, Status.LOST)
 
@@ -34,11 +34,16 @@ def notice_of(task: Task, verb: Verb, cause: Cause | None) -> Notice | None:
         return None
     kind = "corrected" if verb is Verb.RECOVER else "ended" if task.status.final else "changed"
     return Notice(
-        target=task.channel or task.conversation or task.requester,
+        target=task.channel or _listener(task),
         kind=kind,
         idempotency_key=f"{task.id}:{verb}:{task.revision}",
         body=_body_of(task, cause),
     )
+
+
+def _listener(task: Task) -> str:
+    """Return the conversation that is told. The one a turn belongs to is its agent's own: whoever asked is told."""
+    return task.requester if task.runtime in AGENTS else task.conversation or task.requester
 
 
 def _body_of(task: Task, cause: Cause | None) -> dict[str, object]:
@@ -64,4 +69,18 @@ def _body_of(task: Task, cause: Cause | None) -> dict[str, object]:
         body["summary"] = task.summary
     if task.session_id is not None:
         body["sessionId"] = task.session_id
+    if task.runtime in AGENTS:
+        body |= _of_agent(task)
     return body
+
+
+def _of_agent(task: Task) -> dict[str, object]:
+    """Return what is told of a turn besides: whose it was, and what it used, as far as the agent said."""
+    usage = task.detail.get("usage")
+    used = usage if isinstance(usage, dict) else {}
+    parts = [used[name] for name in ("inputTokens", "outputTokens") if isinstance(used.get(name), int)]
+    facts = {
+        "agent": task.ask.get("agent"), "conversation": task.conversation,
+        "tokens": used.get("totalTokens") or (sum(parts) if parts else None), "costUsd": used.get("costUsd"),
+    }  # fmt: skip
+    return {name: fact for name, fact in facts.items() if fact is not None}

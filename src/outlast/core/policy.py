@@ -120,15 +120,21 @@ def require(
     argv: Sequence[str] | None = None,
 ) -> Allowed:
     """Do as `decide`, but raise `Refused` with its code and hint where it denies, or where nobody can be asked."""
-    answer = decide(mode, allow, requester_modes, requester, command=command, argv=argv)
+    return demand(decide(mode, allow, requester_modes, requester, command=command, argv=argv))
+
+
+def demand(answer: Allowed | NeedsApproval | Denied) -> Allowed:
+    """Raise `Refused` unless an answer of `decide` is that the command may run now."""
     match answer:
         case Denied():
             raise Refused(answer.reason, code=answer.code, hint=answer.hint)
         case NeedsApproval():
             raise Refused(
-                f"commands of {requester} need an approval each, which this one cannot wait for",
+                f"commands of {answer.requester} need an approval each, which this one cannot wait for",
                 code="approval_needed",
                 hint="run it by itself (outlast exec --ask), or let the operator do it in a mode that does not ask",
             )
         case Allowed():
             return answer
+        case _:
+            assert_never(answer)

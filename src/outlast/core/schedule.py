@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -104,10 +105,17 @@ class EventPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", ta
 
 
 class FlowPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag="flow"):
-    """Start a flow by name."""
+    """Start a flow: the program that ``handler`` names, or the flow file that ``definition`` was made of.
+
+    ``flow`` is what it was called when the schedule was made; ``arguments`` are texts, as of a command line.
+    """
 
     flow: str
+    handler: str | None = None
+    definition: dict[str, Any] | None = None
     arguments: dict[str, str] = {}
+    workdir: str | None = None
+    env: dict[str, str] = {}
 
 
 class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag="agent"):

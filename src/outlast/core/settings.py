@@ -243,6 +243,11 @@ SETTINGS: tuple[Setting, ...] = (
         _number(0, 36_500), _to_number,
     ),
     Setting(
+        "transcripts.keep_days", 30.0, "a number from 0 to 36500",
+        "How long a conversation of an agent is kept after its last entry, in days.",
+        _number(0, 36_500), _to_number,
+    ),
+    Setting(
         "approvals.expires", 86_400.0, 'a span from 1m to 365d, such as "24h", or a number of seconds',
         "How long an approval waits for its answer.",
         _span(60, 31_536_000), str,

@@ -142,9 +142,16 @@ OUTLIVED = "exec"
 """The source of commands that are on record only because they outlived their call: nobody asked for a record."""
 
 
+AGENTS = (Runtime.SUBAGENT, Runtime.ACP)
+"""The runtimes whose work is a turn of an agent."""
+
+
 def takes_slot(task: Task) -> bool:
-    """True for work that waits for a free slot of a worker before it begins."""
-    return task.source != OUTLIVED
+    """True for work that holds one of the slots of a worker while it runs.
+
+    A turn of an agent holds none: it may wait for tasks of its own, which need slots. Its queue bounds how many run.
+    """
+    return task.source != OUTLIVED and task.runtime not in AGENTS
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

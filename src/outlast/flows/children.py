@@ -66,7 +66,7 @@ async def _child_flow(
     if isinstance(target, str) and target.endswith(FILE_ENDINGS):
         fields = _of_file(run, target, kwargs, given)
     else:
-        given |= {"args": _plain(run, list(args)), "kwargs": _plain(run, dict(kwargs))}
+        given |= {"args": await _plain(run, list(args)), "kwargs": await _plain(run, dict(kwargs))}
         fields = {"mode": FlowMode.PROGRAM, "input": given}
         if isinstance(target, FlowFunction):
             fields |= {"name": target.name, "handler": target.handler, **rules_of(target, tuple(args), kwargs, now)}
@@ -112,5 +112,5 @@ def rules_of(
     return rules
 
 
-def _plain(run: Run, value: object) -> Any:
-    return msgspec.json.decode(run.values.write(run.values_id, value))
+async def _plain(run: Run, value: object) -> Any:
+    return msgspec.json.decode(await run.keep(run.values.write, value))

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from outlast.core.errors import BadInput
 from outlast.core.flow import StepKind, StepRow
 from outlast.core.session import Status
+from outlast.flows.branches import Branch, branches
 from outlast.flows.children import flow_step
 from outlast.flows.errors import FlowCancelled
 from outlast.flows.program import FlowFunction, StepFunction, check_name, current, returned_by
 from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
-from outlast.flows.run import Branch, Run, branches
+from outlast.flows.run import Run
 from outlast.flows.steps import CONTROL, Work, function_step
 from outlast.flows.waits import (
     CommandAsk,

@@ -8,10 +8,14 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from outlast.core.errors import OutlastError
+from outlast.core.flow import COMPENSATE, StepKind, StepRow
 from outlast.core.lifecycle import FlowTransition, FlowVerb, flow_transition
+from outlast.core.redact import redact
 from outlast.core.retry import RetryPolicy, again_at
-from outlast.core.session import Cause
+from outlast.core.session import Cause, Status
 from outlast.flows.context import Compensation, FlowContext
 from outlast.flows.errors import (
     ClaimLost,
@@ -25,13 +29,11 @@ from outlast.flows.errors import (
 )
 from outlast.flows.program import StepFunction, current
 from outlast.flows.retrying import ONCE
-from outlast.flows.run import COMPENSATE, Run
-from outlast.flows.steps import Work, error_text, function_step
+from outlast.flows.run import Run
+from outlast.flows.steps import Work, error_text, function_step, trace_of
 
 if TYPE_CHECKING:
     from outlast.flows.engine import Program
-
-import msgspec
 
 log = logging.getLogger("outlast.flows")
 
@@ -53,10 +55,11 @@ async def run_to_end(run: Run, program: Program | None) -> None:
         run.host.reached("after_end", None)
     except Crashed:
         return
+    if moved is None:  # perhaps it was done, and only the answer was lost
+        log.info("flow %s is somebody else's by now, or has ended", run.id)
+        moved = await run.insist(lambda: run.store.get_flow(run.id))
     if moved is not None:
         run.host.ended(moved)
-    else:
-        log.info("flow %s is somebody else's by now, or has ended", run.id)
 
 
 async def _outcome(run: Run, program: Program | None) -> FlowTransition | None:
@@ -65,7 +68,11 @@ async def _outcome(run: Run, program: Program | None) -> FlowTransition | None:
     if program is None:
         return _blocked(run, {"kind": "no_handler", "message": f"nobody here knows {run.flow.handler}"}, None)
     context = FlowContext(run)
-    deadline = asyncio.create_task(_watch_deadline(run)) if run.flow.deadline_at is not None else None
+    deadline = None
+    if run.flow.deadline_at is not None and run.flow.deadline_at <= run.clock.now():
+        await _pass_deadline(run)
+    elif run.flow.deadline_at is not None:
+        deadline = asyncio.create_task(_watch_deadline(run))
     try:
         return await _ran(run, program, context)
     finally:
@@ -81,9 +88,11 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
         result = await program.run(context, given)
         if run.interrupt is not None and run.interrupt not in (Parked, ClaimLost, Crashed):
             raise run.interrupt
+        if (fate := _decided(run)) is not None:
+            return await _end_as(run, context, fate)
         if run.forgotten is not None:
             raise CodeChanged(run.forgotten, "the end")
-        text = run.values.write(run.values_id, result)
+        text = await run.keep(run.values.write, result)
     except (Parked, ClaimLost, Crashed):
         raise
     except CodeChanged as changed:
@@ -93,12 +102,10 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
             "message": str(changed), "next": f"outlast flow retry {run.id} --from {changed.recorded.partition(' ')[0]}",
         }  # fmt: skip
         return _blocked(run, blocker, changed.asked)
-    except (FlowCancelled, DeadlinePassed) as why:
-        return await _called_off(run, context, why)
     except BaseException as error:
+        if (why := _called_off_by(run, error)) is not None:
+            return await _called_off(run, context, why)
         if isinstance(error, asyncio.CancelledError) and (again := _cancelled_by(run)) is not None:
-            if isinstance(again, FlowCancelled | DeadlinePassed):
-                return await _called_off(run, context, again)
             raise again from None
         return await _failed(run, context, error)
     finally:
@@ -107,6 +114,17 @@ async def _ran(run: Run, program: Program, context: FlowContext) -> FlowTransiti
     return flow_transition(
         run.id, FlowVerb.SUCCEED, run.clock.now(), claim_id=run.claim_id, result=text, **_progress(run)
     )
+
+
+def _called_off_by(run: Run, error: BaseException) -> type[BaseException] | None:
+    """Return why the flow ends, where that was wished for, or its time is up; None where the program just failed.
+
+    What else went wrong then does not matter: after a crash it might go wrong in another way, and the end be another.
+    """
+    for why in (FlowCancelled, DeadlinePassed):
+        if run.interrupt is why or isinstance(error, why):
+            return why
+    return None
 
 
 def _cancelled_by(run: Run) -> BaseException | None:
@@ -119,9 +137,12 @@ def _cancelled_by(run: Run) -> BaseException | None:
 
 async def _watch_deadline(run: Run) -> None:
     assert run.flow.deadline_at is not None
-    wait = run.flow.deadline_at - run.clock.now()
-    if wait > 0:
-        await run.clock.sleep(wait)
+    await run.clock.sleep(run.flow.deadline_at - run.clock.now())
+    await _pass_deadline(run)
+
+
+async def _pass_deadline(run: Run) -> None:
+    """End what runs for the flow, then the program."""
     await run.insist(lambda: run.store.ask_cancel_flow(run.id, run.clock.now(), Cause.DEADLINE.value))
     run.pass_deadline()
 
@@ -129,12 +150,32 @@ async def _watch_deadline(run: Run) -> None:
 # ---- ends that are no success
 
 
+class Fate(msgspec.Struct, frozen=True):
+    """How a flow ends that does not succeed. It is on record before the first thing is undone.
+
+    So whoever takes over undoes the same things and comes to the same end, whatever has been wished for meanwhile.
+    ``on`` says which compensations run.
+    """
+
+    on: str
+    verb: FlowVerb
+    cause: Cause
+    error: str | None = None
+    step: str | None = None
+
+
+def _decided(run: Run) -> Fate | None:
+    """Return the end an earlier worker has begun to bring about."""
+    row = run.rows.get(COMPENSATE)
+    return None if row is None or row.result is None else msgspec.json.decode(row.result, type=Fate)
+
+
 async def _failed(run: Run, context: FlowContext, error: BaseException) -> FlowTransition:
     """The program failed: try the flow again, or undo and say why."""
     said: str | None
     said, step = error_text(error), error.step if isinstance(error, StepFailed) else None
     if isinstance(error, OutlastError | NotStorable):
-        said = str(error)
+        said = redact(str(error))
     flow, now = run.flow, run.clock.now()
     rule = None if flow.retry is None else msgspec.convert(flow.retry, RetryPolicy)
     again = again_at(
@@ -145,36 +186,48 @@ async def _failed(run: Run, context: FlowContext, error: BaseException) -> FlowT
         return flow_transition(
             run.id, FlowVerb.REQUEUE, now, claim_id=run.claim_id, ready_at=again, error=said, step=step
         )
-    log.info("flow %s failed: %s", run.id, said, exc_info=error)
-    said = await _undone(run, context, "failure", said)
+    log.info("flow %s failed: %s\n%s", run.id, said, trace_of(error))
+    return await _end_as(run, context, Fate("failure", FlowVerb.FAIL, Cause.ERROR, said, step))
+
+
+async def _called_off(run: Run, context: FlowContext, why: type[BaseException]) -> FlowTransition:
+    """The flow was called off, or its time is up."""
+    if why is DeadlinePassed:
+        return await _end_as(
+            run, context, Fate("failure", FlowVerb.FAIL, Cause.DEADLINE, "its deadline has passed")
+        )  # fmt: skip
+    return await _end_as(run, context, Fate("cancel", FlowVerb.CANCEL, Cause.OPERATOR, run.flow.cancel_reason))
+
+
+async def _end_as(run: Run, context: FlowContext, fate: Fate) -> FlowTransition:
+    """Undo what was done, wait until every child has ended where that was wished for, and then say so."""
+    run.compensating = True
+    _clear_cancels()
+    fate, said = await _undone(run, context, fate)
+    if fate.cause is not Cause.ERROR:
+        await _children_ended(run)
     return flow_transition(
-        run.id, FlowVerb.FAIL, run.clock.now(), claim_id=run.claim_id, cause=Cause.ERROR, error=said, step=step,
+        run.id, fate.verb, run.clock.now(), claim_id=run.claim_id, cause=fate.cause, error=said, step=fate.step,
         **_progress(run),
     )  # fmt: skip
 
 
-async def _called_off(run: Run, context: FlowContext, why: BaseException) -> FlowTransition | None:
-    """Undo what was done, wait until every child has ended, and then say so."""
-    late = isinstance(why, DeadlinePassed)
-    said: str | None = "its deadline has passed" if late else run.flow.cancel_reason
-    said = await _undone(run, context, "failure" if late else "cancel", said)
-    await _children_ended(run)
-    verb, cause = (FlowVerb.FAIL, Cause.DEADLINE) if late else (FlowVerb.CANCEL, Cause.OPERATOR)
-    return flow_transition(
-        run.id, verb, run.clock.now(), claim_id=run.claim_id, cause=cause, error=said, **_progress(run)
-    )
-
-
-async def _undone(run: Run, context: FlowContext, on: str, said: str | None) -> str | None:
+async def _undone(run: Run, context: FlowContext, fate: Fate) -> tuple[Fate, str | None]:
     """Run the compensations, the latest first; one that fails is told and stops no other."""
-    run.compensating = True
-    _clear_cancels()
-    for one in reversed([one for one in context.compensations if one.on == on]):
+    decided = _decided(run)
+    fate = decided or fate
+    wanted = [one for one in reversed(context.compensations) if one.on == fate.on]
+    if wanted and decided is None:
+        seq, now = await run.may_begin(COMPENSATE), run.clock.now()
+        text = msgspec.json.encode(fate).decode()
+        await run.record(StepRow(run.id, COMPENSATE, seq, StepKind.VALUE, Status.SUCCEEDED, 1, now, now, None, text))
+    said = fate.error
+    for one in wanted:
         try:
             await _compensate(run, one)
         except StepFailed as failed:
             said = f"{said or 'called off'}; {failed}"
-    return said
+    return fate, said
 
 
 def _clear_cancels() -> None:

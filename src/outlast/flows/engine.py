@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.flow import FILE_HANDLER, Flow, NewFlow, StepRow
 from outlast.core.ids import timed_id
+from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.task import NewTask
 from outlast.flows.ending import run_to_end
 from outlast.flows.run import Run
@@ -38,8 +39,14 @@ HELD_MAX = 500
 """Flows one engine runs at once."""
 CLAIM_MAX = 64
 """Flows taken in one claim: bounds how long others wait for the store."""
-NET_SECONDS = 600.0
-"""The longest a change goes unnoticed that nobody told us of."""
+STOP_SECONDS = 5.0
+"""What steps get to end when the engine stops; a step may ignore that it is cancelled."""
+NET_SECONDS = 60.0
+"""The longest a change goes unnoticed that nobody told us of: who wrote it may have died over it."""
+SUSPECT_AT = 2
+"""Workers that died in a row over a flow, from which on it is not run beside another such flow."""
+SUSPECT_SECONDS, TURN_SECONDS = 60.0, 5.0
+"""How long a flow has to run well until it is beyond suspicion, and how long another one waits for its turn."""
 TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
 
@@ -83,14 +90,18 @@ class Engine:
         """Called when the last flow this engine holds has ended or waits."""
         self.ended: Callable[[Flow], None] = lambda flow: None
         """Called with a flow that this engine has just seen to its end, or found blocked."""
+        self.net_seconds = NET_SECONDS
+        """The longest until the next look; more, where somebody else looks around in the same store."""
         self._held_max = held_max
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
         self._runs: dict[str, Run] = {}
+        self.holding = asyncio.Event()
+        """Set while a flow is in memory: an idle engine has no lease to renew, and wakes for nothing."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._coming = 0
         self._news = asyncio.Event()
-        self._renew_at = 0.0
+        self._unheard = False
         self._loops: list[asyncio.Task[None]] = []
         self.open = False
 
@@ -112,9 +123,12 @@ class Engine:
         jobs = [*self._loops, *self._jobs.values()]
         for job in jobs:
             job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        if jobs:
+            _, stubborn = await asyncio.wait(jobs, timeout=STOP_SECONDS)
+            if stubborn:
+                log.warning("%d steps do not heed that they are cancelled: they are left behind", len(stubborn))
         try:
-            await self.store.release_flows_of(self.worker, self.clock.now())
+            await self.store.release_flows_of(self.worker, self.clock.now(), died=False)
         except GatewayTrouble as trouble:
             log.warning("flows stay ours until their leases run out: %s", trouble.message)
 
@@ -138,6 +152,8 @@ class Engine:
             crash.point(f"flow:{at}")
             if row is not None:
                 crash.point(f"flow:{at}:{row.kind}")
+                crash.point(f"flow:{at}:{row.kind}:{row.key}")
+                crash.point(f"flow:{at}:{row.kind}:{row.key}:{row.status}")
 
     def new_id(self, letter: str) -> str:
         """Return a fresh id."""
@@ -188,6 +204,7 @@ class Engine:
 
     def _changed(self, change: Change) -> None:
         if change.flows or change.foreign:
+            self._unheard |= not change.flows  # a connection on which others tell may have been lost
             self._news.set()
 
     def nudge(self) -> None:
@@ -199,6 +216,9 @@ class Engine:
         while True:
             self._news.clear()
             try:
+                if self._unheard:
+                    await self.store.look_around()
+                    self._unheard = False
                 wait = await self.round()
                 pause = TROUBLE_FIRST
             except GatewayTrouble as trouble:
@@ -214,6 +234,7 @@ class Engine:
         clock = asyncio.ensure_future(self.clock.sleep(seconds))
         try:
             await asyncio.wait((news, clock), return_when=asyncio.FIRST_COMPLETED)
+            self._unheard |= seconds >= self.net_seconds and not news.done()
         finally:
             news.cancel()
             clock.cancel()
@@ -231,20 +252,35 @@ class Engine:
                 taken = await self.store.claim_flows(self._claim(room))
             finally:
                 self._coming -= room
-            crash.point("flow:after_claim")
+            if taken:
+                crash.point("flow:after_claim")
             for held in taken:
-                self._begin(held)
+                if not await self._put_off(held):
+                    self._begin(held)
             if len(taken) < room:
                 break
         else:
-            return NET_SECONDS  # a flow that ends makes room, and says so
+            return self.net_seconds  # a flow that ends makes room, and says so
         if not self.programs:
-            return NET_SECONDS
+            return self.net_seconds
         # What was ready before is taken, or cannot be: asking for it again at once would turn for ever.
         due = await self.store.next_flow_ready(list(self.programs), before)
-        return NET_SECONDS if due is None else min(NET_SECONDS, max(0.0, due - self.clock.now()))
+        return self.net_seconds if due is None else min(self.net_seconds, max(0.0, due - self.clock.now()))
 
     # ---- running them
+
+    async def _put_off(self, held: HeldFlow) -> bool:
+        """Let a flow wait over which workers have died, while another such flow runs: one of them is to blame."""
+        if held.flow.crashes < SUSPECT_AT:
+            return False
+        now, suspected = self.clock.now(), [run for run in self._runs.values() if run.flow.crashes >= SUSPECT_AT]
+        if all(run.since < now - SUSPECT_SECONDS or run.id == held.flow.id for run in suspected):
+            return False
+        move = flow_transition(
+            held.flow.id, FlowVerb.WAIT, now, claim_id=held.flow.claim_id, ready_at=now + TURN_SECONDS,
+            wait={"for": "turn", "until": now + TURN_SECONDS},
+        )  # fmt: skip
+        return await self.store.move_flow(move) is not None
 
     def _begin(self, held: HeldFlow) -> None:
         flow = held.flow
@@ -253,6 +289,7 @@ class Engine:
             older.cancel()  # a run of ours that has lost its claim, and has not noticed
         run = Run(self, held)
         self._runs[flow.id] = run
+        self.holding.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
         self._jobs[flow.id] = job
 
@@ -273,6 +310,8 @@ class Engine:
                 del self._jobs[run.id]
             if self._full_before():
                 self._news.set()
+            if not self._runs:
+                self.holding.clear()
             if not self._runs and not self._coming:
                 self.idle()
 
@@ -284,6 +323,7 @@ class Engine:
     async def _renew_on(self) -> None:
         """Extend the leases of what is held, well before they run out."""
         while True:
+            await self.holding.wait()
             await self.clock.sleep(self.lease_seconds / 3)
             try:
                 await self.renew()

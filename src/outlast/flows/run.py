@@ -10,24 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from outlast.core.errors import GatewayTrouble
-from outlast.core.flow import Flow, StepKind, StepRow
+from outlast.core.flow import COMPENSATE, Flow, StepKind, StepRow
 from outlast.core.lifecycle import FlowVerb, flow_transition
 from outlast.core.session import Cause, Status
+from outlast.flows.branches import Branch, branches
 from outlast.flows.errors import ClaimLost, CodeChanged, Crashed, DeadlinePassed, FlowCancelled, Parked
-from outlast.flows.values import Values
-from outlast.process.clock import Clock
-from outlast.store.base import Store
+from outlast.flows.host import Host
+from outlast.flows.values import NoRoom
 from outlast.store.base_flows import Child, HeldFlow
 
 log = logging.getLogger("outlast.flows")
 
 T = TypeVar("T")
-COMPENSATE = "compensate:"
-"""How the names of compensating steps begin."""
 SETTLE_TURNS = 100
 """Turns of the loop that other branches get to ask for what is on record of them."""
 SETTLE_SECONDS = 0.5
@@ -38,47 +35,6 @@ PARK_TURNS = 10
 """Turns of the loop a flow gets to go on before it is parked."""
 TRY_AGAIN_FIRST, TRY_AGAIN_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
-
-
-class Branch:
-    """A line of a program's work that runs beside others: names of steps count up within it."""
-
-    __slots__ = ("elsewhere", "gathers", "names", "path", "task")
-
-    def __init__(self, path: str, task: asyncio.Task[Any] | None) -> None:
-        self.path = path
-        self.task = task
-        self.names: dict[str, int] = {}
-        self.elsewhere: set[str] = set()
-        self.gathers = 0
-
-
-branches: ContextVar[Branch | None] = ContextVar("outlast_branch", default=None)
-"""The branch that runs here; None in the line a program begins with."""
-
-
-class Host(Protocol):
-    """What a run needs of the engine."""
-
-    store: Store
-    clock: Clock
-    values: Values
-    linger_seconds: float
-    lease_seconds: float
-    pid: int
-    ended: Callable[[Flow], None]
-
-    def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
-        """Return the task of a command step. Raises BadInput or Refused."""
-
-    def reached(self, point: str, row: StepRow | None) -> None:
-        """Pass a named point of a step's way to its record: where tests kill, or pretend to."""
-
-    def new_id(self, letter: str) -> str:
-        """Return a fresh id."""
-
-    async def handler_named(self, name: str) -> str:
-        """Return the handler a sub-flow's name means. Raises NotFound."""
 
 
 class Waiter(NamedTuple):
@@ -113,8 +69,9 @@ class Run:
         self._patches: dict[str, bool] = {}
         self._beside: list[StepRow] = []
         self._waiters: dict[str, Waiter] = {}
-        self._busy = 0
-        self._renew_at = host.clock.now() + host.lease_seconds / 6
+        self._busy = self._looks = 0
+        self.since = host.clock.now()
+        self._renew_at = self.since + host.lease_seconds / 6
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._interrupt: type[BaseException] | None = None
@@ -129,19 +86,7 @@ class Run:
         It is called when an operation is, not when it is awaited: so the order of the program's own words decides, and
         not which branch happened to be first.
         """
-        branch = branches.get() or self.root
-        names = branch.names
-        count = names[name] = names.get(name, 0) + 1
-        base = f"{name}#{branch.path}" if branch.path else name
-        if count == 1:
-            if asyncio.current_task() is not branch.task:
-                branch.elsewhere.add(name)
-            return base
-        if name in branch.elsewhere or asyncio.current_task() is not branch.task:
-            raise RuntimeError(
-                f"the step {name!r} is used twice in tasks that run beside each other: use ctx.gather, or other names"
-            )
-        return f"{base}#{count}"
+        return self.branch().key(name)
 
     def branch(self) -> Branch:
         """Return the branch that asks, to make others beneath it."""
@@ -161,8 +106,17 @@ class Run:
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
-        if self._unmet and not self.compensating:
+        if self.unsettled:
             await self._settle(key)
+        return self.next_seq()
+
+    @property
+    def unsettled(self) -> bool:
+        """True while steps are on record that the program has not asked for: a new one has to wait for that."""
+        return bool(self._unmet) and not self.compensating
+
+    def next_seq(self) -> int:
+        """Return the ``seq`` of a step where nothing is unsettled. Raises whatever interrupts the run."""
         if self._interrupt is not None and not self.compensating:
             raise self._interrupt
         self._seq += 1
@@ -195,12 +149,9 @@ class Run:
             self._patches[name] = new
         return self._patches[name]
 
-    async def record(self, row: StepRow) -> None:
-        """Put a step on record. Raises ClaimLost."""
-        now, renew = self.clock.now(), None
-        if now >= self._renew_at:
-            self._renew_at = now + self.host.lease_seconds / 6
-            renew = now + self.host.lease_seconds
+    async def record(self, row: StepRow, now: float | None = None) -> None:
+        """Put a step on record; ``now`` where the caller knows it. Raises ClaimLost."""
+        renew = self._renewal(now)
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
@@ -208,10 +159,18 @@ class Run:
         try:
             held = await self.store.checkpoint(self.id, self.claim_id, rows, renew)
         except GatewayTrouble:
-            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, renew))
+            held = await self.insist(lambda: self.store.checkpoint(self.id, self.claim_id, rows, self._renewal()))
         if not held:
             raise self.lose_claim()
         self.host.reached("after_checkpoint", row)
+
+    def _renewal(self, now: float | None = None) -> float | None:
+        """Return until when the lease is to hold, where it is time to extend it with what is written."""
+        now = self.clock.now() if now is None else now
+        if now < self._renew_at:
+            return None
+        self._renew_at = now + self.host.lease_seconds / 6
+        return now + self.host.lease_seconds
 
     async def flush(self) -> None:
         """Put on record what only waited to go with a step. Raises ClaimLost."""
@@ -252,6 +211,17 @@ class Run:
             await self.clock.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
 
+    async def keep(self, write: Callable[..., T], *args: Any) -> T:
+        """Write a value of this flow, and wait for room where a large one has none. Raises NotStorable."""
+        try:
+            return write(self.values_id, *args)
+        except NoRoom:
+
+            async def again() -> T:
+                return write(self.values_id, *args)
+
+            return await self.insist(again)
+
     # ---- waiting
 
     def working(self) -> None:
@@ -287,9 +257,9 @@ class Run:
             self._set_watch()
 
     def _set_watch(self) -> None:
-        if self._watch is not None:
+        if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
-            self._watch = None
+        self._watch = None
         if self._waiters and self._interrupt is not Parked:
             self._watch = asyncio.create_task(self._watch_time())
 
@@ -310,7 +280,8 @@ class Run:
         for _ in range(PARK_TURNS):
             await asyncio.sleep(0)  # a branch whose children have just ended may be about to go on
         try:
-            if self._busy == 0 and not await self._park(due):
+            # What a look has seen does not stop a wait from being written down, and we have not heard of it yet.
+            if self._busy == 0 and not self._looks and not await self._park(due):
                 self._set_watch()
         except Crashed:
             pass  # the program's own task hears of it
@@ -324,14 +295,15 @@ class Run:
         """Let the flow wait on record. False when news has come that is to be looked at first."""
         if self.flow.deadline_at is not None:
             due = self.flow.deadline_at if due is None else min(due, self.flow.deadline_at)
-        on, steps = self._waits_for()
+        on, step = self._waits_for()
         move = flow_transition(
             self.id, FlowVerb.WAIT, self.clock.now(), claim_id=self.claim_id, unless_nudged=True, ready_at=due,
-            wait=on, step=steps, steps_done=self.steps_done, steps_known=self.steps_known,
+            wait=on, step=step, steps_done=self.steps_done, steps_known=self.steps_known,
         )  # fmt: skip
-        self.host.reached("before_park", None)
+        row = None if step is None else self.rows.get(step)
+        self.host.reached("before_park", row)
         moved = await self.insist(lambda: self.store.move_flow(move))
-        self.host.reached("after_park", None)
+        self.host.reached("after_park", row)
         if moved is None:
             await self.look()
             return self._interrupt is not None
@@ -361,7 +333,13 @@ class Run:
 
     async def look(self) -> None:
         """See what has come from outside since the last look."""
-        held = await self.insist(lambda: self.store.look_at_flow(self.id, self.claim_id))
+        self._looks += 1
+        try:
+            held = await self.insist(lambda: self.store.look_at_flow(self.id, self.claim_id))
+        finally:
+            self._looks -= 1
+        if self._busy == 0 and not self._looks:
+            self._set_watch()
         if held is None:
             self._stop(ClaimLost)
             return
@@ -429,7 +407,9 @@ class Run:
         return why()
 
     def close(self) -> None:
-        """Let go of what waits."""
+        """Let go of what waits: also of operations the program did not stay with."""
+        for one in self._waiters.values():
+            one.future.cancel()
         if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
         self._watch = None

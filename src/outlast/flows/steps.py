@@ -13,6 +13,7 @@ import inspect
 import os
 import random
 import threading
+import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from outlast.core.flow import StepKind, StepRow
 from outlast.core.redact import redact
 from outlast.core.retry import pause
 from outlast.core.session import Status
+from outlast.core.text import sound
 from outlast.flows.errors import (
     ClaimLost,
     CodeChanged,
@@ -42,6 +44,10 @@ SHOWN_AFTER = 0.25
 """Seconds after which a step that is under way is put on record as running, for those who look."""
 ERROR_MAX = 2_000
 """Characters of an error on record."""
+LOOKED_AT_MAX = 40_000
+"""Characters of it that are looked at for secrets: more than is kept, so that none is cut in two and missed."""
+TRACE_MAX = 8_000
+"""Characters of a traceback in the log."""
 FORKED = 70
 """The exit code of a child process that a step made with `os.fork` and let run back into the worker's code."""
 CONTROL = (FlowCancelled, DeadlinePassed, Parked, ClaimLost, CodeChanged, Crashed)
@@ -66,8 +72,8 @@ async def function_step(run: Run, key: str, work: Work) -> Any:
     try:
         row = run.recorded(key, StepKind.FUNCTION)
         if row is None:
-            seq = await run.may_begin(key)
-            return await _tried(run, StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, 1, 0.0), work)
+            seq = await run.may_begin(key) if run.unsettled else run.next_seq()
+            return await _tried(run, key, seq, 1, work)
         if row.status is Status.SUCCEEDED:
             return run.values.read(run.values_id, row.result, work.returns)
         if row.status.final and row.status is not Status.CANCELLED:
@@ -75,32 +81,33 @@ async def function_step(run: Run, key: str, work: Work) -> Any:
         run.check()
         if row.due_at is not None:
             await run.wait(key, row.due_at)
-        return await _tried(run, row, work)
+        return await _tried(run, key, row.seq, row.attempt, work)
     finally:
         run.rested()
 
 
-async def _tried(run: Run, row: StepRow, work: Work) -> Any:
-    """Try as often as the rule allows; ``row`` says which attempt comes first."""
-    attempt = row.attempt
+async def _tried(run: Run, key: str, seq: int, attempt: int, work: Work) -> Any:
+    """Try as often as the rule allows; ``attempt`` is the one that comes first."""
     while True:
         started = run.clock.now()
-        row = StepRow(run.id, row.key, row.seq, row.kind, Status.RUNNING, attempt, started)
+        row = StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, attempt, started)
         run.host.reached("before_step", row)
         try:
             value = await _attempt(run, row, work)
-            text, value = run.values.round_trip(run.values_id, value, work.returns)
+            text, value = await run.keep(run.values.round_trip, value, work.returns)
         except CONTROL:
             raise
         except BaseException as error:
             await _failed(run, row, work, error)
             attempt += 1
         else:
+            ended = run.clock.now()
             await run.record(
                 StepRow(
-                    run.id, row.key, row.seq, row.kind, Status.SUCCEEDED, attempt, started, run.clock.now(), None, text
-                )
-            )
+                    run.id, key, seq, StepKind.FUNCTION, Status.SUCCEEDED, attempt, started, ended, None, text
+                ),
+                ended,
+            )  # fmt: skip
             return value
 
 
@@ -121,7 +128,7 @@ async def _failed(run: Run, row: StepRow, work: Work, error: BaseException) -> N
         return
     status = Status.TIMED_OUT if timed_out else Status.FAILED
     kind = "TimeoutError" if timed_out else type(error).__name__
-    text = run.values.write(run.values_id, {"type": kind, "message": said})
+    text = await run.keep(run.values.write, {"type": kind, "message": said})
     ended = msgspec.structs.replace(row, status=status, ended_at=now, result=text, error=said)
     await run.record(ended)
     raise failure_of(ended) from (None if timed_out else error)
@@ -159,13 +166,21 @@ def error_text(error: BaseException) -> str:
     if isinstance(error, _TimeIsUp):
         return str(error)
     try:
-        said = str(error)
-    except Exception:
+        said = str(error)[:LOOKED_AT_MAX]
+    except BaseException:
         said = "(its message cannot be shown)"
     if isinstance(error, NotStorable):
         return redact(said)[:ERROR_MAX]
     name = type(error).__name__
-    return redact(f"{name}: {said}" if said else name).encode("utf-8", "replace").decode()[:ERROR_MAX]
+    return str(sound(redact(f"{name}: {said}" if said else name)))[:ERROR_MAX]
+
+
+def trace_of(error: BaseException) -> str:
+    """Return where an exception came from, for the log: its last lines, without the secrets that are recognised."""
+    try:
+        return redact("".join(traceback.format_exception(error))[-LOOKED_AT_MAX:])[-TRACE_MAX:].rstrip()
+    except BaseException:
+        return "(where it came from cannot be shown)"
 
 
 # ---- one attempt
@@ -178,15 +193,16 @@ async def _attempt(run: Run, row: StepRow, work: Work) -> Any:
         if not work.is_async:
             return await _in_thread(run, row, work)
         made = work.fn(*work.args, **work.kwargs)
-        if not inspect.isawaitable(made):
-            return made
-        shown = _Shown(run, row)
+        if type(made) is not types.CoroutineType:
+            if not inspect.isawaitable(made):
+                return made
+            made = _coroutine(made)
         if work.timeout is None:
-            return await _watched(_coroutine(made), shown)
+            return await _watched(made, run, row)
         limit = asyncio.timeout(work.timeout)
         try:
             async with limit:
-                return await _watched(_coroutine(made), shown)
+                return await _watched(made, run, row)
         except TimeoutError:
             if limit.expired():
                 raise _TimeIsUp(f"it took longer than {work.timeout:g} s") from None
@@ -230,15 +246,18 @@ class _Shown:
 
 
 @types.coroutine
-def _watched(coro: Coroutine[Any, Any, Any], shown: _Shown) -> Generator[Any, Any, Any]:
+def _watched(coro: Coroutine[Any, Any, Any], run: Run, row: StepRow) -> Generator[Any, Any, Any]:
     """Drive a coroutine; only one that does not end at once is worth a timer."""
     try:
         yielded = coro.send(None)
     except StopIteration as stop:
         return stop.value
+    shown = _Shown(run, row)
     shown.begun()
     try:
         while True:
+            if os.getpid() != run.host.pid:
+                os._exit(FORKED)  # a child that awaits: it would take our loop's news away from us
             try:
                 sent = yield yielded
             except BaseException as error:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from outlast.core.errors import GatewayTrouble
 from outlast.flows.errors import NotStorable
 
 SPILL_BYTES = 256 * 1024
@@ -31,11 +32,17 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+class NoRoom(GatewayTrouble):
+    """A value cannot be kept now: the disk is full, or cannot be written to. That may pass."""
+
+    default_code = "store_full"
+
+
 class Beside(Protocol):
     """Where what is too large for a row is kept."""
 
     def put(self, flow_id: str, data: bytes) -> str:
-        """Keep bytes durably; return their name. Raises NotStorable."""
+        """Keep bytes durably; return their name. Raises NotStorable, and NoRoom where it may work later."""
 
     def get(self, flow_id: str, name: str) -> bytes:
         """Return what was kept. Raises NotStorable when it is gone or not what it was."""
@@ -60,7 +67,7 @@ class InFiles(InRow):
         self._root = root
 
     def put(self, flow_id: str, data: bytes) -> str:
-        """Write the bytes to a file and see it to the disk; return its name."""
+        """Write the bytes to a file and see it to the disk; return its name. Raises NoRoom."""
         name = hashlib.sha256(data).hexdigest()
         place = os.path.join(self._root, flow_id)
         path = os.path.join(place, name)
@@ -72,7 +79,7 @@ class InFiles(InRow):
             _sync(place)
             _sync(self._root)
         except OSError as error:
-            raise NotStorable(f"{len(data)} bytes cannot be kept: {error.strerror}") from error
+            raise NoRoom(f"{len(data)} bytes cannot be kept in {place}: {error.strerror}") from error
         return name
 
     def get(self, flow_id: str, name: str) -> bytes:
@@ -112,9 +119,12 @@ def _write(path: str, data: bytes) -> None:
         while view:
             view = view[os.write(fd, view) :]
         os.fdatasync(fd)
+        os.rename(part, path)
+    except OSError:
+        os.unlink(part)
+        raise
     finally:
         os.close(fd)
-    os.rename(part, path)
 
 
 def _sync(place: str) -> None:
@@ -132,7 +142,7 @@ class Values:
         self._beside = beside
 
     def write(self, flow_id: str, value: object) -> str:
-        """Return the JSON text of a value. Raises NotStorable."""
+        """Return the JSON text of a value. Raises NotStorable, NoRoom."""
         if type(value) is float and not math.isfinite(value):
             raise NotStorable(f"{value} is not JSON")
         plain = value if type(value) in _PLAIN or type(value) is float else self._plain(flow_id, value)

@@ -121,9 +121,11 @@ async def _signalled(run: Run, row: StepRow, name: str) -> StepRow:
     """Take the signal if it is there, else wait for news of the flow, or give up when the time has passed."""
     run.check()
     now = run.clock.now()
+    run.host.reached("before_checkpoint", row)
     taken: StepRow | None = await run.insist(lambda: run.store.take_signal(run.id, run.claim_id, row, name, now))
     if taken is None:
         raise run.lose_claim()
+    run.host.reached("after_checkpoint", taken)
     if taken.status.final:
         return taken
     run.rows.setdefault(row.key, row)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from outlast._version import __version__
-from outlast.api import cron
+from outlast.api import cron, flow_values
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
@@ -28,12 +28,15 @@ from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.task import Runtime
 from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway import places
+from outlast.gateway.agent_room import AgentRoom
+from outlast.gateway.agent_turns import AgentTurns
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
 from outlast.gateway.logs import open_log
 from outlast.gateway.service import Service
 from outlast.gateway.stores import make_store
 from outlast.gateway.telling import Telling
+from outlast.ledger.agent_maintenance import prune_transcripts
 from outlast.ledger.flow_maintenance import prune_flows
 from outlast.ledger.maintenance import prune
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
@@ -41,6 +44,8 @@ from outlast.process.clock import Clock, SystemClock
 from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
+from outlast.runtimes import base
+from outlast.runtimes.agent import AgentRuntime
 from outlast.runtimes.cli import CliRuntime
 from outlast.store.gather import on_points
 
@@ -178,7 +183,8 @@ class GatewayProcess:
         config = self._config
         environ = dict(os.environ)  # no setting: what commands inherit
         telling = Telling(config, self._clock, environ)
-        books = self._books(sessions)
+        maker = Maker(config, self._clock, environ)
+        books = self._books(sessions, maker)
         api = Api(
             sessions=sessions,
             config=config,
@@ -190,7 +196,7 @@ class GatewayProcess:
         )
         telling.serve(api)
         books.tell_by(telling, partial(cron.compose, api))
-        books.flow_by(Maker(config, self._clock, environ), FILE_PROGRAMS, self._umask)
+        books.flow_by(maker, FILE_PROGRAMS, self._umask)
         face = make_face(api)
         prune_sessions = partial(
             sessions.prune,
@@ -220,25 +226,37 @@ class GatewayProcess:
                 await service.stop()
             await books.close()
 
-    def _books(self, sessions: Sessions) -> Books:
+    def _books(self, sessions: Sessions, maker: Maker) -> Books:
         config = self._config
         node = places.node_at(config.paths.node)
         worker = f"{node}/{os.getpid()}-{int(self._started_at)}"
         # The home's own file is nobody else's: our lock of the home is the lease.
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
-        runtimes = {Runtime.CLI: CliRuntime(sessions, self._clock, umask=self._umask)}
-        return Books(ledger, sessions, runtimes, slots=config.tasks_slots)
+        commands = CliRuntime(sessions, self._clock, umask=self._umask)
+        room = AgentRoom(ledger, maker)
+        agents = AgentRuntime(sessions, self._clock, room, umask=self._umask)
+        runtimes: dict[Runtime, base.Runtime] = {Runtime.CLI: commands, Runtime.SUBAGENT: agents, Runtime.ACP: agents}
+        books = Books(ledger, sessions, runtimes, slots=config.tasks_slots)
+        books.agents_by(AgentTurns(books, room, agents, maker))
+        return books
 
     async def _forget(self, books: Books) -> None:
-        """Forget tasks and flows that ended longer ago than they are kept."""
+        """Forget tasks, flows and beats that ended longer ago than they are kept, and quiet conversations."""
         before = self._clock.now() - self._config.tasks_keep_days * 86_400.0
         done = await prune(books.ledger, before, limit=FORGET_MAX)
-        flows = await prune_flows(books.store, before, limit=FORGET_MAX)
+        flows = await prune_flows(
+            books.store, before, limit=FORGET_MAX, forget=partial(flow_values.forget, self._config)
+        )
         await books.store.prune_system_events(before)
         await books.store.prune_firings(before)
+        await books.store.prune_beats(before)
+        quiet = self._clock.now() - self._config.transcripts_keep_days * 86_400.0
+        rows = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
         if done.pruned or flows.pruned:
             log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
+        if rows:
+            log.info("forgot quiet conversations of agents: %d rows", rows)
 
     async def _open(self, face: Face) -> None:
         if self._address is not None:

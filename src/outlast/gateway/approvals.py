@@ -17,7 +17,6 @@ from outlast.core.task import Notice
 from outlast.delivery.loop import Loop
 from outlast.ledger import approvals as ledger
 from outlast.ledger.tasks import Ledger
-from outlast.process.keeper.crash import point
 from outlast.store.base import Change
 
 log = logging.getLogger("outlast.approvals")
@@ -72,9 +71,7 @@ class Approvals:
         return moment
 
     async def _expire(self, approval: Approval) -> bool:
-        point("approvals:before_expire")
         expired = await ledger.expire(self._ledger, approval)
-        point("approvals:after_expire")
         if expired is not None:
             log.info("approval %s has expired", approval.id)
         return expired is not None

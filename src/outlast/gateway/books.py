@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
+from outlast.api.context import AgentTurns
 from outlast.core.conversation import Wake
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble
 from outlast.core.ids import task_of_session
@@ -65,6 +66,7 @@ class Books:
         self.worker.on_requeued = self.rounds.look
         self._tellers: Tellers | None = None
         self._flows: FlowRoom | None = None
+        self._agents: AgentTurns | None = None
         self._wake_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
@@ -100,6 +102,8 @@ class Books:
         self._trouble = None
         for session in list(self._unrecorded.values()):
             self._spawn(self._record(session))
+        if self._agents is not None:
+            await self._agents.open()
         self.worker.start()
         self.rounds.start()
         self._ledger.store.on_change(self._changed)
@@ -124,6 +128,8 @@ class Books:
             await self._flows.stop()
         if self._tellers is not None:
             await self._tellers.stop()
+        if self._agents is not None:
+            await self._agents.close()
         await self.rounds.stop()
         await self.worker.stop()
         await self._ledger.store.close()
@@ -156,6 +162,18 @@ class Books:
         self._flows = FlowRoom(
             self._ledger.store, self._sessions, maker, programs, node=self._ledger.node, umask=umask
         )  # fmt: skip
+
+    def agents_by(self, turns: AgentTurns) -> None:
+        """Say where turns of agents begin. Before `open`."""
+        self._agents = turns
+
+    @property
+    def agents(self) -> AgentTurns:
+        """Where turns of agents begin. Raises BadInput where none do."""
+        if self._agents is None:
+            raise BadInput("no agent runs here", code="not_available")
+        self.ledger  # noqa: B018 — raises while the store is not open
+        return self._agents
 
     async def submit(self, new: NewTask) -> Created:
         """Put work on record and begin it when nothing stands before it."""

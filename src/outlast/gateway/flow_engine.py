@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from outlast.api.flow_values import in_files
 from outlast.api.flow_work import compose_command
 from outlast.config import Config
 from outlast.core.flow import Flow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
-from outlast.flows.values import Beside, InFiles, InRow
+from outlast.flows.values import Beside, InRow
 from outlast.flows.waits import CommandAsk
 from outlast.process.clock import Clock
 from outlast.store.base import Store
@@ -26,14 +27,9 @@ class Maker(NamedTuple):
     environ: Mapping[str, str]
 
 
-def values_place(config: Config) -> str:
-    """Return the directory of values that are too large for a row."""
-    return os.path.join(config.paths.home, "values")
-
-
 def beside_of(config: Config) -> Beside:
     """Return where large values are kept: files of the home, or the rows where several nodes share the store."""
-    return InRow() if config.store_url.startswith("postgres") else InFiles(values_place(config))
+    return in_files(config) or InRow()
 
 
 def make_engine(
@@ -43,7 +39,7 @@ def make_engine(
     *,
     worker: str,
     lease_seconds: float | None = None,
-    linger_seconds: float = LINGER_SECONDS,
+    linger_seconds: float | None = None,
     held_max: int | None = None,
     kind: type[Engine] = Engine,
 ) -> Engine:
@@ -57,6 +53,7 @@ def make_engine(
     config = maker.config
     return kind(
         store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
-        lease_seconds=lease_seconds or config.flows_lease_seconds, linger_seconds=linger_seconds,
+        lease_seconds=lease_seconds or config.flows_lease_seconds,
+        linger_seconds=LINGER_SECONDS if linger_seconds is None else linger_seconds,
         held_max=held_max or config.flows_slots,
     )  # fmt: skip

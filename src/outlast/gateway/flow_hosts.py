@@ -1,35 +1,41 @@
 """Workers for programs: whenever a flow is ready and nobody serves its handler, one is started for its source.
 
 A worker is a session like any other (`outlast process list` shows it), so it outlives the gateway, and the next one
-finds it again. When it ends, what it held is ready for another at once.
+finds it again. When a worker of this node dies, whoever has started it, what it held is ready for another at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from outlast.api.context import Caller
 from outlast.api.exec import make_plan
+from outlast.api.flow_trouble import WORKER_LABEL
 from outlast.api.requests import ExecRequest
-from outlast.core.errors import GatewayTrouble, NotFound, OutlastError
+from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.flow import FILE_HANDLER, FlowWorker
 from outlast.flows.loading import is_file, split_target
 from outlast.gateway.flow_engine import Maker
+from outlast.gateway.hands import insist
 from outlast.process.sessions import Session, Sessions
 from outlast.store.base import Change, Store
 
 log = logging.getLogger("outlast.flows")
 
-LABEL = "outlast:flow-worker"
+LABEL = WORKER_LABEL
 IDLE_EXIT = 60.0
 """Seconds without work after which a worker that was started on demand leaves."""
 AGAIN_FIRST, AGAIN_MAX = 1.0, 60.0
 """Seconds until a worker whose source could not be served is started again; doubled from time to time."""
+TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
+"""Seconds between two rounds while the store is in trouble."""
 HEALTHY_SECONDS = 10.0
 """A worker that lived this long was well: what comes after it starts without a pause."""
 NET_SECONDS = 600.0
@@ -54,6 +60,7 @@ class FlowHosts:
         self._news = asyncio.Event()
         self._hosts: dict[str, Session] = {}
         self._failing: dict[str, Failing] = {}
+        self._watched: dict[str, int] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -70,6 +77,8 @@ class FlowHosts:
         for job in tuple(self._jobs):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        for worker_id in tuple(self._watched):
+            self._watch_no_more(worker_id)
 
     def _spawn(self, work: object) -> None:
         job: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
@@ -81,14 +90,15 @@ class FlowHosts:
             self._news.set()
 
     async def _go(self) -> None:
-        await self._bury()
+        pause = TROUBLE_FIRST
         while True:
             self._news.clear()
             try:
                 wait = await self.round()
+                pause = TROUBLE_FIRST
             except GatewayTrouble as trouble:
                 log.warning("flows: %s", trouble.message)
-                wait = AGAIN_MAX
+                wait, pause = pause, min(pause * 2, TROUBLE_MAX)
             except Exception:
                 log.exception("workers for flows cannot be started")
                 wait = AGAIN_MAX
@@ -103,15 +113,20 @@ class FlowHosts:
     async def round(self) -> float:
         """Start what is missing; return the seconds until something may be."""
         now = self._maker.clock.now()
+        workers = await self._store.flow_workers()
+        for worker in workers:
+            if worker.node == self._node and worker.id not in self._watched:
+                await self._watch(worker)
         wanted = dict.fromkeys(self._configured())
         ready = [handler for handler in await self._store.ready_handlers(now) if handler != FILE_HANDLER]
-        if ready:
-            served = await self._served(now)
-            wanted |= {split_target(one)[0]: None for one in ready if one not in served}
+        # Until when there is somebody who is believed to take what is ready.
+        served = {handler: one.lease_until for one in workers if one.lease_until > now for handler in one.handlers}
+        wanted |= {split_target(one)[0]: None for one in ready if one not in served}
         for source in wanted:
             if source not in self._hosts and now >= self._again_at(source) and self._is_ours(source):
                 await self._host(source)
         moments = [await self._store.next_flow_ready([], now), *(one.again_at for one in self._failing.values())]
+        moments += [served[handler] for handler in ready if handler in served]
         later = [moment for moment in moments if moment is not None and moment > now]
         return min([NET_SECONDS, *(moment - now for moment in later)])
 
@@ -125,10 +140,6 @@ class FlowHosts:
     def _again_at(self, source: str) -> float:
         failing = self._failing.get(source)
         return 0.0 if failing is None else failing.again_at
-
-    async def _served(self, now: float) -> set[str]:
-        workers = await self._store.flow_workers()
-        return {handler for one in workers if one.lease_until > now for handler in one.handlers}
 
     async def _host(self, source: str) -> None:
         """Start a worker for a source."""
@@ -177,36 +188,39 @@ class FlowHosts:
                 "the worker for the flows of %s ended with %s: outlast process log %s", source, code, session.id
             )
             self._put_off(source)
-        if session.pid is not None:
-            await self._release({session.pid})
         self._news.set()
 
     def _put_off(self, source: str) -> None:
         pause = min(self._failing[source].pause * 2, AGAIN_MAX) if source in self._failing else AGAIN_FIRST
         self._failing[source] = Failing(self._maker.clock.now() + pause, pause)
 
-    async def _bury(self) -> None:
-        """See to workers of this node that died while nobody watched."""
-        workers = [one for one in await self._store.flow_workers() if one.node == self._node]
-        await self._release({one.pid for one in workers if not _lives(one)})
+    # ---- workers that die
 
-    async def _release(self, pids: set[int]) -> None:
-        now = self._maker.clock.now()
+    async def _watch(self, worker: FlowWorker) -> None:
+        """Hear of a worker's death; one that is dead already is seen to at once.
+
+        Its number may have been given to another process: then its lease runs out, as that of a node that is gone.
+        """
         try:
-            for one in await self._store.flow_workers():
-                if one.node == self._node and one.pid in pids:
-                    await self._store.release_flows_of(one.id, now)
-                    await self._store.remove_flow_worker(one.id)
-        except (GatewayTrouble, NotFound) as trouble:
-            log.warning("flows of a dead worker stay until their leases run out: %s", trouble.message)
+            fd = os.pidfd_open(worker.pid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                await self._see_to(worker.id)
+            return
+        self._watched[worker.id] = fd
+        asyncio.get_running_loop().add_reader(fd, self._died, worker.id)
 
+    def _watch_no_more(self, worker_id: str) -> None:
+        fd = self._watched.pop(worker_id)
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
 
-def _lives(worker: FlowWorker) -> bool:
-    """False where its process is surely gone; a number that was given to another process is found out by the lease."""
-    try:
-        os.kill(worker.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def _died(self, worker_id: str) -> None:
+        self._watch_no_more(worker_id)
+        self._spawn(insist(partial(self._see_to, worker_id), self._maker.clock, "flows of a dead worker wait"))
+
+    async def _see_to(self, worker_id: str) -> None:
+        """Let others take what a dead worker held, and look for what it wrote and did not tell."""
+        await self._store.release_flows_of(worker_id, self._maker.clock.now())
+        await self._store.remove_flow_worker(worker_id)
+        await self._store.look_around()

@@ -66,10 +66,10 @@ def run_through(work: Coroutine[Any, Any, int]) -> int:
         while True:
             try:
                 return loop.run_until_complete(main)
-            except SystemExit as left:
+            except (SystemExit, KeyboardInterrupt) as left:
                 if main.done():
                     return GatewayTrouble.exit_code
-                log.error("a program called sys.exit(%s) outside of its step: it is ignored", left.code)  # noqa: TRY400
+                log.error("a program left by %r outside of its step: it is ignored", left)  # noqa: TRY400
     finally:
         with contextlib.suppress(Exception):
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -17,7 +17,8 @@ import msgspec
 
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
-from outlast.api.context import Api, Caller, GatewayFacts
+from outlast.api.context import AgentTurns, Api, Caller, GatewayFacts
+from outlast.api.flows import flows_status
 from outlast.api.results import iso
 from outlast.api.status import told_status
 from outlast.api.task_results import AuditResult
@@ -70,7 +71,8 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
             caller = Caller().acting_for(query.get("requester"))
             nobody = {"gateway": None, "keeper": None, "sessions": None}
             tasks, told = await tasks_status(api, caller), await told_status(api)
-            return {**nobody, "tasks": _plain(tasks), "told": _plain(told)}
+            flows = await flows_status(api, caller)
+            return {**nobody, "tasks": _plain(tasks), "flows": _plain(flows), "told": _plain(told)}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(
@@ -196,6 +198,11 @@ class OfflineBooks:
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is never done: nobody tells us."""
         return asyncio.get_running_loop().create_future()
+
+    @property
+    def agents(self) -> AgentTurns:
+        """Refuse: agents run in a gateway."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
 
     @contextmanager
     def holding(self, task_ids: Iterable[str], target: str) -> Iterator[None]:

@@ -20,8 +20,8 @@ from outlast.core.task import Delivery, Task, TaskFilter
 from outlast.ledger.tasks import has_begun, retry_policy
 from outlast.process.clock import Clock
 from outlast.process.sessions import Sessions
-from outlast.runtimes.cli import evidence_gone
 from outlast.runtimes.evidence import seen_end, session_of
+from outlast.runtimes.reattach import evidence_gone
 from outlast.store.base import LIST_MAX, Page, QueueState, Store, StoreInfo
 from outlast.store.rows import cursor_of
 

@@ -6,6 +6,7 @@ from outlast.core.approval import Approval, ApprovalStatus, Verdict
 from outlast.core.errors import BadInput
 from outlast.core.task import NewTask
 from outlast.ledger.tasks import Ledger
+from outlast.process.keeper.crash import point
 from outlast.store.base_flows import Asked
 
 NOBODY = "outlast"
@@ -25,7 +26,9 @@ async def ask(ledger: Ledger, approval: Approval, task: NewTask) -> Asked:
 
 async def decide(ledger: Ledger, verdict: Verdict) -> Approval | None:
     """Answer a pending approval; None when somebody was first. Who waits for its task hears of it."""
+    point("approvals:before_decide")
     approval = await ledger.store.decide(verdict)
+    point("approvals:after_decide")
     if approval is not None and approval.task_id is not None:
         task = await ledger.store.get_task(approval.task_id)
         if task is not None:

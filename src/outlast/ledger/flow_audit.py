@@ -25,7 +25,8 @@ async def audit_flows(
     for code, look in _LOOKS.items():
         flows = await look(store, now - KINDS[code].after_seconds, limit + 1)
         more = more or len(flows) > limit
-        found += [_finding(code, flow, now) for flow in flows[:limit] if may_see is None or may_see(flow)]
+        findings = [_finding(code, flow, now) for flow in flows[:limit] if may_see is None or may_see(flow)]
+        found += [one for one in findings if one.since is not None and now - one.since > KINDS[code].after_seconds]
     rows = await store.flows_missing_tasks(limit + 1)
     for row in rows[:limit]:
         flow = await store.get_flow(row.flow_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
@@ -35,9 +36,16 @@ async def _forgettable(store: Store, before: float, limit: int) -> list[Flow]:
 
 
 async def prune_flows(
-    store: Store, before: float, *, limit: int = LIMIT_DEFAULT, archive: str | None = None
+    store: Store,
+    before: float,
+    *,
+    limit: int = LIMIT_DEFAULT,
+    archive: str | None = None,
+    forget: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> FlowsForgotten:
     """Forget flows that ended before that moment, oldest first; with ``archive`` write each to that file first.
+
+    ``forget`` is told what was forgotten, so that it sees to what is kept of it elsewhere.
 
     What is archived is on disk before it is forgotten. A pass that dies between the two leaves lines that the next
     one writes again: a reader goes by the id. Raises BadInput (``bad_archive``), GatewayTrouble (``disk_full``).
@@ -50,7 +58,10 @@ async def prune_flows(
                 archive, [json.dumps(await archived_flow(store, flow), ensure_ascii=False) for flow in old]
             )
             archived += len(old)
-        gone = await store.prune_flows([flow.id for flow in old])
+        ids = [flow.id for flow in old]
+        gone = await store.prune_flows(ids)
+        if forget is not None and gone:
+            await forget(ids if gone == len(ids) else [one for one in ids if await store.get_flow(one) is None])
         pruned += gone
         if gone < BATCH:
             break

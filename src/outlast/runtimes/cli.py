@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +12,12 @@ from outlast.core.errors import Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import SUMMARY_MAX, Outcome, outcome_of
 from outlast.core.redact import redact
 from outlast.core.session import Cause, ExecSpec, Exit, Status
-from outlast.core.task import OUTLIVED, Task
+from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.plain import plain
 from outlast.process.sessions import Session, Sessions
-from outlast.runtimes.base import Hands, NeverBegan
+from outlast.runtimes.base import Hands
+from outlast.runtimes.reattach import reattach
 
 LOOK_SECONDS = 1.0
 """Between two looks at what a command prints: news is told at most this often, silence costs nothing."""
@@ -73,19 +73,9 @@ class CliRuntime:
 
     async def resume(self, task: Task, hands: Hands) -> Outcome:
         """Stay with a session that is there; settle one that has ended. Raises NeverBegan."""
-        if task.session_id is None:
-            raise NeverBegan
-        session = await self._sessions.take_up(task.session_id)
-        if session is None and task.status is Status.LOST:
-            return evidence_gone(task, [])  # as was said before
-        if session is None:
-            traces = self._sessions.traces(task.session_id)
-            began = bool(traces) or task.source == OUTLIVED or await hands.has_begun()
-            if not began and await self._sessions.forestall(task.session_id):
-                raise NeverBegan
-            session = await self._sessions.take_up(task.session_id)
-        if session is None:
-            return evidence_gone(task, traces)
+        session = await reattach(self._sessions, task, hands)
+        if isinstance(session, Outcome):
+            return session
         percent = _progress_in(session, 0)  # said before anybody watched
         if percent is not None and percent != task.progress:
             hands.progress(percent, None)
@@ -144,15 +134,6 @@ def _progress_in(session: Session, since: int) -> int | None:
     produced = session.produced
     start = max(since - progress.SEQUENCE_MAX, produced - LOOK_BYTES, 0)
     return progress.latest(session.output.read(start, produced)) if produced else None
-
-
-def evidence_gone(task: Task, traces: Sequence[int] = ()) -> Outcome:
-    """Return the outcome of work that was started and left no record; ``traces`` are processes with its mark."""
-    found = "no process carries its mark"
-    if traces:
-        found = f"process {traces[0]} carries its mark and still runs, with nobody to see its end"
-    error = f"the record of session {task.session_id} is gone, and {found}"
-    return Outcome(status=Status.LOST, cause=Cause.EVIDENCE_GONE, error=error)
 
 
 def summary_of(session: Session) -> str | None:

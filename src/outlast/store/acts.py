@@ -21,7 +21,7 @@ from outlast.store.ends import apply, task_notice, told_words
 from outlast.store.rows import columns_of, json_text, json_value, new_record, task_of
 from outlast.store.steps import Rows, Step, Steps, line, settled_lines
 
-EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES, FLOWS, STEPS = 1, 2, 4, 8, 16, 32, 64
+EVENTS, QUEUED, OUTBOX, SCHEDULES, WAKES, FLOWS, STEPS, ENTRIES = 1, 2, 4, 8, 16, 32, 64, 128
 BROUGHT = {
     "append_event": EVENTS, "append_notice": OUTBOX, "create_task": QUEUED, "requeue_task": QUEUED,
     "set_queue_limit": QUEUED, "lift_queue_limit": QUEUED, "retry_notice": OUTBOX, "revive_notice": OUTBOX,
@@ -30,7 +30,10 @@ BROUGHT = {
     "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "give_place": FLOWS,
     "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
     "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
-    "release_task": QUEUED,
+    "append_entry": ENTRIES, "set_beat": WAKES,
+    "release_task": QUEUED, "put_flow_worker": FLOWS,
+    # Whoever died over a flow may have had no time to tell what he had committed.
+    "note_crash": EVENTS | QUEUED | OUTBOX | SCHEDULES | WAKES | FLOWS,
 }  # fmt: skip
 """What a statement means for those who wait for news."""
 
@@ -44,7 +47,7 @@ def change_of(brought: int, *, foreign: bool = False) -> Change:
     """Return the flags as a record."""
     return Change(
         bool(brought & EVENTS), bool(brought & QUEUED), bool(brought & OUTBOX), foreign, bool(brought & SCHEDULES),
-        bool(brought & WAKES), bool(brought & FLOWS), bool(brought & STEPS),
+        bool(brought & WAKES), bool(brought & FLOWS), bool(brought & STEPS), bool(brought & ENTRIES),
     )  # fmt: skip
 
 

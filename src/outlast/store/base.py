@@ -24,6 +24,7 @@ import msgspec
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
+from outlast.store.base_agents import AgentActs, AgentQuestions
 from outlast.store.base_flows import ApprovalActs, FlowActs, FlowQuestions
 from outlast.store.base_told import NoticeRow, ScheduleActs, ToldActs, ToldQuestions
 
@@ -94,7 +95,7 @@ class Change(msgspec.Struct, frozen=True):
     """What a commit brought: new history, work that may be claimed, notices to deliver, rules, wakes that are due.
 
     ``flows``: a flow may be claimed or looked at, or a question was asked or answered. ``steps``: there is more on
-    record of flows than before.
+    record of flows than before. ``entries``: a transcript has grown. ``wakes`` also when a heartbeat was set.
     ``foreign`` when it was another process's: nobody here has been told what moved.
     """
 
@@ -106,6 +107,7 @@ class Change(msgspec.Struct, frozen=True):
     wakes: bool = True
     flows: bool = True
     steps: bool = True
+    entries: bool = True
 
 
 class Acts(Protocol):
@@ -258,7 +260,10 @@ class Questions(Protocol):
         """Return notices not settled yet, oldest first, after the one with that id."""
 
 
-class Store(Acts, Questions, ToldActs, ScheduleActs, ToldQuestions, FlowActs, ApprovalActs, FlowQuestions, Protocol):
+class Store(
+    Acts, Questions, ToldActs, ScheduleActs, ToldQuestions, FlowActs, ApprovalActs, FlowQuestions, AgentActs,
+    AgentQuestions, Protocol,
+):  # fmt: skip
     """One database of the ledger, used from one event loop."""
 
     async def open(self) -> None:

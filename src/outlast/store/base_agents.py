@@ -14,26 +14,37 @@ class AgentActs(Protocol):
     async def append_entries(self, conversation: str, entries: Sequence[NewEntry]) -> int:
         """Add entries in order; those whose ``source_key`` is there already are left out. Returns the newest ``seq``.
 
-        Brings ``Change.entries``.
+        A key stands for the same thing in every conversation. Numbers have no gaps, whoever else appends meanwhile.
+        Hold the conversation first: only those are ever forgotten. Brings ``Change.entries``.
         """
 
     async def hold_conversation(self, conversation: AgentConversation) -> AgentConversation:
-        """Put an agent's conversation on record; one that is there comes back as it stands."""
+        """Put an agent's conversation on record; one that is there comes back as it stands, ``updated_at`` brought up.
+
+        So it is not forgotten between this and the first entry.
+        """
 
     async def note_agent_session(self, key: str, agent_session: str | None, now: float) -> None:
-        """Note the agent's own session of a conversation, for its next turn, and count a turn."""
+        """Note the agent's own session of a conversation, for its next turn (None: it has none), and count a turn."""
 
     async def prune_transcripts(self, before: float, limit: int) -> int:
-        """Forget conversations of agents without an entry since that moment; return how many."""
+        """Forget conversations of agents without an entry or turn since that moment, but those with live tasks.
+
+        At most ``limit`` rows are forgotten, of the longest quiet conversation first and its oldest entries first, so
+        that no act holds up the others. Returns how many were: fewer than ``limit`` when nothing is left to forget.
+        """
 
     async def set_beat(self, state: BeatState, expected_next: float | None) -> bool:
-        """Write where a heartbeat stands, if ``next_at`` is what was read (new: None); False: somebody was first."""
+        """Write where a heartbeat stands, if ``next_at`` is what was read (new: None); False: somebody was first.
+
+        Nothing but ``next_at`` is compared: whoever pauses a heartbeat sets that to None. Brings ``Change.wakes``.
+        """
 
     async def add_beat(self, beat: Beat) -> int:
         """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
 
     async def end_beat(self, beat_id: int, outcome: str, reason: str, text: str | None, now: float) -> bool:
-        """Note what became of a beat that ran; False when that is known."""
+        """Note what became of a beat that was added without ``ended_at``; False when that is known."""
 
     async def prune_beats(self, before: float) -> None:
         """Forget beats before that moment."""
@@ -57,8 +68,20 @@ class AgentQuestions(Protocol):
     async def agent_conversations(self, agent: str | None, limit: int, after: str = "") -> list[AgentConversation]:
         """Return conversations of one agent or of all, by key, after that key."""
 
+    async def child_conversations(self, parent: str, limit: int, after: str = "") -> list[AgentConversation]:
+        """Return the conversations that a conversation has spawned, by key, after that key."""
+
+    async def live_in_conversation(self, key: str, limit: int = 100) -> list[str]:
+        """Return the ids of tasks of a conversation that are queued or running: it is busy while there are any."""
+
     async def live_children(self, parent: str, limit: int = 100) -> list[str]:
         """Return the ids of live tasks of conversations that a conversation has spawned."""
+
+    async def live_below(self, key: str, limit: int = 1000) -> list[str]:
+        """Return the ids of live tasks of all that a conversation has spawned, and those in turn, nearest first.
+
+        Also where a conversation between has no live task itself: this is what goes with the cancel of a tree.
+        """
 
     async def beat_states(self) -> list[BeatState]:
         """Return where all heartbeats stand, by agent."""
@@ -66,5 +89,8 @@ class AgentQuestions(Protocol):
     async def beats_of(self, agent: str | None, limit: int, before: int | None = None) -> list[Beat]:
         """Return beats, newest first, before that id."""
 
+    async def open_beats(self, limit: int = 100) -> list[Beat]:
+        """Return the beats that have not ended, oldest first: what a restart has to settle."""
+
     async def beats_since(self, agent: str, since: float) -> int:
-        """Return how many beats of an agent have run since that moment."""
+        """Return how many beats of an agent have run since that moment: all but the skipped."""

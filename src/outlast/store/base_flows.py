@@ -11,7 +11,7 @@ not looked at. So no news is ever missed, and nobody polls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -102,9 +102,9 @@ class FlowActs(Protocol):
         A takeover of a running flow counts one more of ``crashes`` where no step was recorded since the last one.
         """
 
-    async def checkpoint(
+    def checkpoint(
         self, flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until: float | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         """Write rows of steps, new or over what stands there; False (and nothing written) when the claim is gone.
 
         With ``renew_until`` the lease is extended in the same commit.
@@ -120,7 +120,7 @@ class FlowActs(Protocol):
         """Give the oldest signal of that name nobody has consumed to a step; None when the claim is gone.
 
         The row comes back as it was written: succeeded ``now`` with the payload as its result, or as it was given,
-        where no signal waits.
+        where no signal waits. A step that has ended gets what is on record of it: it takes one signal.
         """
 
     async def look_at_flow(self, flow_id: str, claim_id: str) -> HeldFlow | None:
@@ -140,8 +140,11 @@ class FlowActs(Protocol):
     async def renew_flow_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
         """Extend the leases of held flows; return the claims that still hold."""
 
-    async def release_flows_of(self, worker: str, now: float) -> int:
-        """Make everything a dead worker held ready to be claimed at once; return how much that was."""
+    async def release_flows_of(self, worker: str, now: float, *, died: bool = True) -> int:
+        """Make everything a worker held ready to be claimed at once; return how much that was.
+
+        A worker that has not ``died`` lets go by itself: who takes over does not count that as a crash.
+        """
 
     async def send_signal(
         self, flow_id: str, name: str, payload: str, at: float, by: str, key: str | None

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from outlast.core.conversation import Conversation, NewSystemEvent, SystemEvent, Wake
+from outlast.core.flow import Flow, NewFlow
 from outlast.core.schedule import Schedule
 from outlast.core.task import NewTask, StartClaim, Task
 
@@ -40,7 +41,7 @@ class NoticeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One settled instant of a schedule: what became of it, and the task it made."""
+    """One settled instant of a schedule: what became of it, and the id of the task, or of the flow, that it made."""
 
     schedule_id: str
     instant: float
@@ -51,20 +52,22 @@ class FiringRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewFiring(msgspec.Struct, frozen=True, kw_only=True):
-    """An instant to be settled: with work, with an event for a conversation, or with neither (``missed``)."""
+    """An instant to be settled: with a task, a flow or an event for a conversation, or with none (``missed``)."""
 
     instant: float
     how: How
     task: NewTask | None = None
+    flow: NewFlow | None = None
     event: NewSystemEvent | None = None
     note: str | None = None
 
 
 class Fired(msgspec.Struct, frozen=True):
-    """What a firing brought: the tasks that were made, with what they run, and how each instant was settled."""
+    """What a firing brought: the tasks that were made, with what they run, the flows, how each instant was settled."""
 
     tasks: list[tuple[Task, dict[str, object] | None]]
     firings: list[FiringRow]
+    flows: list[Flow]
 
 
 class ToldActs(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.core.approval import HELD_UNTIL, Approval, ApprovalStatus, Verdict
+from outlast.core.approval import HELD_UNTIL, Approval, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.flow import Flow, FlowMode, FlowStatus
 from outlast.core.flow_notice import decided_notice, flow_notice, flow_told
 from outlast.core.lifecycle import (
@@ -26,7 +26,7 @@ from outlast.core.lifecycle import (
 )
 from outlast.core.notification import notice_of, told
 from outlast.core.session import Cause, Status
-from outlast.core.task import Task
+from outlast.core.task import AGENTS, Task
 from outlast.store.flow_rows import FLOW_COLUMNS, approval_of, flow_of
 from outlast.store.flow_steps import flow_line, move_params, notice_step, nudge
 from outlast.store.rows import json_text, task_of
@@ -72,7 +72,7 @@ def apply(move: Transition) -> Steps[Task | None]:
     if ends:
         steps.append(("delete_payload", {"task_id": task.id}))
     yield steps
-    if ends and (task.schedule_id or task.flow_id or task.not_before_at == HELD_UNTIL):
+    if ends and (task.schedule_id or task.flow_id or _may_ask(task)):
         yield from _after(task, move)
     if not ends and task.cancel_asked_at is not None:
         # In the same commit: a moment later it might be claimed, and start what somebody has called off.
@@ -90,13 +90,18 @@ def _after(task: Task, move: Transition) -> Steps[None]:
     """See to what hangs on a task that has ended: its rule, the flow it belongs to, the question it waited for."""
     if task.schedule_id is not None:
         yield (yield from count_run(task, move.at))
-    if task.not_before_at == HELD_UNTIL:
+    if _may_ask(task):
         [rows] = yield [("pending_of_task", {"task_id": task.id})]
         yield from take_back(rows, move.at)
     if task.flow_id is not None:
         if move.result is None:
             move = msgspec.structs.replace(move, result=json_text(_result_of(task)))
         yield from child_ended(task.flow_id, task.id, task.status, move)
+
+
+def _may_ask(task: Task) -> bool:
+    """True for a task that questions may hang on: one that was held, or a turn of an agent."""
+    return task.not_before_at == HELD_UNTIL or task.runtime in AGENTS
 
 
 def _result_of(task: Task) -> dict[str, object]:
@@ -152,6 +157,8 @@ def child_ended(flow_id: str, child_id: str, status: Status, move: Transition | 
     elif flow.handler is None:
         yield [nudge(flow_id, move.at)]
         yield from close_cancelled(flow_id, move.at)
+    elif flow.cancel_asked_at is not None:
+        yield [nudge(flow_id, move.at)]  # it waits for its last child, also for one whose step was forgotten
 
 
 def follow(flow: Flow, status: Status, move: Transition | FlowTransition) -> Steps[Flow | None]:
@@ -188,6 +195,8 @@ def end_flow(move: FlowTransition) -> Steps[Flow | None]:
 def _flow_ended(flow: Flow, move: FlowTransition, asks: bool) -> Steps[None]:
     """Write down and tell an end, and see to what hangs on it; ``asks`` when questions of it may be pending."""
     yield moved_lines(flow, move)
+    if flow.schedule_id is not None:
+        yield (yield from count_run(flow, move.at))
     if asks:
         [rows] = yield [("pending_of_flow", {"flow_id": flow.id})]
         yield from take_back(rows, move.at)
@@ -250,7 +259,7 @@ def decide(verdict: Verdict) -> Steps[Approval | None]:
     notice = decided_notice(approval)
     if notice is not None:
         yield [notice_step(approval.id, verdict.at, notice)]
-    if approval.task_id is not None:
+    if approval.task_id is not None and approval.kind is not ApprovalKind.ACP:  # a turn that asks runs already
         yield from _let_go(approval, approval.task_id, verdict.at)
     if approval.flow_id is not None:
         yield from _answer_flow(approval, approval.flow_id, verdict.at)

@@ -10,11 +10,12 @@ from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
 from outlast.store.base import LIST_MAX, Change, Claim, Claimed, Created, OutboxRow, Page, QueueState
+from outlast.store.face_agents import AgentFace
 from outlast.store.face_flows import FlowFace
 from outlast.store.face_told import ToldFace
 
 
-class Face(ToldFace, FlowFace):
+class Face(ToldFace, FlowFace, AgentFace):
     """What `Store` promises, but for opening and closing. See there for what each method does."""
 
     def __init__(self) -> None:

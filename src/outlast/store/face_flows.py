@@ -30,10 +30,10 @@ class FlowFace(ABC):
     async def claim_flows(self, claim: FlowClaim) -> list[HeldFlow]:
         return cast(list[HeldFlow], await self._act("claim_flows", claim))
 
-    async def checkpoint(
+    def checkpoint(
         self, flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until: float | None = None
-    ) -> bool:
-        return cast(bool, await self._act("checkpoint", flow_id, claim_id, rows, renew_until))
+    ) -> Awaitable[bool]:
+        return self._act("checkpoint", flow_id, claim_id, rows, renew_until)
 
     async def start_child(self, flow_id: str, claim_id: str, row: StepRow, child: Child) -> bool:
         return cast(bool, await self._act("start_child", flow_id, claim_id, row, child))
@@ -50,8 +50,8 @@ class FlowFace(ABC):
     async def renew_flow_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
         return cast(set[str], await self._act("renew_flow_leases", claim_ids, until))
 
-    async def release_flows_of(self, worker: str, now: float) -> int:
-        return cast(int, await self._act("release_flows_of", worker, now))
+    async def release_flows_of(self, worker: str, now: float, *, died: bool = True) -> int:
+        return cast(int, await self._act("release_flows_of", worker, now, died))
 
     async def send_signal(
         self, flow_id: str, name: str, payload: str, at: float, by: str, key: str | None

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from outlast.core.errors import Conflict
-from outlast.core.flow import Flow, FlowMode, FlowStatus, FlowWorker, NewFlow, SignalRow, StepRow
+from outlast.core.flow import COMPENSATE, Flow, FlowMode, FlowStatus, FlowWorker, NewFlow, SignalRow, StepRow
 from outlast.core.lifecycle import FlowVerb, transition, verb_for
 from outlast.core.session import Status
 from outlast.core.task import Task
@@ -174,7 +174,7 @@ def _claimed(row: Row, flow: Flow, steps: list[StepRow], now: float) -> Steps[Fl
     """Write down a claim, and whether the worker before died without getting any further."""
     before = FlowStatus(row[3])
     data: dict[str, object] = {"worker": flow.claimed_by, "claimId": flow.claim_id}
-    if before is not FlowStatus.RUNNING:
+    if before is not FlowStatus.RUNNING or row[4] is None:  # nobody died over it
         yield [flow_line(flow.id, now, _VERBS[before], json_text(data), flow.status, flow.step)]
         return flow
     reached = sum(step.attempt + (step.ended_at is not None) for step in steps)
@@ -218,8 +218,8 @@ def start_child(flow_id: str, claim_id: str, row: StepRow, child: Child) -> Step
         return False
     yield from _begin(child)
     flow = flow_of(held[0])
-    if flow.cancel_asked_at is not None and flow.nudges:
-        # The holder has not heard of the wish yet, and who wished it could not see this child.
+    if flow.cancel_asked_at is not None and flow.nudges and not row.key.startswith(COMPENSATE):
+        # The holder may not have heard of the wish yet, and who wished it could not see this child.
         yield from call_off_children(flow_id, row.started_at, flow.cancel_reason)
     return True
 
@@ -242,9 +242,13 @@ def _begin(child: Child) -> Steps[None]:
 
 def take_signal(flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> Steps[StepRow | None]:
     """Give a step the oldest signal of a name."""
-    [written] = yield [("checkpoint", step_params(row, claim_id))]
+    written, before = yield [
+        ("checkpoint", step_params(row, claim_id)), ("get_step", {"flow_id": flow_id, "key": row.key}),
+    ]  # fmt: skip
     if not written:
         return None
+    if before and (stands := step_of(before[0])).status.final:
+        return stands  # asked once more because the answer was lost: a step takes one signal
     [rows] = yield [("consume_signal", {"flow_id": flow_id, "name": name, "step": row.key})]
     if not rows:
         return row
@@ -266,9 +270,9 @@ def renew_flow_leases(claim_ids: Sequence[str], until: float) -> Steps[set[str]]
     return {rows[0][0] for rows in answers if rows}
 
 
-def release_flows_of(worker: str, now: float) -> Steps[int]:
-    """Let others take what a dead worker held."""
-    [rows] = yield [("release_flows", {"worker": worker, "now": now})]
+def release_flows_of(worker: str, now: float, died: bool) -> Steps[int]:
+    """Let others take what a worker held."""
+    [rows] = yield [("release_flows", {"worker": worker, "now": now, "died": died})]
     return len(rows)
 
 
@@ -287,8 +291,11 @@ def send_signal(flow_id: str, name: str, payload: str, at: float, by: str, key: 
 
 
 def flow_worker(worker: FlowWorker) -> Steps[None]:
-    """Say that a worker lives."""
-    yield [("put_flow_worker", flow_worker_columns(worker))]
+    """Say that a worker lives. Only that it has come is news."""
+    columns = flow_worker_columns(worker)
+    [rows] = yield [("renew_flow_worker", columns)]
+    if not rows:
+        yield [("put_flow_worker", columns)]
 
 
 def remove_flow_worker(worker_id: str) -> Steps[None]:

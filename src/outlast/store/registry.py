@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from outlast.core.errors import Conflict
 from outlast.store.acts import ACTS as TASK_ACTS
 from outlast.store.acts import taken
+from outlast.store.agent_acts import AGENT_ACTS
+from outlast.store.agent_questions import AGENT_QUESTIONS
 from outlast.store.approvals import APPROVAL_ACTS, approval_taken
 from outlast.store.base_flows import Child
 from outlast.store.flow_acts import FLOW_ACTS, flow_taken, is_tied
@@ -26,12 +28,14 @@ ACTS: dict[str, Callable[..., Steps[Any]]] = {
     **FLOW_ACTS,
     **MOVE_ACTS,
     **APPROVAL_ACTS,
+    **AGENT_ACTS,
 }
-QUESTIONS: dict[str, Callable[..., Any]] = {**TASK_QUESTIONS, **TOLD_QUESTIONS, **FLOW_QUESTIONS}
+QUESTIONS: dict[str, Callable[..., Any]] = {**TASK_QUESTIONS, **TOLD_QUESTIONS, **FLOW_QUESTIONS, **AGENT_QUESTIONS}
 
 
 _COUNTING = frozenset(
-    ACTS[name] for name in ("claim_tasks", "claim_flows", "ask_cancel_flow", "retry_flow", "fork_flow")
+    ACTS[name]
+    for name in ("claim_tasks", "claim_flows", "ask_cancel_flow", "retry_flow", "fork_flow", "prune_transcripts")
 )
 
 

@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 from outlast.core.errors import Conflict
 from outlast.core.schedule import Overlap, Schedule
-from outlast.core.task import NewTask, StartClaim
+from outlast.core.session import Cause
+from outlast.core.task import StartClaim
 from outlast.store.acts import create_task
 from outlast.store.base_told import Fired, FiringRow, NewFiring
-from outlast.store.calling_off import call_off_task
+from outlast.store.calling_off import ask_cancel_flow, call_off_task
+from outlast.store.flow_acts import create_flow
 from outlast.store.steps import Steps
 from outlast.store.told import bounded, event_params, make_due
 from outlast.store.told_rows import schedule_columns
@@ -58,7 +60,7 @@ def fire(
     [rows] = yield [("advance_schedule", cursor)]
     if not rows:
         return None
-    fired = Fired([], [])
+    fired = Fired([], [], [])
     for firing in firings:
         yield from _settle(before, firing, now, start, fired)
     if after.delete_after_run and after.next_at is None:
@@ -68,38 +70,59 @@ def fire(
 
 def fire_manually(schedule: Schedule, firing: NewFiring, now: float, start: StartClaim | None) -> Steps[Fired]:
     """Make work of a rule now."""
-    fired = Fired([], [])
+    fired = Fired([], [], [])
     yield from _settle(schedule, firing, now, start, fired)
     return fired
 
 
 def _settle(schedule: Schedule, firing: NewFiring, now: float, start: StartClaim | None, fired: Fired) -> Steps[None]:
     """Settle one instant: note it, and make its work as the overlap policy lets it."""
-    how, note, task_id = firing.how, firing.note, None
-    if firing.task is not None:
-        [rows] = yield [("live_of_schedule", {"schedule_id": schedule.id})]
-        live = [row[0] for row in rows]
+    how, note, made_id = firing.how, firing.note, None
+    if firing.task is not None or firing.flow is not None:
+        live = yield from _live(schedule)
         if live and schedule.overlap is Overlap.SKIP and how != "manual":
-            how, note = "skipped", f"task {live[0]} of an earlier instant had not ended"
+            how, note = "skipped", f"{live[0]} of an earlier instant had not ended"
         else:
             if schedule.overlap is Overlap.CANCEL:
-                for other in live:
-                    yield from call_off_task(other, now)
-            task_id = yield from _make(firing.task, start, fired)
+                yield from _call_off(live, now)
+            made_id = yield from _make(firing, start, fired)
     if firing.event is not None:
         yield [("add_system_event", event_params(firing.event))]
         yield from bounded(firing.event.conversation)
         yield [make_due(firing.event.conversation, now)]
-    row = FiringRow(schedule_id=schedule.id, instant=firing.instant, at=now, how=how, task_id=task_id, note=note)
+    row = FiringRow(schedule_id=schedule.id, instant=firing.instant, at=now, how=how, task_id=made_id, note=note)
     yield [("add_firing", {name: getattr(row, name) for name in FiringRow.__struct_fields__})]
     fired.firings.append(row)
 
 
-def _make(new: NewTask, start: StartClaim | None, fired: Fired) -> Steps[str]:
+def _live(schedule: Schedule) -> Steps[list[str]]:
+    """Return the work of a rule that has not ended, as ``task ID`` and ``flow ID``: it may have made either."""
+    of = {"schedule_id": schedule.id}
+    tasks, flows = yield [("live_of_schedule", of), ("live_flows_of_schedule", of)]
+    return [*(f"task {row[0]}" for row in tasks), *(f"flow {row[0]}" for row in flows)]
+
+
+def _call_off(live: Sequence[str], now: float) -> Steps[None]:
+    """End earlier work of the same rule."""
+    for work in live:
+        what, _, id_ = work.partition(" ")
+        if what == "task":
+            yield from call_off_task(id_, now)
+        else:
+            yield from ask_cancel_flow(id_, now, None, Cause.PARENT)
+
+
+def _make(firing: NewFiring, start: StartClaim | None, fired: Fired) -> Steps[str | None]:
+    if firing.flow is not None:
+        made = yield from create_flow(firing.flow, None)
+        fired.flows.append(made.flow)
+        return made.flow.id
+    if firing.task is None:
+        return None
     if start is not None and fired.tasks:
         start = None  # one claim is for one task; the others are claimed from the queue
-    created = yield from create_task(new, start)
-    fired.tasks.append((created.task, new.payload))
+    created = yield from create_task(firing.task, start)
+    fired.tasks.append((created.task, firing.task.payload))
     return created.task.id
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from outlast.store.agent_rows import AGENT_CONVERSATION_COLUMNS, BEAT_COLUMNS, ENTRY_COLUMNS, HEARTBEAT_COLUMNS
 from outlast.store.flow_rows import (
     APPROVAL_COLUMNS,
     FLOW_COLUMNS,
@@ -37,6 +38,10 @@ _LISTS = {
     "{signal}": ", ".join(SIGNAL_COLUMNS),
     "{flow_worker}": ", ".join(FLOW_WORKER_COLUMNS),
     "{approval}": ", ".join(APPROVAL_COLUMNS),
+    "{entry}": ", ".join(ENTRY_COLUMNS),
+    "{agent_conversation}": ", ".join(AGENT_CONVERSATION_COLUMNS),
+    "{heartbeat}": ", ".join(HEARTBEAT_COLUMNS),
+    "{beat}": ", ".join(BEAT_COLUMNS),
 }
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 """A parameter as the files write it; two colons are a type of PostgreSQL's."""

@@ -9,7 +9,6 @@ import pytest
 from flows.files.flow_fakes import read
 from outlast.core.errors import BadInput
 from outlast.flows.files.arguments import concurrency_key, goal_of, parse_args
-from outlast.flows.files.evaluate import Unknown
 
 FLOW = read("""
 name: example
@@ -126,5 +125,5 @@ def test_the_goal_and_the_key_of_a_run_come_from_its_arguments() -> None:
     assert goal_of(plain, {}) == "n"
     assert concurrency_key(plain, {}) is None
     empty = read("goal: g ${args.x}\nargs: {x: }\nsteps: [{id: a, run: x}]")
-    with pytest.raises(Unknown, match="has no value"):
+    with pytest.raises(BadInput, match="has no value"):
         goal_of(empty, parse_args(empty))

@@ -256,7 +256,10 @@ def test_what_is_wrong_is_said_in_words(step: str, sentence: str) -> None:
             "steps: [{id: a, run: x, on_failure: m}, {id: m, run: x}, {id: b, run: x, needs: m}]",
             "1:81: m is only run when a fails",
         ),
-        ("steps: [{id: a, wait: go}, {id: b, wait: go, needs: []}]", "1:42: a may wait for go at the same time"),
+        (
+            "steps: [{id: a, wait: go}, {id: b, wait: go}]",
+            "1:42: a waits for go already: give each wait a signal of its own",
+        ),
         ("steps:\n\t- id: a", "2:1: this is not YAML"),
         ("steps: [{id: a, run: 'x}]", "1:26: this is not YAML"),
     ],

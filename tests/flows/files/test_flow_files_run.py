@@ -375,10 +375,6 @@ def test_waits_hand_on_what_came_and_fail_when_nothing_came() -> None:
     assert context.asked["b"]["command"] == ["x", "timed_out"]
 
 
-def test_the_same_signal_can_be_awaited_twice_in_a_row() -> None:
-    read(flow("{id: v, wait: go}", "{id: w, wait: go}"))
-
-
 def test_sleeping_is_for_a_span_or_until_a_moment_that_may_be_filled_in() -> None:
     context = FakeContext()
     more = "args: {span: {default: 1h 30m}}"

@@ -57,6 +57,16 @@ async def test_two_steps_that_take_a_signal_at_once_share_what_there_is(store):
     assert sorted(row.status for row in taken) == ["running", "running", "succeeded"]
 
 
+async def test_a_step_that_asks_again_because_the_answer_was_lost_gets_the_signal_it_has_taken(store):
+    flow = await running(store, "c1")
+    for payload in ("1", "2"):
+        await store.send_signal(flow.id, "go", payload, 2_000_001.0, "ann", None)
+    waits = waiting_for(flow.id, "", "go")
+    first = await store.take_signal(flow.id, "c1", waits, "go", 2_000_002.0)
+    assert await store.take_signal(flow.id, "c1", waits, "go", 2_000_003.0) == first
+    assert [one.step for one in await store.signals_of(flow.id)] == ["go", None]
+
+
 async def test_the_same_key_a_second_time_is_the_first_signal(store):
     flow = await running(store, "c1")
     first = await store.send_signal(flow.id, "go", "1", 2_000_001.0, "ann", "k")
@@ -236,7 +246,11 @@ async def test_workers_say_what_they_serve(store):
     for worker in (one, two):
         await store.flow_worker(worker)
     assert await store.flow_workers() == [two, one]
+    heard = []
+    store.on_change(heard.append)
     later = FlowWorker("w1", "n1", 11, ["m:a"], 5.0, 125.0)
     await store.flow_worker(later)
+    await asyncio.sleep(0)
+    assert heard == []
     await store.remove_flow_worker("w2")
     assert await store.flow_workers() == [later]

@@ -140,6 +140,11 @@ async def test_crashes_count_while_a_flow_gets_no_further(store):
     assert [await take_over("c4", 2_000_300.0), await take_over("c5", 2_000_400.0)] == [1, 2]
     await store.checkpoint(flow.id, "c5", [step(flow.id, "a", 0)])
     assert await take_over("c6", 2_000_500.0) == 1
+    await store.move_flow(move(flow.id, FlowVerb.BLOCK, claim_id="c6", blocker={"kind": "crashes"}))
+    assert (await store.get_flow(flow.id)).crashes == 1
+    await store.move_flow(move(flow.id, FlowVerb.RESUME, target=FlowStatus.QUEUED))
+    assert await take_over("c7", 2_000_600.0) == 0
+    assert await take_over("c8", 2_000_700.0) == 1
 
 
 async def test_what_a_dead_worker_held_is_ready_at_once(store):
@@ -149,6 +154,25 @@ async def test_what_a_dead_worker_held_is_ready_at_once(store):
     left = {(await store.get_flow(flow.id)).ready_at for flow in (mine, other)}
     assert left == {2_000_050.0, 2_000_060.0}
     assert await store.release_flows_of("w1", 2_000_051.0) == 0
+
+
+async def test_what_a_worker_lets_go_by_itself_is_no_crash_and_no_longer_his(store):
+    flow = await running(store, "c1")
+    for number in range(7):
+        assert await store.release_flows_of("w1", 2_000_050.0 + number, died=False) == 1
+        assert not await store.checkpoint(flow.id, f"c{number + 1}", [step(flow.id, "late")])
+        [held] = await store.claim_flows(claim(f"c{number + 2}", now=2_000_050.0 + number))
+        assert (held.flow.crashes, held.flow.status) == (0, FlowStatus.RUNNING)
+
+
+async def test_a_takeover_tells_everybody_since_who_died_may_not_have_told_what_he_wrote(store):
+    flow = await running(store, "c1")
+    heard = []
+    store.on_change(heard.append)
+    await store.claim_flows(claim("c2", worker="w2", now=2_000_100.0, lease_until=2_000_200.0))
+    assert (await store.get_flow(flow.id)).crashes == 1
+    await asyncio.sleep(0)
+    assert any(change.queued and change.outbox and change.wakes and change.schedules for change in heard)
 
 
 async def test_a_claim_that_is_gone_writes_nothing(store):
@@ -208,6 +232,23 @@ async def test_many_flows_write_their_steps_in_one_commit(store):
     assert await asyncio.gather(*acts) == [flow.id[-1] != "3" for flow in flows]
     counts = await store.step_counts([flow.id for flow in flows])
     assert [count[0] for count in counts.values()] == [0 if flow.id[-1] == "3" else 2 for flow in flows]
+
+
+async def test_single_steps_of_many_flows_go_in_one_commit_and_each_hears_its_own_answer(store):
+    """They may be written together; one whose claim is gone must neither be written nor spoil the others."""
+    flows = [await running(store, f"c{number}", number) for number in range(20)]
+    stale = {flow.id for flow in flows[3:5]}
+    acts = []
+    for flow in flows:
+        claim_id = "gone" if flow.id in stale else flow.claim_id
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, Status.RUNNING)]))
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, result='"done"')]))
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, Status.RUNNING)]))
+    wanted = [flow.id not in stale for flow in flows for _ in range(3)]
+    assert await asyncio.gather(*acts) == wanted
+    for flow in flows:
+        found = [(row.status, row.result) for row in await store.steps_of(flow.id)]
+        assert found == ([] if flow.id in stale else [(Status.SUCCEEDED, '"done"')])
 
 
 async def test_a_step_begins_with_its_task_and_ends_with_it(store):

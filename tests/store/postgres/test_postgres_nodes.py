@@ -15,6 +15,7 @@ from outlast.core.task import TaskFilter
 from outlast.store.base import Change
 from outlast.store.postgres import PostgresStore
 from outlast.store.postgres.connection import WRITE_ORDER, place_of
+from store.agent_fakes import MAIN, entries, hold
 from store.store_fakes import claim, make, move, new
 
 
@@ -219,3 +220,36 @@ async def test_backups_are_the_servers_own_affair(pg_database, tmp_path):
     assert caught.value.code == "not_a_file"
     assert (await store.info()).kind == "postgresql"
     await store.close()
+
+
+async def test_two_nodes_append_to_one_conversation_without_a_gap_or_a_double(pg_database):
+    first, second = await _open(pg_database), await _open(pg_database)
+    await hold(first)
+    acts = [
+        node.append_entries(MAIN, entries(one, one + 3, source=name) + entries(1, 3, source="both"))
+        for one in range(1, 200, 4)
+        for node, name in ((first, "a"), (second, "b"))
+    ]
+    assert max(await asyncio.gather(*acts)) == 403
+    found = await second.entries_of(MAIN, 0, 1000)
+    assert [one.seq for one in found] == list(range(1, 404))
+    for name in "ab":
+        of_node = [one.source_key for one in found if one.source_key.startswith(name + ":")]
+        assert of_node == [f"{name}:{number}" for number in range(1, 201)]
+    await first.close()
+    await second.close()
+
+
+async def test_a_transcript_that_grows_is_news_for_other_nodes_and_sends_none_to_look_around(pg_database):
+    first, second = await _open(pg_database), await _open(pg_database)
+    await hold(second)
+    heard: asyncio.Queue[Change] = asyncio.Queue()
+    first.on_change(heard.put_nowait)
+    await second.append_entries(MAIN, entries(1, 1))
+    change = await heard.get()
+    assert (change.entries, change.events, change.foreign) == (True, False, False)
+    await make(second, 1)
+    change = await heard.get()
+    assert (change.entries, change.events, change.foreign) == (False, True, True)
+    await first.close()
+    await second.close()

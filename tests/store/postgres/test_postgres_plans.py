@@ -88,3 +88,51 @@ def _rows_read(connection, name: str, params: dict) -> int:
         node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
         for node in _nodes(found["Plan"]) if "Relation Name" in node
     )  # fmt: skip
+
+
+_PAGES = {
+    "first": ("entries_of", {"after": 0}), "middle": ("entries_of", {"after": 0.5}),
+    "last": ("entries_of", {"after": 1.0}), "newest": ("entries_before", {"before": 2**62}),
+    "middle, backward": ("entries_before", {"before": 0.5}), "oldest, backward": ("entries_before", {"before": 201}),
+}  # fmt: skip
+"""A page of a transcript of so many entries; a float is a share of them."""
+
+
+@pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_a_long_transcript_pages_as_fast_as_a_short_one(pg_database, count):
+    """Plans, and rows they read: of a long one as of 1,000 entries, both ways, known to the planner or not."""
+    with psycopg.connect(pg_database, autocommit=True) as reader:
+        reader.execute(migrate.schema_text(PACKAGE).encode())
+        looks = []
+        for first, last in ((1, 1_000), (1_001, count)):
+            reader.execute(
+                "INSERT INTO transcript (conversation, seq, at, kind, text, data, task_id, source_key, journal_at) "
+                "SELECT 'c', n, n, 'text', 'line ' || n, '{}', 't', 'c:' || n, n "
+                "FROM generate_series(%s::int, %s::int) AS n",
+                (first, last),
+            )
+            looks.append({page: _page(reader, page, last) for page in _PAGES})
+            looks[-1] |= {name: _look(reader, name, params) for name, params in _ENDS.items()}
+            reader.execute("ANALYZE transcript")
+        again = {page: _page(reader, page, count) for page in _PAGES}
+    assert looks[0] == looks[1]
+    assert again == {page: looks[0][page] for page in _PAGES}
+    assert all(rows <= 200 for _, rows in looks[1].values())
+
+
+_ENDS = {"newest_entry": {"conversation": "c"}, "last_entry_of_task": {"task_id": "t"}}
+
+
+def _page(reader, page: str, count: int) -> tuple[list, float]:
+    name, where = _PAGES[page]
+    params = {key: int(at * count) if isinstance(at, float) else at for key, at in where.items()}
+    if page == "last":
+        params["after"] -= 200
+    return _look(reader, name, {"conversation": "c", "limit": 200, **params})
+
+
+def _look(reader, name: str, params: dict) -> tuple[list, float]:
+    """The kinds and indexes of a plan, and how many rows it read."""
+    [[[found]]] = reader.execute(f"EXPLAIN (FORMAT JSON) {STATEMENTS[name].sql}", params)
+    plan = [(node["Node Type"], node.get("Index Name")) for node in _nodes(found["Plan"])]
+    return plan, _rows_read(reader, name, params)

@@ -12,7 +12,9 @@ import pytest
 
 from outlast.core.session import Status
 from outlast.core.task import TaskFilter
+from outlast.store.base import Change
 from outlast.store.sqlite import SqliteStore
+from store.agent_fakes import MAIN, hold
 from store.store_fakes import claim, make, new
 
 WRITER = """
@@ -118,3 +120,58 @@ async def test_readers_are_not_held_up_by_a_writer_and_see_what_was_acknowledged
     assert len((await store.list_tasks(TaskFilter(), 100)).tasks) == 50
     await store.close()
     assert os.path.getsize(sqlite_path) > 0
+
+
+APPENDER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[3])
+from outlast.store.sqlite import SqliteStore
+from store.agent_fakes import MAIN, entries
+
+async def main(path, name):
+    store = SqliteStore(path)
+    await store.open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for first in range(1, 400, 8):
+        acts = (entries(one, one + 3, source=name) for one in (first, first + 4))
+        await asyncio.gather(*(store.append_entries(MAIN, act) for act in acts), store.append_entries(MAIN, shared))
+    await store.close()
+
+shared = entries(1, 3, source="both")
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+async def test_two_processes_append_to_one_conversation_without_a_gap_or_a_double(sqlite_path):
+    store = SqliteStore(sqlite_path)
+    await store.open()
+    await hold(store)
+    tests = str(Path(__file__).parents[2])
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPENDER, sqlite_path, name, tests],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for name in "ab"
+    ]  # fmt: skip
+    heard: list[Change] = []
+    store.on_change(heard.append)
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, errors = await asyncio.to_thread(writer.communicate)
+        assert writer.returncode == 0, errors
+    found = await store.entries_of(MAIN, 0, 1000)
+    assert [one.seq for one in found] == list(range(1, 2 * 400 + 3 + 1))
+    for name in "ab":
+        assert [one.source_key for one in found if one.source_key.startswith(name + ":")] == [
+            f"{name}:{number}" for number in range(1, 401)
+        ]
+    assert sum(one.source_key.startswith("both:") for one in found) == 3
+    assert any(one.entries for one in heard), "the others' bells were heard"
+    assert not any(one.foreign for one in heard), "a transcript that grows sends nobody to look around"
+    await store.close()

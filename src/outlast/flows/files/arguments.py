@@ -12,9 +12,9 @@ from outlast.core.errors import BadInput
 from outlast.core.text import is_sound_value
 from outlast.flows.files import fields, tree
 from outlast.flows.files.definition import Argument, ArgumentType, Definition
-from outlast.flows.files.evaluate import NO_JSON, Scope, kind_of, read_json, same
+from outlast.flows.files.evaluate import NO_JSON, Scope, Unknown, kind_of, read_json, same
 from outlast.flows.files.problems import Problems, shown
-from outlast.flows.files.templates import fill_text
+from outlast.flows.files.templates import Template, fill_text
 from outlast.flows.files.tree import Node
 from outlast.flows.files.values import Values, kind
 
@@ -205,12 +205,18 @@ def _refuse(wrong: list[str], definition: Definition) -> None:
 
 
 def goal_of(definition: Definition, args: Mapping[str, Any]) -> str:
-    """Return what one run is for, as lists show it. Raises `Unknown` when its goal needs an argument that is null."""
-    scope = Scope(args, {}, {})
-    return fill_text(definition.goal, scope) if definition.goal else definition.name
+    """Return what one run is for, as lists show it. Raises `BadInput` when that needs an argument that is null."""
+    return _from_args(definition.goal, args, "goal") if definition.goal else definition.name
 
 
 def concurrency_key(definition: Definition, args: Mapping[str, Any]) -> str | None:
-    """Return the key of which only so many run at once. Raises `Unknown` when it needs an argument that is null."""
+    """Return the key of which only so many run at once. Raises `BadInput` when it needs an argument that is null."""
     rule = definition.concurrency
-    return fill_text(rule.key, Scope(args, {}, {})) if rule else None
+    return _from_args(rule.key, args, "concurrency") if rule else None
+
+
+def _from_args(template: Template, args: Mapping[str, Any], what: str) -> str:
+    try:
+        return fill_text(template, Scope(args, {}, {}))
+    except Unknown as unknown:
+        raise BadInput(f"{what}: {unknown}", code="bad_args", hint="give that argument") from None

@@ -88,11 +88,8 @@ def _check_part(use: Use, reference: Reference, step: Step, problems: Problems) 
 
 
 def check_signals(drafts: list[Draft], graph: Graph, problems: Problems) -> None:
-    """Note signals that could not be told from steps, or whose receiver would be a matter of luck.
-
-    A signal is awaited under its own name, among the names of the steps.
-    """
-    waits: dict[str, list[Draft]] = {}
+    """Note signals that could not be told apart: a signal is awaited under its own name, among those of the steps."""
+    waits: dict[str, str] = {}
     for draft in drafts:
         act = draft.step.act
         if not isinstance(act, Wait):
@@ -100,10 +97,9 @@ def check_signals(drafts: list[Draft], graph: Graph, problems: Problems) -> None
         place = draft.place.entries["wait"].value
         if act.signal in graph.bits and act.signal != draft.step.id:
             problems.add(place, f"the signal {act.signal} is called like another step: rename one of them")
-        for other in waits.setdefault(act.signal, []):
-            if not graph.is_before(other.step.id, draft.step.id) and not graph.is_before(draft.step.id, other.step.id):
-                problems.add(place, f"{other.step.id} may wait for {act.signal} at the same time: which one gets it?")
-        waits[act.signal].append(draft)
+        other = waits.setdefault(act.signal, draft.step.id)
+        if other != draft.step.id:
+            problems.add(place, f"{other} waits for {act.signal} already: give each wait a signal of its own")
 
 
 def _check_status(use: Use, comparison: Comparison, problems: Problems) -> None:

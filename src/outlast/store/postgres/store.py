@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 
 from outlast.core.errors import BadInput
-from outlast.store.acts import change_of
+from outlast.store.acts import ENTRIES, STEPS, change_of
 from outlast.store.base import Change, StoreInfo
 from outlast.store.face import Face
 from outlast.store.migrate import trouble
@@ -108,7 +108,7 @@ class PostgresStore(Face):
             self._stop_listening()
             self._changed(Change(foreign=True))  # what others say now, nobody hears: look around
         if brought:
-            self._changed(change_of(brought, foreign=True))
+            self._changed(change_of(brought, foreign=bool(brought & ~(ENTRIES | STEPS))))
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

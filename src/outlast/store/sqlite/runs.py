@@ -28,7 +28,8 @@ _SILENT = frozenset(
         "append_notice", "create_task", "delete_payload", "lift_queue_limit", "prune_events", "prune_outbox",
         "put_payload", "ripen_tasks", "set_delivery", "set_queue_limit", "append_flow_event", "append_flow_notice",
         "create_flow", "start_flow", "put_flow_input", "nudge_flow", "see_nudges", "note_crash", "create_approval",
-        "put_flow_worker", "remove_flow_worker", "end_step",
+        "put_flow_worker", "remove_flow_worker", "end_step", "append_entry", "touch_conversation", "hold_conversation",
+        "note_agent_session", "forget_entries", "forget_conversation", "prune_beats",
     )
 )  # fmt: skip
 
@@ -45,7 +46,8 @@ def runs_of(connection: apsw.Connection, texts: Mapping[str, str]) -> dict[str, 
         for name in names:
             found[name] = _by_row(execute, known[name], connection.changes, known[reading].sql)
     found["checkpoint"] = _checkpoint(execute, known["checkpoint"], connection.changes, found["held_claim"])
-    found["append_event"] = _numbering(execute, known["append_event"], connection.last_insert_rowid)
+    for name in ("append_event", "add_beat"):
+        found[name] = _numbering(execute, known[name], connection.last_insert_rowid)
     found["start_task"] = _guarded(execute, known["start_task"], found["may_start"])
     return found
 

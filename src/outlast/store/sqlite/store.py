@@ -12,7 +12,7 @@ from typing import Any, cast
 import apsw
 
 from outlast.core.errors import BadInput
-from outlast.store.acts import STEPS, change_of
+from outlast.store.acts import ENTRIES, STEPS, change_of
 from outlast.store.base import Change, StoreInfo
 from outlast.store.face import Face
 from outlast.store.migrate import trouble
@@ -89,7 +89,7 @@ class SqliteStore(Face):
 
     def _rung(self, brought: int) -> None:
         """Another process has committed: tell who waits, as if it had been us, and that it was somebody else."""
-        self._changed(change_of(brought, foreign=bool(brought & ~STEPS)))
+        self._changed(change_of(brought, foreign=bool(brought & ~(STEPS | ENTRIES))))
 
     def _act(self, name: str, *args: Any) -> Awaitable[Any]:  # noqa: ANN401
         return self._submit(ACTS[name], *args)

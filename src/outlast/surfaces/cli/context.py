@@ -77,7 +77,7 @@ class Call:
             autostart=autostart,
         )
 
-    def read(self, act: str, path: str, name: str | None = None, **query: object) -> dict[str, Any]:
+    def read(self, act: str, path: str, name: str | None = None, /, **query: object) -> dict[str, Any]:
         """Ask a question: the gateway when one runs, else the store itself; a gateway is never started for it.
 
         ``act`` and ``name`` say the same to the store as ``path`` to the gateway. Values that are None are left out.
@@ -93,7 +93,7 @@ class Call:
                 raise
         return self.offline(act, name, **query)
 
-    def offline(self, act: str, name: str | None = None, **query: object) -> dict[str, Any]:
+    def offline(self, act: str, name: str | None = None, /, **query: object) -> dict[str, Any]:
         """Ask the store itself, for the requester the line names; raises the same errors as the gateway would."""
         if self.answer_offline is None:
             raise GatewayTrouble("this entry point cannot read the store", hint="outlast gateway start")

@@ -38,7 +38,8 @@ PAYLOAD = (
     Option("--env/-e", PAIR, "Set a variable for the command (repeat).", many=True),
     Option("--event", text(), "Instead of a command: tell a conversation this."),
     Option("--to", text("KEY"), "The conversation that --event is for."),
-    Option("--flow", text("NAME"), "Instead of a command: start this flow."),
+    Option("--flow", text("NAME|FILE"), "Instead of a command: start this flow, by name, program or file."),
+    Option("--arg/-a", PAIR, "An argument of the flow by its name (repeat).", many=True),
     Option("--agent", text("NAME"), "Instead of a command: give this agent a turn."),
     Option("--message", text(), "What the agent is told."),
     Option("--conversation", text("KEY"), "The conversation that is told of runs, default the requester's own."),
@@ -105,7 +106,8 @@ ACTING = (
             "One of --cron, --every, --at and --in says when; a COMMAND, --event, --flow or --agent says what. One "
             "word is a line for the shell, several are the program and its arguments. It runs in this directory, in "
             "the environment of the gateway. The answer says in words what was understood, the next three firings, "
-            "and what changes of the clocks do to it."
+            "and what changes of the clocks do to it. A flow file is kept as it is now: to have a change of it run, "
+            "give it again with cron edit."
         ),
         free_options=False,
     ),
@@ -149,8 +151,8 @@ ACTING = (
         HERE + "acts:run_now",
         "Do the work of a schedule now; its instants stay as they are.",
         arguments=(SCHEDULE,),
-        options=(Option("--wait", None, "Wait for the end; the exit code is the command's own."), *ASKED),
-        details="With --wait as `run --wait`: the output appears as it comes.",
+        options=(Option("--wait", None, "Wait for the end; the exit code is the command's or flow's own."), *ASKED),
+        details="With --wait as `run --wait`, or `flow watch`: what happens appears as it comes.",
     ),
     Verb(
         "cron remove",

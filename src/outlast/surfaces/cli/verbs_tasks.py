@@ -168,6 +168,7 @@ ACTING = (
             Option("--conversation", text("KEY"), "The conversation that is told."),
             Option("--deadline", DURATION, "It has failed when it has not ended within this time."),
             Option("--run-id", text("NAME"), "Its own name there, by which it can be looked up here."),
+            Option("--mirror", None, "Give it a flow of its own that follows it: `flow list` shows it."),
             *ASKED,
         ),
         details="TEXT says what is being done.",
@@ -251,7 +252,7 @@ EXPLAIN = Verb(
     "Say in five lines where a piece of work stands and what it survives.",
     arguments=(TASK,),
     options=ASKED,
-    details="TASK may be a session, too.",
+    details="TASK may be a flow or a session, too.",
 )
 BACKUP = Verb(
     "backup",

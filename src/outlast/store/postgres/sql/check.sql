@@ -20,4 +20,8 @@ WHERE NOT EXISTS (SELECT 1 FROM flow WHERE flow.id = flow_signal.flow_id)
 UNION ALL
 SELECT 'input belongs to no flow (' || flow_input.flow_id || ')' FROM flow_input
 WHERE NOT EXISTS (SELECT 1 FROM flow WHERE flow.id = flow_input.flow_id)
+UNION ALL
+SELECT 'entry ' || transcript.seq || ' belongs to no conversation of an agent (' || transcript.conversation || ')'
+FROM transcript
+WHERE NOT EXISTS (SELECT 1 FROM agent_conversation WHERE agent_conversation.key = transcript.conversation)
 LIMIT 20;

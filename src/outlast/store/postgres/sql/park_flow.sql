@@ -1,4 +1,4 @@
--- Queued without a place among those of its key, it waits for one.
+-- Queued without a place among those of its key, it waits for one. Workers that died before no longer count.
 UPDATE flow SET
     status = new.target, revision = flow.revision + 1, updated_at = new.at,
     attempt = greatest(0, flow.attempt + new.attempts),
@@ -6,6 +6,8 @@ UPDATE flow SET
         WHEN new.target = 'queued' AND flow.concurrency_key IS NOT NULL AND flow.key_held = 0 THEN NULL
         ELSE new.ready_at
     END,
+    crashes = CASE WHEN new.target = 'queued' THEN 0 ELSE flow.crashes END,
+    crash_seq = CASE WHEN new.target = 'queued' THEN 0 ELSE flow.crash_seq END,
     cause = coalesce(new.cause, flow.cause), error = coalesce(new.error, flow.error),
     step = coalesce(new.step, flow.step), state = coalesce(new.state, flow.state), wait = new.wait,
     blocker = new.blocker, result = coalesce(new.result, flow.result),

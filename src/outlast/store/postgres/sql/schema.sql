@@ -65,6 +65,7 @@ CREATE INDEX task_parent ON task (parent_id, created_at, id) WHERE parent_id IS 
 CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL;
 CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
 CREATE INDEX task_flow_live ON task (flow_id) WHERE status IN ('queued', 'running') AND flow_id IS NOT NULL;
+CREATE INDEX task_conversation_live ON task (conversation) WHERE status IN ('queued', 'running') AND conversation IS NOT NULL;
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -272,6 +273,7 @@ CREATE INDEX flow_parent ON flow (parent_id, created_at, id) WHERE parent_id IS 
 CREATE INDEX flow_label ON flow (label, created_at, id) WHERE label IS NOT NULL;
 CREATE INDEX flow_conversation ON flow (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX flow_of_task ON flow (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX flow_of_schedule ON flow (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL AND ended_at IS NULL;
 CREATE UNIQUE INDEX flow_dedupe ON flow (dedupe_key) WHERE ended_at IS NULL AND dedupe_key IS NOT NULL;
 CREATE INDEX flow_ready ON flow (handler, priority DESC, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX flow_parent_live ON flow (parent_id) WHERE ended_at IS NULL AND parent_id IS NOT NULL;
@@ -374,3 +376,62 @@ CREATE INDEX approval_pending ON approval (flow_id) WHERE status = 'pending' AND
 CREATE INDEX approval_task ON approval (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX approval_due ON approval (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
 CREATE INDEX approval_decided ON approval (decided_at) WHERE decided_at IS NOT NULL;
+
+-- What was said in a conversation of an agent: added at the end, never changed.
+CREATE TABLE transcript (
+    conversation text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    at double precision NOT NULL,
+    kind text NOT NULL,
+    text text NOT NULL,
+    data text NOT NULL,
+    task_id text COLLATE "C",
+    source_key text COLLATE "C" NOT NULL UNIQUE,
+    journal_at bigint,
+    PRIMARY KEY (conversation, seq)
+);
+CREATE INDEX transcript_journal ON transcript (task_id, journal_at) WHERE task_id IS NOT NULL AND journal_at IS NOT NULL;
+
+-- Which agent holds a conversation, and which conversation it was spawned from.
+CREATE TABLE agent_conversation (
+    key text COLLATE "C" PRIMARY KEY,
+    agent text COLLATE "C" NOT NULL,
+    created_at double precision NOT NULL,
+    updated_at double precision NOT NULL,
+    workdir text NOT NULL,
+    agent_session text,
+    parent text COLLATE "C",
+    depth integer NOT NULL,
+    turns integer NOT NULL
+);
+CREATE INDEX agent_conversation_agent ON agent_conversation (agent, key);
+CREATE INDEX agent_conversation_parent ON agent_conversation (parent, key) WHERE parent IS NOT NULL;
+CREATE INDEX agent_conversation_updated ON agent_conversation (updated_at, key);
+
+-- Where the heartbeat of each agent stands.
+CREATE TABLE heartbeat (
+    agent text COLLATE "C" PRIMARY KEY,
+    next_at double precision,
+    paused_at double precision,
+    last_at double precision,
+    last_text_hash text,
+    last_text_at double precision
+);
+
+-- Every beat, also those that were skipped, and why.
+CREATE TABLE beat (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    agent text COLLATE "C" NOT NULL,
+    at double precision NOT NULL,
+    why text NOT NULL,
+    outcome text NOT NULL
+        CHECK (outcome = 'ran' OR outcome = 'silent' OR outcome = 'told' OR outcome = 'skipped' OR outcome = 'failed'),
+    reason text NOT NULL,
+    session_id text,
+    ended_at double precision,
+    text text
+);
+CREATE INDEX beat_agent ON beat (agent, id);
+CREATE INDEX beat_ran ON beat (agent, at) WHERE outcome <> 'skipped';
+CREATE INDEX beat_at ON beat (at);
+CREATE INDEX beat_open ON beat (id) WHERE ended_at IS NULL;

@@ -48,7 +48,8 @@ def stands(approval: Result) -> str:
         left = approval.get("expiresAt")
         return f"pending, expires {ahead(left)}" if left else "pending"
     who = f" by {visible_line(approval['decidedBy'], 80)}" if approval.get("decidedBy") else ""
-    how = f" ({visible_line(approval['decidedHow'], 40)})" if approval.get("decidedHow") else ""
+    way = approval.get("decidedHow")
+    how = f" ({visible_line(way, 40)})" if way and way != approval.get("decidedBy") else ""
     return f"{approval['status']}{who}{how}, {local(approval.get('decidedAt'))}"
 
 

@@ -33,6 +33,10 @@ def remove(call: Call) -> None:
 def run_now(call: Call) -> int:
     """Do its work now; with --wait stay for the end, and end with the command's code."""
     fired = call.client.post(schedule_path(call["schedule"], "run"))
+    if call["wait"] and fired.get("flowId"):
+        from outlast.surfaces.cli.flows.follow import stay
+
+        return stay(call, {"flowId": fired["flowId"]})
     if call["wait"] and fired.get("taskId"):
         return detached.stay(call, call.client.get(task_path(fired["taskId"])))
     call.answer(fired, _print_fired)
@@ -42,5 +46,9 @@ def run_now(call: Call) -> int:
 def _print_fired(fired: Result) -> None:
     if fired.get("taskId"):
         detached.announce(fired)
+    elif fired.get("flowId"):
+        from outlast.surfaces.cli.flows.run import announce
+
+        announce(fired)
     else:
         note(f"{fired['name']}: done, it makes no task")

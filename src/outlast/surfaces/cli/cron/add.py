@@ -30,7 +30,7 @@ def add(call: Call) -> None:
     body = _fields(call)
     if call.gateway is None:
         body |= given(tz=call["tz"] or _zone_here())
-        if call["command"]:
+        if call["command"] or call["flow"]:
             body["workdir"] = exec.workdir(call["workdir"])
     exec.check_text(_words(body))
     call.answer(_put(call, body), _print_added)
@@ -40,7 +40,7 @@ def _put(call: Call, body: dict[str, object]) -> Result:
     """Add it under its name; without one under that of its command, with a number where that is taken."""
     if call["name"] is not None:
         return call.client.post("/v1/cron", {"name": call["name"], **body})
-    words = (call["command"] or ["event"])[0].split() or [""]
+    words = (call["command"] or [call["flow"] or "event"])[0].split() or [""]
     program = words[0].rpartition("/")[2].partition(".")[0]
     base = "".join(letter for letter in program if letter.isascii() and (letter.isalnum() or letter in "_-"))
     base = base.lstrip("_-")[:40] or "schedule"
@@ -109,7 +109,7 @@ def _fields(call: Call) -> dict[str, object]:
         env=dict(call["env"]) or None,
         event=call["event"],
         to=call["to"],
-        flow=call["flow"],
+        **_flow(call),
         agent=call["agent"],
         message=call["message"],
         misfire=call["misfire"],
@@ -123,6 +123,17 @@ def _fields(call: Call) -> dict[str, object]:
         comment=call["comment"],
         deleteAfterRun=call["delete_after_run"] or None,
     )
+
+
+def _flow(call: Call) -> dict[str, object]:
+    """Which flow, and its arguments: a file's text goes along, a program's path becomes absolute."""
+    named, arguments = call["flow"], dict(call["arg"]) or None
+    if named is None:
+        return given(arguments=arguments)
+    from outlast.surfaces.cli.flows.run import target_of
+
+    target = target_of(named)
+    return given(flow=target.get("handler") or target.get("name"), flowFile=target.get("file"), arguments=arguments)
 
 
 def _deliver(call: Call) -> str | None:

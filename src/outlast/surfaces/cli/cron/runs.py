@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Result = dict[str, Any]
 
-HEADS = ("INSTANT", "HOW", "LATE", "TASK", "STATUS", "NOTE")
+HEADS = ("INSTANT", "HOW", "LATE", "WORK", "STATUS", "NOTE")
 
 
 def run(call: Call) -> None:
@@ -41,7 +41,7 @@ def _row(row: Result) -> tuple[str, ...]:
         local(row.get("instant")),
         row["how"],
         late,
-        row.get("taskId") or "-",
+        row.get("taskId") or row.get("flowId") or "-",
         row.get("status") or "-",
         brief(row.get("note") or ""),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.surfaces.cli.context import Call, given
-from outlast.surfaces.cli.cron.words import firing_line, print_ahead, schedule_path, status
+from outlast.surfaces.cli.cron.words import firing_line, print_ahead, schedule_path, status, what
 from outlast.surfaces.cli.facts import fact, moment_fact, quoted
 from outlast.surfaces.cli.output import DIM, brief, colour, note, safe, say, span
 
@@ -28,8 +28,12 @@ def _print(schedule: Result) -> None:
     if schedule["kind"] == "cron":
         fact("cron", schedule["expr"])
     fact("zone", schedule["tz"])
-    fact("does", {"command": None, "event": "tell a conversation"}.get(schedule["payload"], schedule["payload"]))
+    fact(
+        "does",
+        {"command": None, "flow": None, "event": "tell a conversation"}.get(schedule["payload"], schedule["payload"]),
+    )
     fact("command", schedule.get("command"))
+    fact("flow", what(schedule).removeprefix("flow ") if schedule["payload"] == "flow" else None, plain=False)
     fact("in", schedule.get("workdir"))
     fact("conversation", schedule.get("conversation"))
     if schedule.get("event"):

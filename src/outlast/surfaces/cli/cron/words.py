@@ -33,6 +33,9 @@ def what(schedule: Result) -> str:
     """What it does, on one safe line of bounded length."""
     if schedule["payload"] == "event":
         return f"tell {brief(schedule.get('conversation') or '', 60)}: {brief(schedule.get('event') or '')}"
+    if schedule["payload"] == "flow":
+        given = " ".join(f"{name}={value}" for name, value in (schedule.get("arguments") or {}).items())
+        return f"flow {brief(schedule.get('flow') or '', 80)} {brief(given, 100)}".rstrip()
     return brief(schedule.get("command") or schedule["payload"])
 
 

@@ -101,11 +101,21 @@ class _Show:
             if known not in self._told:
                 self._told.add(known)
                 self._line(step)
+        if seen["flow"]["status"] == "queued":
+            self._held(seen["waitsFor"])
         for asked in seen["approvals"]:
             if asked["approvalId"] not in self._asked:
                 self._asked.add(asked["approvalId"])
                 note(f"waits for an answer: {brief(asked['prompt'], 300)}")
                 note(f"  {asked['approve']}   (or: {asked['reject']})")
+
+    def _held(self, waits: list[Result]) -> None:
+        """Say once what keeps a flow from being begun, where somebody can do something about it."""
+        for one in waits:
+            if one.get("command") and one["words"] not in self._asked:
+                self._asked.add(one["words"])
+                note(f"{brief(one['words'], 500)}")
+                note(f"  {brief(one['command'], 300)}")
 
     def _line(self, step: Result) -> None:
         code = DIM if step["status"] in LIVE else STATUS_COLOURS.get(step["status"], "")

@@ -63,14 +63,13 @@ def announce(flow: Result) -> None:
 
 
 def _started(call: Call) -> Result:
-    body = {**_target(call), **_arguments(call), **_fields(call)}
+    body = {**target_of(call["target"]), **_arguments(call), **_fields(call)}
     exec.check_text(_texts(body))
     return call.client.post("/v1/flows", body)
 
 
-def _target(call: Call) -> dict[str, object]:
+def target_of(target: str) -> dict[str, Any]:
     """What is to be run: a file's text goes along, a program's path becomes absolute, all else is a name."""
-    target: str = call["target"]
     source, _, name = target.rpartition(":")
     if target.lower().endswith(ENDINGS):
         return {"file": {"name": target, "text": read_file(target)}}

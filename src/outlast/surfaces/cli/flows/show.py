@@ -35,6 +35,7 @@ MOMENTS = (
     ("deadline", "deadlineAt"),
     ("cancel", "cancelAskedAt"),
 )
+RESULT_SHOWN = 80
 OURS = ("outlast:file",)
 """Handlers that mean something to outlast only."""
 
@@ -119,9 +120,17 @@ def _steps(flow: Result) -> None:
     say(colour("steps:", DIM))
     for step in steps:
         code = "" if step["status"] == "running" else STATUS_COLOURS.get(step["status"], "")
-        say(f"  {colour(step_line(step), code)}")
+        say(f"  {colour(step_line(step), code)}{_came_to(step)}")
     if flow.get("moreSteps"):
         note(f"there are more steps: outlast flow show {flow['flowId']} --limit 1000")
+
+
+def _came_to(step: Result) -> str:
+    """The beginning of what a step came to; a command has more to say than fits here."""
+    if step["kind"] == "run" or (step.get("result") is None and not step.get("resultCut")):
+        return ""
+    value = step.get("resultCut") or _as_text(step["result"])
+    return colour(f"  = {brief(' '.join(value.split()), RESULT_SHOWN)}", DIM)
 
 
 def _others(flow: Result) -> None:

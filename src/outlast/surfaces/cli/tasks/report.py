@@ -31,6 +31,7 @@ def start(call: Call) -> None:
         conversation=call["conversation"],
         deadlineSeconds=call["deadline"],
         runId=call["run_id"],
+        mirror=call["mirror"] or None,
     )
     check_text(body.values())
     call.answer(call.client.post("/v1/tasks/report", body), _print_started)

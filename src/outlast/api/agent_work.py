@@ -1,0 +1,124 @@
+"""The work of an agent's turn: a task like any other, the same whoever asks for it.
+
+Whether somebody may give an agent a turn is not looked at here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from outlast.api.context import Making
+from outlast.api.exec import workdir_at
+from outlast.core.agent import LANE, AgentSpec
+from outlast.core.conversation import check_key
+from outlast.core.environment import check_overrides
+from outlast.core.errors import BadInput
+from outlast.core.redact import redact
+from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.core.text import sound
+
+MESSAGE_MAX = 512 * 1024
+"""Characters of a message to an agent."""
+SHOWN_MAX = 2_000
+"""Characters of a message that its task's record shows; the transcript has the whole."""
+TITLE_MAX = 80
+
+
+class TurnAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn is asked for with. Spans in seconds, moments since the epoch.
+
+    ``conversation`` None is the agent's main one. ``caller_env`` is the environment the agent inherits (None: the
+    gateway's), ``env`` what is added to it. ``parent`` is the conversation that spawns, with ``depth`` counted from it.
+    """
+
+    agent: str
+    message: str
+    source: str = "agent"
+    kind: str = "turn"
+    requester: str = "local"
+    conversation: str | None = None
+    workdir: str | None = None
+    env: dict[str, str] = {}
+    caller_env: dict[str, str] | None = None
+    timeout_seconds: float | None = None
+    deadline_at: float | None = None
+    title: str | None = None
+    label: str | None = None
+    notify: NotifyPolicy = NotifyPolicy.DONE_ONLY
+    channel: str | None = None
+    priority: int = 0
+    dedupe_key: str | None = None
+    parent_id: str | None = None
+    flow_id: str | None = None
+    schedule_id: str | None = None
+    parent: str | None = None
+    depth: int = 0
+
+
+def agent_named(making: Making, name: str) -> AgentSpec:
+    """Return a configured agent. Raises BadInput (``no_such_agent``)."""
+    found = making.config.agents.get(name)
+    if found is None:
+        known = ", ".join(sorted(making.config.agents)) or "none is configured yet"
+        raise BadInput(f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}")
+    return found
+
+
+def main_conversation(agent: str) -> str:
+    """Return the conversation in which an agent has its turns where nobody names another."""
+    return f"agent:{agent}:main"
+
+
+def queue_of(conversation: str) -> str:
+    """Return the queue that keeps the turns of a conversation in a row."""
+    return f"conv:{conversation}"
+
+
+def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None) -> NewTask:
+    """Return the task of a turn. Raises BadInput (``no_such_agent``, ``bad_key``, ``bad_message``, ``bad_workdir``)."""
+    agent = agent_named(making, ask.agent)
+    conversation = check_key(ask.conversation or main_conversation(agent.name), "conversation")
+    message = sound(ask.message)
+    if not message.strip() or len(message) > MESSAGE_MAX:
+        raise BadInput(f"message: must be 1 to {MESSAGE_MAX} characters", code="bad_message")
+    workdir = None if ask.workdir is None else workdir_at(ask.workdir, making.environ.get("HOME"))
+    shown: dict[str, object] = {"agent": agent.name, "message": redact(message)[:SHOWN_MAX]}
+    if workdir is not None:
+        shown["workdir"] = sound(workdir)
+    if ask.timeout_seconds is not None:
+        shown["timeoutSeconds"] = ask.timeout_seconds
+    spawned = ask.kind == "spawn"
+    return NewTask(
+        id=task_id,
+        runtime=Runtime.ACP if agent.backend == "acp" and not spawned else Runtime.SUBAGENT,
+        kind=ask.kind,
+        source=ask.source,
+        requester=ask.requester,
+        created_at=making.clock.now(),
+        ask=shown,
+        payload={
+            "message": message, "workdir": workdir, "env": check_overrides(ask.env, remote=False),
+            "callerEnv": ask.caller_env, "timeoutSeconds": ask.timeout_seconds, "parent": ask.parent,
+            "depth": ask.depth,
+        },
+        conversation=conversation,
+        parent_id=ask.parent_id,
+        flow_id=ask.flow_id,
+        node=node,
+        label=None if ask.label is None else redact(sound(ask.label)),
+        title=title_of(ask),
+        notify=ask.notify,
+        channel=ask.channel,
+        priority=ask.priority,
+        queue=LANE if spawned else queue_of(conversation),
+        dedupe_key=ask.dedupe_key,
+        deadline_at=ask.deadline_at,
+        schedule_id=ask.schedule_id,
+    )  # fmt: skip
+
+
+def title_of(ask: TurnAsk) -> str:
+    """Return what a turn is called: as was asked, else its agent and the beginning of the message."""
+    said = redact(sound(ask.title or f"{ask.agent}: {ask.message.strip()}"))
+    line = " ".join(said[: TITLE_MAX * 4].split())
+    return line if len(line) <= TITLE_MAX else line[: TITLE_MAX - 1] + "…"

@@ -1,0 +1,198 @@
+"""The one place where turns of agents begin: asked for, spawned, by a schedule or by the agent's own heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from typing import Any
+
+import msgspec
+
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, queue_of
+from outlast.core.agent import CHILDREN_MAX, DEPTH_MAX, LANE, LANE_MAX, AgentConversation
+from outlast.core.agent_end import TurnEnd
+from outlast.core.agent_journal import TurnRef
+from outlast.core.conversation import check_key
+from outlast.core.errors import GatewayTrouble, Refused
+from outlast.core.flow import FlowMode, NewFlow
+from outlast.core.ids import timed_id
+from outlast.core.session import Cause, Status
+from outlast.core.task import NewTask, NotifyPolicy, Task
+from outlast.gateway.agent_room import AgentRoom, other_agent
+from outlast.gateway.books import Books
+from outlast.gateway.flow_engine import Maker
+from outlast.process.keeper.crash import point
+from outlast.runtimes.agent import AgentRuntime
+from outlast.store.base import Created
+
+log = logging.getLogger("outlast.agents")
+
+LIMITED_MAX = 10_000
+"""Queues of conversations that are known to be limited, before they are looked at anew."""
+
+
+class AgentTurns:
+    """Starts, steers and ends turns of agents. ``start`` and ``stop`` it with the books."""
+
+    def __init__(self, books: Books, room: AgentRoom, runtime: AgentRuntime, maker: Maker) -> None:
+        self._books = books
+        self._room = room
+        self._runtime = runtime
+        self._maker = maker
+        self._limited: set[str] = set()
+        self._spawning = asyncio.Lock()
+        room.call_off = self._call_off
+
+    async def open(self) -> None:
+        """Begin, once the store is open. The lane of spawned agents keeps a limit that somebody has set."""
+        known = {queue.name: queue.limit_max for queue in await self._books.store.queues()}
+        if known.get(LANE) is None:
+            await self._books.store.set_queue_limit(LANE, LANE_MAX)
+        self._room.start()
+
+    async def close(self) -> None:
+        """End; turns run on."""
+        await self._room.stop()
+
+    # ---- turns
+
+    async def start(self, ask: TurnAsk) -> Created:
+        """Put a turn on record and begin it when its conversation is free.
+
+        Raises BadInput (``no_such_agent``, ``other_agent`` and what `compose_turn` raises), GatewayTrouble.
+        """
+        new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
+        await self.prepare(new)
+        return await self._books.submit(new)
+
+    async def prepare(self, new: NewTask) -> None:
+        """Make ready what a turn needs before it is on record: its conversation, and the queue that keeps it alone.
+
+        Raises BadInput (``other_agent``).
+        """
+        assert new.conversation is not None
+        await self._hold(new.conversation, str(new.ask["agent"]))
+        if new.queue == queue_of(new.conversation) and new.queue not in self._limited:
+            await self._books.store.set_queue_limit(new.queue, 1)
+            if len(self._limited) >= LIMITED_MAX:
+                self._limited.clear()
+            self._limited.add(new.queue)
+
+    async def _hold(self, key: str, agent: str, **given: Any) -> AgentConversation:  # noqa: ANN401
+        now = self._maker.clock.now()
+        fresh = AgentConversation(key, agent, now, now, agent_named(self._maker, agent).workdir, **given)
+        held = await self._books.store.hold_conversation(fresh)
+        if held.agent != agent:
+            raise other_agent(held)
+        return held
+
+    async def spawn(self, ask: TurnAsk, parent: str) -> Created:
+        """Have an agent do something in a conversation of its own, for another conversation, which is told its end.
+
+        Raises Refused (``too_deep``, ``too_many_children``), BadInput, GatewayTrouble.
+        """
+        check_key(parent, "conversation")
+        async with self._spawning:  # else two at once would both find the last place
+            depth = await self._place(parent)
+            child = f"agent:{ask.agent}:subagent:{uuid.uuid4()}"
+            flow_id = timed_id("f", self._maker.clock.now(), secrets.randbits(40), 4)
+            parent_id = ask.parent_id or await self._turn_in(parent)
+            ask = msgspec.structs.replace(
+                ask, kind="spawn", conversation=child, requester=parent, parent=parent, depth=depth, flow_id=flow_id,
+                parent_id=parent_id,
+            )  # fmt: skip
+            new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
+            await self._hold(child, ask.agent, parent=parent, depth=depth)
+            point("agents:before_spawn")
+            created = await self._books.submit(new)
+            point("agents:after_spawn")
+            if not created.existing:
+                await self._mirror(created.task, ask, flow_id)
+            return created
+
+    async def _place(self, parent: str) -> int:
+        """Return how deep a child of a conversation is. Raises Refused where it may have none."""
+        store = self._books.store
+        held = await store.get_agent_conversation(parent)
+        depth = (0 if held is None else held.depth) + 1
+        if depth > DEPTH_MAX:
+            raise Refused(
+                f"{parent} was spawned {DEPTH_MAX} deep already", code="too_deep",
+                hint="do the work in this conversation",
+            )  # fmt: skip
+        if len(await store.live_children(parent, CHILDREN_MAX)) >= CHILDREN_MAX:
+            raise Refused(
+                f"{CHILDREN_MAX} agents work for {parent} already", code="too_many_children",
+                hint=f"wait for one (outlast subagents wait), or cancel one: outlast subagents list --as {parent}",
+            )  # fmt: skip
+        return depth
+
+    async def _turn_in(self, conversation: str) -> str | None:
+        """Return the task of the turn that runs in a conversation: what it spawns is cancelled with it."""
+        for task_id in await self._books.store.live_in_conversation(conversation):
+            task = await self._books.store.get_task(task_id)
+            if task is not None and task.status is Status.RUNNING:
+                return task.id
+        return None
+
+    async def _mirror(self, task: Task, ask: TurnAsk, flow_id: str) -> None:
+        """Have a flow follow the task, so that it is seen among the flows of its requester."""
+        flow = NewFlow(
+            id=flow_id, mode=FlowMode.MIRRORED, name=f"agent {ask.agent}", requester=task.requester,
+            created_at=task.created_at, task_id=task.id, goal=task.title, label=task.label, node=task.node,
+            notify=NotifyPolicy.SILENT, ask={"agent": ask.agent},
+        )  # fmt: skip
+        try:
+            await self._books.store.create_flow(flow)
+        except GatewayTrouble as trouble:  # the task is what counts
+            log.warning("task %s has no flow beside it: %s", task.id, trouble.message)
+
+    # ---- while they run
+
+    async def steer(self, task: Task, text: str, *, interrupt: bool = False) -> str:
+        """Tell a running agent something; return the name by which its transcript says what became of that.
+
+        Raises Conflict (``not_running``).
+        """
+        steer_id = timed_id("m", self._maker.clock.now(), secrets.randbits(20), 2)
+        await self._runtime.steer(task, steer_id, text, interrupt=interrupt)
+        return steer_id
+
+    async def cancel_tree(self, conversation: str, cause: Cause = Cause.OPERATOR) -> list[str]:
+        """Call off all that a conversation has spawned, at any depth; return the tasks there were."""
+        found = await self._books.store.live_below(conversation)
+        for task_id in found:
+            task = await self._books.store.get_task(task_id)
+            if task is not None:
+                await self._call_off(task, cause)
+        return found
+
+    async def _call_off(self, task: Task, cause: Cause) -> None:
+        present = await self._books.ledger.cancel(task, cause)
+        if present.status is Status.RUNNING:
+            self._books.worker.call_off_soon(present, cause)
+
+    # ---- turns without a task
+
+    async def begin_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Start a turn of an agent in its main conversation that is no task, as the session of that name.
+
+        The caller holds the `lock` of the conversation until `end_of_beat` has returned. Raises BadInput,
+        GatewayTrouble.
+        """
+        turn = self._beat(agent, session_id)
+        await self._runtime.start_alone(turn, {"message": message, "timeoutSeconds": timeout_seconds})
+
+    async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
+        """Stay with such a turn to its end, also of an earlier gateway; None when there is no record of it."""
+        return await self._runtime.follow_alone(self._beat(agent, session_id))
+
+    def lock(self, conversation: str) -> asyncio.Lock:
+        """Return what keeps two turns of one conversation apart."""
+        return self._room.lock(conversation)
+
+    def _beat(self, agent: str, session_id: str) -> TurnRef:
+        conversation = main_conversation(agent)
+        return TurnRef(conversation, agent, session_id, conversation)

@@ -1,0 +1,81 @@
+"""Reading the journal of a turn: the whole lines of a runner's standard output, a bounded piece at a time."""
+
+from __future__ import annotations
+
+from outlast.core.agent_journal import JournalLine, TurnState, read_line
+from outlast.process.clock import Clock
+from outlast.process.output import Output
+
+READ_MAX = 1024 * 1024
+"""Bytes read in one go: several of the longest lines."""
+STDOUT, STDERR = 1, 2
+TAIL_BYTES = 8192
+
+
+class Journal:
+    """The journal in one session's output. ``at`` is the offset after the last line that was handed out."""
+
+    def __init__(self, output: Output, at: int, clock: Clock) -> None:
+        self.at = at
+        self._output = output
+        self._clock = clock
+
+    def read(self) -> list[JournalLine]:
+        """Return the whole lines that follow; none where there is none yet.
+
+        A line without an end that fills all that is read in one go is skipped, and a note stands for it.
+        """
+        pieces = self._pieces()
+        lines: list[JournalLine] = []
+        rest = b""
+        for at, data in pieces:
+            start = 0
+            while (stop := data.find(b"\n", start)) >= 0:
+                self.at = at + stop + 1
+                line = rest + data[start:stop]
+                rest, start = b"", stop + 1
+                if line.strip():
+                    lines.append(JournalLine(self.at, read_line(line, self._clock.now())))
+            rest += data[start:]
+        if len(rest) >= READ_MAX:
+            at, data = pieces[-1]
+            self.at = at + len(data)
+            lines.append(JournalLine(self.at, read_line(rest[:1024], self._clock.now())))
+        return lines
+
+    def _pieces(self) -> list[tuple[int, bytes]]:
+        produced = self._output.produced
+        if self.at >= produced:
+            return []
+        pieces: list[tuple[int, bytes]] = []
+        size = 0
+        for at, data in self._output.blocks(self._output.spans(self.at, produced, STDOUT)):
+            pieces.append((at, data[: READ_MAX - size]))
+            size += len(pieces[-1][1])
+            if size >= READ_MAX:
+                break
+        return pieces
+
+
+def state_until(output: Output, upto: int, clock: Clock) -> TurnState:
+    """Return what the lines of a journal up to an offset have said; only those that matter are read closely."""
+    state = TurnState()
+    journal = Journal(output, 0, clock)
+    while journal.at < upto and (lines := journal.read()):
+        for line in lines:
+            if line.end <= upto:
+                state.take(line.event)
+    return state
+
+
+def last_words(output: Output) -> str:
+    """Return the newest lines of a runner's standard error as text, at most `TAIL_BYTES` bytes of them."""
+    parts: list[bytes] = []
+    size = 0
+    for span in reversed(output.spans(0, output.produced, STDERR)):
+        start = max(span.start, span.end - (TAIL_BYTES - size))
+        parts.append(output.read(start, span.end))
+        size += span.end - start
+        if size >= TAIL_BYTES:
+            break
+    return b"".join(reversed(parts)).decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+SELECT {heartbeat} FROM heartbeat ORDER BY agent;

@@ -1,0 +1,2 @@
+SELECT count(*) FROM beat
+WHERE agent = :agent AND at >= :since AND outcome <> 'skipped';

@@ -1,0 +1,2 @@
+SELECT {entry} FROM transcript
+WHERE task_id = :task_id AND task_id IS NOT NULL AND journal_at IS NOT NULL ORDER BY journal_at DESC LIMIT 1;

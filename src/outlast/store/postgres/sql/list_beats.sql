@@ -1,0 +1,1 @@
+SELECT {beat} FROM beat WHERE id < :before ORDER BY id DESC LIMIT :limit;

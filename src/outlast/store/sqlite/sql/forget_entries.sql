@@ -1,0 +1,1 @@
+DELETE FROM transcript WHERE conversation = :conversation AND seq <= :upto;

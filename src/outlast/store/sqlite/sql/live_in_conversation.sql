@@ -1,0 +1,2 @@
+SELECT id FROM task INDEXED BY task_conversation_live
+WHERE conversation = :conversation AND conversation IS NOT NULL AND status IN ('queued', 'running') LIMIT :limit;

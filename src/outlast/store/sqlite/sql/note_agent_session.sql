@@ -1,0 +1,3 @@
+UPDATE agent_conversation
+SET agent_session = :agent_session, updated_at = max(updated_at, :now), turns = turns + 1
+WHERE key = :key;
