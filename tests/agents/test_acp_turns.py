@@ -62,7 +62,9 @@ def test_a_session_that_is_gone_becomes_a_new_one_and_a_note(start) -> None:
 
 
 def test_an_agent_that_cannot_take_up_sessions_begins_anew(start) -> None:
-    assert start(acp(), agent_session="s-7").end().agent_session == "s-1"
+    turn = start(acp(), agent_session="s-7")
+    assert turn.end().agent_session == "s-1"
+    assert "the agent keeps none" in turn.of(EventKind.NOTE)[0].text
 
 
 def test_a_login_with_a_key_that_is_there_needs_nobody(start) -> None:

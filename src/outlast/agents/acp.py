@@ -29,7 +29,7 @@ INIT_SECONDS = 120.0
 LOGIN_SECONDS = 30.0
 DROP_SECONDS = 5.0
 AUTH_REQUIRED = -32000
-_STOPS = {"end_turn": "end_turn", "max_tokens": "max_tokens", "max_turn_requests": "max_turns",
+STOPS = {"end_turn": "end_turn", "max_tokens": "max_tokens", "max_turn_requests": "max_turns",
           "refusal": "refusal", "cancelled": "cancelled"}  # fmt: skip
 
 
@@ -162,23 +162,33 @@ class AcpBackend:
     async def _session_of(self, intro: Introduction) -> bool:
         place: dict[str, object] = {"cwd": self._files.root, "mcpServers": []}
         before = self._turn.agent_session
-        method = "session/resume" if intro.able("resume") else "session/load" if intro.able("load") else None
-        if before is not None and method is not None:
-            self._updates.replaying = True
-            try:
-                await self._ask(method, {**place, "sessionId": before}, INIT_SECONDS, "did not take up its session")
-                self._session = before
-                return True
-            except RpcError as error:
-                if error.code == AUTH_REQUIRED:
-                    raise
-                self._desk.note(f"the earlier session {before} is gone ({error.message}): a new one is begun")
-            finally:
-                self._updates.replaying = False
+        if before is not None and await self._take_up(before, intro, place):
+            self._session = before
+            return True
         said = await self._ask("session/new", place, INIT_SECONDS, "did not open a session")
         if not isinstance(said.get("sessionId"), str):
             raise AgentTrouble("protocol", "the agent opened a session without an id")
         self._session = said["sessionId"]
+        return False
+
+    async def _take_up(self, session: str, intro: Introduction, place: dict[str, object]) -> bool:
+        """Go on with an earlier session: without its history where the agent can do that, else with it."""
+        methods = [f"session/{name}" for name in ("resume", "load") if intro.able(name)]
+        why = "the agent keeps none"
+        self._updates.replaying = True
+        try:
+            for method in methods:
+                try:
+                    params = {**place, "sessionId": session}
+                    await self._ask(method, params, INIT_SECONDS, "did not take up its session")
+                    return True
+                except RpcError as error:
+                    if error.code == AUTH_REQUIRED:
+                        raise
+                    why = error.message
+        finally:
+            self._updates.replaying = False
+        self._desk.note(f"the earlier session {session} is gone ({why}): a new one is begun")
         return False
 
     def _first_prompt(self, *, resumed: bool) -> str:
@@ -213,7 +223,7 @@ class AcpBackend:
                 return "cancelled"
             raise
         self._usage = _sum(self._usage, usage_of(said.get("usage"), self._updates.cost_usd))
-        stop = _STOPS.get(str(said.get("stopReason")))
+        stop = STOPS.get(str(said.get("stopReason")))
         if stop is None:
             raise AgentTrouble(
                 "protocol", f"the agent stopped for a reason that is not known: {said.get('stopReason')!r}"

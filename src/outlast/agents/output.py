@@ -18,11 +18,10 @@ STALL_SECONDS = 60.0
 class Output:
     """A descriptor with a thread that writes to it, so that no write ever stops the event loop."""
 
-    def __init__(self, fd: int, *, stall_seconds: float = STALL_SECONDS) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
         self.broken = False
         self.dropped = 0
-        self._stall_seconds = stall_seconds
         self._on_broken: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[bytes] = deque()
@@ -58,7 +57,7 @@ class Output:
         if self._free.is_set() or self._stalled or self.broken:
             return
         try:
-            await asyncio.wait_for(self._free.wait(), self._stall_seconds)
+            await asyncio.wait_for(self._free.wait(), STALL_SECONDS)
         except TimeoutError:
             self._stalled = True
 

@@ -25,6 +25,7 @@ from outlast.agents.streaming import Masked
 from outlast.agents.tidy import plain
 from outlast.core.agent import AgentSpec, Turn
 from outlast.core.durations import format_duration
+from outlast.core.errors import OutlastError
 
 STUCK_SECONDS = 10.0
 """How long a backend may take to end a turn that was called off, before it is left behind."""
@@ -51,6 +52,8 @@ class Runner:
             ended = await self._bounded(self._backend)
         except AgentTrouble as found:
             trouble = found
+        except OutlastError as error:
+            trouble = AgentTrouble(error.code, error.message, hint=error.hint)
         except Exception as error:  # a fault of ours, or of a library of the backend
             traceback.print_exc()
             trouble = AgentTrouble("internal", f"{type(error).__name__}: {error}")
