@@ -99,13 +99,18 @@ def flows(short: bool, only: Sequence[str] = (), settle: float = 0) -> Iterator[
     contest = FlowContest(settle)
     if short:
         contest.take_turns(RAW, SHORT, folder)
-    else:
-        with server() as database:
-            rooms: dict[str, Room] = {"postgresql": database}
-            peers = [peer for peer in FLOWS if not only or any(word in f"{peer}".lower() for word in only)]
-            for _ in range(ROUNDS):
-                for peer in peers:
-                    contest.take_turns(peer, LONG, folder, rooms.get(peer.database))
+        yield from rows_of(contest)
+        return
+    peers = [peer for peer in FLOWS if not only or any(word in f"{peer}".lower() for word in only)]
+    with server() as database:
+        rooms: dict[str, Room] = {"postgresql": database}
+        for _ in range(ROUNDS):
+            for peer in peers:
+                contest.take_turns(peer, LONG, folder, rooms.get(peer.database))
+        yield from rows_of(contest)  # before the server is stopped: that may fail, and these took minutes
+
+
+def rows_of(contest: FlowContest) -> Iterator[Row]:
     yield contest.throughput()
     yield contest.step()
     if contest.peers:
