@@ -12,7 +12,7 @@ from outlast.core.errors import BadInput, Conflict
 from outlast.core.flow import StepKind
 from outlast.core.lifecycle import FlowVerb, IllegalMove, Verb
 from outlast.core.session import Cause, Status
-from outlast.core.task import Notice, TaskFilter
+from outlast.core.task import Notice, Runtime, TaskFilter
 from outlast.store.base_flows import Child
 from store.flow_fakes import everything, move, question, running, verdict, waiting_for
 from store.store_fakes import claim as task_claim
@@ -188,6 +188,20 @@ async def test_held_work_that_ends_otherwise_takes_its_question_back(store):
     told = await store.get_approval(question(1).id)
     assert (told.status, told.decided_at) == (CANCELLED, 6000.0)
     assert (await store.get_task(new_task(1).id)).cause is Cause.DEADLINE
+
+
+async def test_the_end_of_a_turn_takes_its_open_questions_back(store):
+    """A turn that asks for leave runs: no answer lets it go or cancels it, and its end is the end of what it asks."""
+    await store.create_task(new_task(1, runtime=Runtime.ACP))
+    for number in (1, 2, 3):
+        await store.ask_approval(question(number, kind=ApprovalKind.ACP, task_id=new_task(1).id))
+    await store.decide(verdict(question(1).id, REJECTED))
+    await store.decide(verdict(question(2).id, APPROVED))
+    [claimed] = await store.claim_tasks(task_claim("c1"))
+    assert claimed.task.status is Status.RUNNING and claimed.task.not_before_at is None
+    await store.apply(task_move(new_task(1).id, Verb.FAIL, claim_id="c1"))
+    asked = [await store.get_approval(question(number).id) for number in (1, 2, 3)]
+    assert [approval.status for approval in asked] == [REJECTED, APPROVED, CANCELLED]
 
 
 async def test_live_work_with_the_same_key_stands_in_for_a_second_question(store):
