@@ -108,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {})
 
     def do_GET(self) -> None:
+        if "Upgrade" in self.headers:
+            self._send(426, {"error": {"message": "no web sockets here"}})
+            return
         self._send(200, {"object": "list", "data": [{"id": "made-up", "object": "model"}], "models": []})
 
     def do_POST(self) -> None:

@@ -79,7 +79,7 @@ def test_tools_are_those_of_the_gateway_on_behalf_of_the_conversation(start, end
     assert answers[0]["status"] == "succeeded"
     assert answers[0]["output"].endswith("done\n")
     assert answers[2]["name"] == "later"
-    assert answers[2]["owner"] == "agent:scripted:main"
+    assert answers[2]["requester"] == "agent:scripted:main"
     assert "dance" in answers[3]["error"]["message"]
     assert answers[4]["sessions"][0]["requester"] == "agent:scripted:main"
     assert {name for _, name in it.asked[0].tools} == {"exec", "cron", "process"}
