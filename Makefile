@@ -6,10 +6,10 @@ PY      := $(VENV)/bin/python
 ARGS    ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test soak check format docs bench build clean
+.PHONY: help setup demo test test-agents soak check format docs bench build clean
 
 help: ## show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.dev ## make .venv with outlast and the development tools (again only when pyproject.toml changes)
 
@@ -18,6 +18,9 @@ demo: $(VENV)/.runtime ## real builds, a gateway killed with -9 in the middle, a
 
 test: setup ## run the tests (ARGS='-k name' to choose)
 	@$(PY) -m pytest $(ARGS)
+
+test-agents: setup ## install the agents others have made (npm, once) and run a turn of each
+	@$(PY) -m pytest -m agents tests/agents $(ARGS)
 
 soak: setup ## run the long tests that `make test` leaves out
 	@$(PY) -m pytest -m soak $(ARGS)

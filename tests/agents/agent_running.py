@@ -137,6 +137,14 @@ class Running:
                 pass
 
 
+def wait_for(path: Path) -> None:
+    """Wait until a file is there: somebody's sign that something has begun."""
+    until = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not come"
+        time.sleep(0.02)
+
+
 def marked(mark: str) -> list[int]:
     """The living processes that have a mark in their environment."""
     return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark.encode() in _environment(pid)]

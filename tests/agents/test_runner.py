@@ -64,6 +64,17 @@ def test_lines_that_are_not_understood_are_noted(start) -> None:
     assert all("was not understood" in note and len(note) < 400 for note in notes)
 
 
+def test_the_turn_said_twice_is_done_once(start) -> None:
+    """A gateway that was restarted cannot know whether the runner has it."""
+    turn = start(acp("permission"), "1")
+    turn.write(msgspec.json.encode(turn.turn) + b"\n")
+    turn.until(EventKind.PERMISSION)
+    turn.tell(op="permission", id="p1", option="yes")
+    turn.end()
+    assert turn.of(EventKind.NOTE) == []
+    assert len(turn.of(EventKind.BEGUN)) == 1
+
+
 def run(agent, stdout, stdin: bytes | None = None, workdir: str = "/tmp") -> subprocess.Popen:
     process = subprocess.Popen(RUNNER, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL)
     turn = Turn(agent=agent, conversation="c", prompt="hello", workdir=workdir, env={})

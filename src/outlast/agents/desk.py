@@ -76,6 +76,8 @@ class Desk:
     ) -> None:
         """The agent uses a tool, or what is known of that use has changed."""
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
+        if not (title or status or data):
+            return
         self._event(EventKind.TOOL, id=call[:200], title=title and tidy.title(title), status=status, data=data)
 
     def plan(self, entries: list[dict[str, object]]) -> None:

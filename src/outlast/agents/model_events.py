@@ -59,7 +59,6 @@ def tell(desk: Desk, event: object, request: int) -> None:
 
 
 def _title(tool: str, given: dict[str, Any]) -> str:
-    words = [
-        str(given[name]) for name in ("action", "command", "sessionId", "taskId", "flowId", "name") if name in given
-    ]
-    return " ".join([tool, *words])
+    """A tool, what it is to do, and to what."""
+    known = ("action", "name", "sessionId", "taskId", "flowId", "command")
+    return " ".join([tool, *[str(given[name]) for name in known if name in given][:2]])

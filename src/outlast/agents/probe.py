@@ -19,7 +19,7 @@ import msgspec
 
 from outlast.agents import controls, orphans, tidy
 from outlast.agents.backend import AgentTrouble
-from outlast.agents.child import Child
+from outlast.agents.child import DRAIN_SECONDS, Child
 from outlast.agents.controls import BadTurn, Lines
 from outlast.agents.desk import Desk
 from outlast.agents.output import Output
@@ -85,13 +85,16 @@ async def _command(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
             "no_program", f"there is no program {program!r}", hint="install it, or correct command of the agent"
         )
     child = await Child.start([path, "--version"], cwd=turn.workdir, env=env, stdin=False, pass_on=lambda _data: None)
+    reading, leaving = asyncio.create_task(child.stdout.read(4096)), asyncio.create_task(child.gone())
     try:
-        head = await asyncio.wait_for(child.stdout.read(4096), VERSION_SECONDS)
-    except TimeoutError:
-        head = b""
-        notes.append("it did not tell its version")
+        await asyncio.wait({reading, leaving}, timeout=VERSION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading}, timeout=DRAIN_SECONDS)
     finally:
         await child.end()
+    head = reading.result() if reading.done() else b""
+    reading.cancel()
+    if not head:
+        notes.append("it does not tell its version")
     lines = tidy.plain(head.decode("utf-8", "replace")).strip().splitlines()
     return {
         "title": program.rpartition("/")[2],
