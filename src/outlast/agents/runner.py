@@ -87,6 +87,8 @@ class Runner:
             option = wish.get("option")
             if not self.desk.questions.answer(wish["id"], option if isinstance(option, str) else None):
                 self.desk.note(f"an answer to {wish['id']}, which is not waiting for it, was ignored")
+        elif wish is not None and op is None and "agent" in wish and "prompt" in wish:
+            pass  # the turn once more: a gateway that was restarted cannot know that we have it
         else:
             self.desk.note(f"a line of the standard input was not understood: {line.decode('utf-8', 'replace')}")
 
