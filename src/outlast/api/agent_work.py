@@ -10,6 +10,7 @@ import msgspec
 from outlast.api.context import Making
 from outlast.api.exec import workdir_at
 from outlast.core.agent import LANE, AgentSpec
+from outlast.core.agent import main_conversation as main_conversation
 from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput
@@ -62,11 +63,6 @@ def agent_named(making: Making, name: str) -> AgentSpec:
         known = ", ".join(sorted(making.config.agents)) or "none is configured yet"
         raise BadInput(f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}")
     return found
-
-
-def main_conversation(agent: str) -> str:
-    """Return the conversation in which an agent has its turns where nobody names another."""
-    return f"agent:{agent}:main"
 
 
 def queue_of(conversation: str) -> str:

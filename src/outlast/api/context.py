@@ -19,6 +19,7 @@ from outlast.delivery.channels.base import Channel
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session, Sessions
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.base import Created, Store
 
 if TYPE_CHECKING:
@@ -168,6 +169,10 @@ class Books(Protocol):
     @property
     def agents(self) -> AgentTurns:
         """Where turns of agents begin. Raises BadInput where none do, GatewayTrouble while the store is not open."""
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Who has agents look around by themselves. Raises as `agents` does."""
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""

@@ -47,6 +47,7 @@ from outlast.process.sessions import Sessions
 from outlast.runtimes import base
 from outlast.runtimes.agent import AgentRuntime
 from outlast.runtimes.cli import CliRuntime
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.gather import on_points
 
 log = logging.getLogger("outlast.gateway")
@@ -238,7 +239,14 @@ class GatewayProcess:
         agents = AgentRuntime(sessions, self._clock, room, umask=self._umask)
         runtimes: dict[Runtime, base.Runtime] = {Runtime.CLI: commands, Runtime.SUBAGENT: agents, Runtime.ACP: agents}
         books = Books(ledger, sessions, runtimes, slots=config.tasks_slots)
-        books.agents_by(AgentTurns(books, room, agents, maker))
+        turns = AgentTurns(books, room, agents, maker)
+        books.agents_by(turns)
+        books.beat_by(
+            Heartbeats(
+                ledger.store, self._clock, config.agents, turns, home=config.paths.home,
+                new_session_id=sessions.new_id, news=ledger.news, shared=lease is not None,
+            )
+        )  # fmt: skip
         return books
 
     async def _forget(self, books: Books) -> None:

@@ -1,6 +1,6 @@
 """The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
-``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}`` and
-``{"tool": "approvals", "action": …, "approvalId": …, …}``.
+``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}``,
+``{"tool": "approvals", "action": …, "approvalId": …, …}`` and ``{"tool": "heartbeat", "action": …, "agent": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -15,7 +15,7 @@ from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks", "flow", "approvals")
+TOOLS = ("exec", "process", "tasks", "flow", "approvals", "heartbeat")
 ACTIONS = (
     "list",
     "poll",
@@ -76,6 +76,7 @@ FLOW_ACTIONS = (
     "fail",
     "request-cancel",
 )
+HEARTBEAT_ACTIONS = ("status", "run", "pause", "resume", "history")
 APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
 
 
@@ -94,6 +95,9 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         return await _flow_call(api, caller, fields)
     if tool == "approvals":
         return await _approval_call(api, caller, fields)
+    if tool == "heartbeat":
+        act = ACTS[f"heartbeat.{_word(fields, 'action', HEARTBEAT_ACTIONS)}"]
+        return await perform(api, caller, act, None, decode.from_value(fields, act.request))
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None
