@@ -54,7 +54,10 @@ def beat(moment: float, why: str = "interval", outcome: str = "silent") -> Beat:
     return Beat(1, "main", moment, why, outcome, "", "s", moment + 1, None)
 
 
-def judge(seen: Seen = Seen(), spec: HeartbeatSpec = SPEC, **given):
+NOTHING = Seen()
+
+
+def judge(seen: Seen = NOTHING, spec: HeartbeatSpec = SPEC, **given):
     return decide(spec, state(**given), NOW, clocks(), seen)
 
 

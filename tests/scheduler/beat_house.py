@@ -45,7 +45,7 @@ class Turns:
         assert self.lock(main_conversation(agent)).locked()
         if self.house.refusing is not None:
             raise self.house.refusing
-        events = await self.store.inner.system_events(main_conversation(agent), 0, 500)
+        events = await self.store.system_events(main_conversation(agent), 0, 500)
         self.house.sessions[session_id] = events[-1].id if events else 0
         self.house.asked.append((round(self.house.clock.now() - SINCE, 3), message))
         self.house.told += [event.text for event in events]
@@ -58,7 +58,7 @@ class Turns:
         now, upto = self.house.clock.now(), self.house.sessions[session_id]
         if isinstance(self.house.answer, TurnEnd):
             return self.house.answer
-        await self.store.inner.ack_events(main_conversation(agent), upto, now)
+        await self.store.ack_events(main_conversation(agent), upto, now)
         return TurnEnd(status=Status.SUCCEEDED, cause=Cause.EXIT, at=now, text=self.house.answer)
 
 
@@ -169,7 +169,7 @@ class House:
     async def notices(self) -> list[tuple[str, str]]:
         """Who was told what."""
         rows = await self.store.inner.list_notices(None, None, 1000)
-        return [(row.target, str(row.body["text"])) for row in rows][::-1]
+        return [(row.target, str(row.body["text"])) for row in rows if row.kind == "heartbeat"][::-1]
 
     async def waiting(self) -> int:
         return len(await self.store.inner.system_events(MAIN, 0, 1000))

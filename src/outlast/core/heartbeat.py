@@ -115,7 +115,9 @@ def first_due(
         gathered = gathered_at([event.at for event in waking])
         most = ceil(spec.turns_max_per_hour / 2)
         kinds = {_plain(event.kind) for event in waking}
-        moments += [max(gathered, _free_at([b.at for b in past if kind in kinds_of(b.why)], most, now)) for kind in kinds]
+        moments += [
+            max(gathered, _free_at([b.at for b in past if kind in kinds_of(b.why)], most, now)) for kind in kinds
+        ]
     return min(moments, default=None)
 
 

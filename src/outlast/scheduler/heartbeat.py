@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from outlast.core.agent import AgentSpec, Beat, BeatState, main_conversation
 from outlast.core.agent_end import TurnEnd
-from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.conversation import names_channel
+from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.heartbeat import WINDOW_FIRST, Decision, Run, Skip, Wait, decide, first_due, following, why_stopped
 from outlast.core.heartbeat_answer import SAME_SECONDS, hash_of, message_of, notice_for, told_text
 from outlast.core.notice_text import one_line

@@ -268,7 +268,17 @@ OTHERS = (
 )
 
 STARTERS = (EXEC, RUN)
-VERBS = (*STARTERS, *PROCESS, *TASK_VERBS, *APPROVAL_VERBS, *CRON_VERBS, *FLOW_VERBS, *TOLD_VERBS, *HEARTBEAT_VERBS, *OTHERS)
+VERBS = (
+    *STARTERS,
+    *PROCESS,
+    *TASK_VERBS,
+    *APPROVAL_VERBS,
+    *CRON_VERBS,
+    *FLOW_VERBS,
+    *TOLD_VERBS,
+    *HEARTBEAT_VERBS,
+    *OTHERS,
+)
 DEPTH_MAX = 3
 _BY_WORDS = {verb.words: verb for verb in VERBS}
 _BY_WORDS |= {(*verb.words[:-1], verb.alias): verb for verb in VERBS if verb.alias}

@@ -101,9 +101,7 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "system.event": told_results.Told,
     "heartbeat.history": heartbeat_results.BeatPage,
     "heartbeat.run": heartbeat_results.BeatsResult,
-    **dict.fromkeys(
-        ("heartbeat.status", "heartbeat.pause", "heartbeat.resume"), heartbeat_results.HeartbeatsResult
-    ),
+    **dict.fromkeys(("heartbeat.status", "heartbeat.pause", "heartbeat.resume"), heartbeat_results.HeartbeatsResult),
     "approvals.list": approval_results.ApprovalPage,
     "approvals.link": approval_results.LinkResult,
     **dict.fromkeys(("approvals.show", "approvals.approve", "approvals.reject"), approval_results.ApprovalResult),
