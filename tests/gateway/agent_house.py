@@ -20,6 +20,7 @@ from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verd
 from outlast.core.conversation import SystemEvent
 from outlast.core.session import Cause
 from outlast.core.task import Runtime, Task
+from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway.agent_room import AgentRoom
 from outlast.gateway.agent_turns import AgentTurns
 from outlast.gateway.books import Books
@@ -53,9 +54,11 @@ def script(*acts: Any) -> str:
     return json.dumps(list(acts))
 
 
-def config_text(**tables: dict[str, Any]) -> str:
-    """Return the part of a config file that names agents."""
+def config_text(exec_requesters: dict[str, str] | None = None, **tables: dict[str, Any]) -> str:
+    """Return a config file that names agents."""
     lines: list[str] = []
+    for name, mode in (exec_requesters or {}).items():
+        lines += ["[exec.requesters]", f"{json.dumps(name)} = {json.dumps(mode)}"]
     for name, fields in {"coder": {"backend": "acp", "command": ["scripted"]}, **tables}.items():
         lines += [f"[agents.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
     return "\n".join(lines) + "\n"
@@ -64,8 +67,9 @@ def config_text(**tables: dict[str, Any]) -> str:
 class AgentHouse:
     """One home; `books` are those of the present gateway."""
 
-    def __init__(self, house: House, **tables: dict[str, Any]) -> None:
+    def __init__(self, house: House, *, flows: bool = False, **tables: Any) -> None:
         self.house = house
+        self.flows = flows
         self.path = Path(house.home)
         (self.path / "config.toml").write_text(config_text(**tables))
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -79,7 +83,7 @@ class AgentHouse:
         await self.sessions.open(hold=True)
         self.store = SqliteStore(str(self.path / "ledger.db"))
         ledger = Ledger(self.store, self.clock, node="n1", worker=f"n1/{id(self)}", lease_seconds=None)
-        maker = Maker(self.config, self.clock, self.environ)
+        self.maker = maker = Maker(self.config, self.clock, self.environ)
         self.room = AgentRoom(ledger, maker)
         self.runtime = AgentRuntime(self.sessions, self.clock, self.room, umask=0o022)
         runtimes = {
@@ -89,6 +93,8 @@ class AgentHouse:
         self.books = Books(ledger, self.sessions, runtimes, slots=8)
         self.turns = AgentTurns(self.books, self.room, self.runtime, maker)
         self.books.agents_by(self.turns)
+        if self.flows:
+            self.books.flow_by(maker, FILE_PROGRAMS, 0o022)
         await self.books.open()
 
     async def close(self) -> None:
@@ -198,10 +204,12 @@ class AgentHouse:
 
 
 @asynccontextmanager
-async def agent_house(house: House, **tables: dict[str, Any]) -> AsyncIterator[AgentHouse]:
-    """An `AgentHouse` with scripted runners for as long as the block lasts."""
+async def agent_house(
+    house: House, *, runner: tuple[str, ...] | None = SCRIPTED, **tables: Any
+) -> AsyncIterator[AgentHouse]:
+    """An `AgentHouse` with scripted runners (None: real ones) for as long as the block lasts."""
     made = AgentHouse(house, **tables)
-    before, agent_runtime.RUNNER = agent_runtime.RUNNER, SCRIPTED
+    before, agent_runtime.RUNNER = agent_runtime.RUNNER, runner or agent_runtime.RUNNER
     try:
         await made.open()
         try:

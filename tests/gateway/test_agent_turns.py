@@ -8,11 +8,12 @@ import pytest
 from agent_house import YES, agent_house, asynchronous, kinds, script
 
 from houses import House
-from outlast.api.agent_work import TurnAsk
+from outlast.api.agent_work import TurnAsk, compose_turn
 from outlast.core.approval import ApprovalStatus
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.session import Cause, Status
+from outlast.core.task import TaskFilter
 
 MAIN = "agent:coder:main"
 
@@ -368,6 +369,34 @@ async def test_who_is_called_off_takes_along_what_it_has_spawned(house: House) -
         assert (await home.ended(other)).status is Status.SUCCEEDED
 
 
+@asynchronous
+async def test_a_flow_stands_beside_a_spawned_agent_also_where_its_start_was_broken_off(house: House) -> None:
+    """On record by a gateway that died before it had made the flow: the turn makes it."""
+    async with agent_house(house) as home:
+        ask = TurnAsk(agent="coder", message=script(["begin"]), kind="spawn", conversation="c1", flow_id="f1")
+        new = compose_turn(home.maker, home.books.ledger.new_id(), ask, node="n1")
+        task = await home.ended((await home.books.submit(new)).task)
+        flow = await home.store.get_flow("f1")
+        assert flow is not None and (flow.status.value, flow.task_id) == ("succeeded", task.id)
+
+
+@asynchronous
+async def test_queues_of_quiet_conversations_are_forgotten(house: House) -> None:
+    """Those of busy ones stay, as does the lane; the next turn is alone in its conversation again."""
+    async with agent_house(house) as home:
+        await home.turn(["begin"], conversation="quiet")
+        busy = await home.start(["begin"], ["gate", home.gate()], conversation="busy")
+        await home.turns.tidy()
+        names = {queue.name for queue in await home.store.queues()}
+        assert names == {"conv:busy", "subagents"}
+        again = await home.start(["begin"], ["gate", home.gate()], conversation="quiet")
+        waiting = await home.start(["begin"], conversation="quiet")
+        assert (await home.record(waiting)).status is Status.QUEUED
+        home.open_gate()
+        for task in (busy, again, waiting):
+            assert (await home.ended(task)).status is Status.SUCCEEDED
+
+
 # ---- what cannot be
 
 
@@ -401,6 +430,7 @@ async def test_a_turn_without_a_task_is_kept_like_any_other_and_read_back_after_
         assert [kind for kind, _ in said] == ["event", "prompt", "text", "end"]
         assert await home.store.system_events(MAIN, 0, 10) == []
         assert await home.turns.end_of_beat("coder", home.sessions.new_id()) is None
+        assert (await home.store.list_tasks(TaskFilter(), 10)).tasks == []
 
 
 @asynchronous

@@ -27,6 +27,7 @@ PROTOCOL = 1
 INIT_SECONDS = 120.0
 """How long an agent may take to introduce itself, and to open a session: some install themselves first."""
 LOGIN_SECONDS = 30.0
+DROP_SECONDS = 5.0
 AUTH_REQUIRED = -32000
 _STOPS = {"end_turn": "end_turn", "max_tokens": "max_tokens", "max_turn_requests": "max_turns",
           "refusal": "refusal", "cancelled": "cancelled"}  # fmt: skip
@@ -122,7 +123,9 @@ class AcpBackend:
             return await self._session_of(intro)
         except RpcError as error:
             if error.code != AUTH_REQUIRED:
-                raise AgentTrouble("agent_error", f"the agent cannot open a session: {error.message}") from None
+                words = self._child.last_words() if self._child is not None else ""
+                said = f"the agent cannot open a session: {_said(error)}"
+                raise AgentTrouble("agent_error", f"{said}: {words}" if words else said) from None
         method = acp_login.silent_method(intro.methods, self._env)
         hint = acp_login.login_hint(intro.methods, self._turn.agent.command)
         if method is None:
@@ -134,6 +137,15 @@ class AcpBackend:
             raise AgentTrouble(
                 "login_wanted", f"{intro.name} does not take the login {method}: {error.message}", hint=hint
             ) from None
+
+    async def drop_session(self, intro: Introduction) -> None:
+        """Have the agent forget the session, where it can: nothing was said in it."""
+        method = "session/delete" if intro.able("delete") else "session/close" if intro.able("close") else None
+        if method is not None and self._rpc is not None:
+            try:
+                await self._rpc.request(method, {"sessionId": self._session}, DROP_SECONDS)
+            except (RpcError, AgentTrouble, TimeoutError):
+                pass
 
     @property
     def session(self) -> str | None:
@@ -327,11 +339,16 @@ def _can(abilities: dict[str, Any]) -> list[str]:
     return can
 
 
-def _prompt_trouble(error: RpcError, turn: Turn) -> AgentTrouble:
+def _said(error: RpcError) -> str:
+    """What an error says, with the detail that many keep in its data."""
     detail = error.data if isinstance(error.data, str) else None
     if isinstance(error.data, dict):
         detail = str(error.data.get("details") or error.data.get("message") or "") or None
-    text = error.message if detail is None else f"{error.message}: {detail}"
+    return error.message if detail is None or detail == error.message else f"{error.message}: {detail}"
+
+
+def _prompt_trouble(error: RpcError, turn: Turn) -> AgentTrouble:
+    text = _said(error)
     if error.code == AUTH_REQUIRED:
         return AgentTrouble("login_wanted", f"the agent wants somebody to log in: {text}",
                             hint=acp_login.login_hint(None, turn.agent.command))  # fmt: skip

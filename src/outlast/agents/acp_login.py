@@ -40,7 +40,7 @@ def _way(method: dict[str, Any], command: Sequence[str]) -> str:
         return f"{name}: {shlex.join([*command, *_texts(method.get('args'))])}"
     variables = [str(variable.get("name")) for variable in _tables(method.get("vars"))]
     if variables:
-        return f"{name}: set {' and '.join(variables)} in env of the agent"
+        return f"{name} (set {' and '.join(variables)} in env of the agent)"
     described = method.get("description")
     return f"{name}: {described}" if isinstance(described, str) and described else str(name)
 

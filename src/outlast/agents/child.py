@@ -60,7 +60,11 @@ class Child:
     ) -> Child:
         """Start a program in a process group of its own. Raises AgentTrouble (no_program, bad_workdir)."""
         child = cls(_spawn(argv, cwd, env, stdin=stdin), pass_on)
-        await child._connect()
+        try:
+            await child._connect()
+        except BaseException:
+            child._signal(signal.SIGKILL)
+            raise
         return child
 
     async def _connect(self) -> None:

@@ -23,6 +23,7 @@ FLUSH_SECONDS = 0.15
 """How long a piece of text waits for more to go with it."""
 QUIET_SECONDS = 1.0
 """How long a word waits for its end: it may be the beginning of a secret."""
+_BESIDE = frozenset((EventKind.USAGE, EventKind.NOTE))
 NOTES_MAX = 200
 """Notes of one turn: an agent that gives reason for more has said it."""
 
@@ -170,8 +171,9 @@ class Desk:
             self._answer_size -= len(self._answer.pop(0))
 
     def _event(self, ev: EventKind, **fields: object) -> AgentEvent:
-        """Write a line; what stood open before it is complete."""
-        self.close_message()
+        """Write a line. Some leave the open message open: they may come in the middle of it."""
+        if ev not in _BESIDE:
+            self.close_message()
         event = AgentEvent(ev=ev, at=self._now(), **fields)  # type: ignore[arg-type]
         self._write(event)
         return event

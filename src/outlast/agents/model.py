@@ -148,7 +148,12 @@ def prepare(turn: Turn, env: Mapping[str, str]) -> Agent[None, str]:
         ) from None
     except Exception as error:  # each library has its own for a key that is missing
         said = str(error).partition("\n")[0]
-        raise AgentTrouble("login_wanted", f"the model {spec.model} cannot be used: {said}", hint=_KEY) from None
+        wanted = "api_key" in said.lower() or "environment variable" in said
+        raise AgentTrouble(
+            "login_wanted" if wanted else "agent_error",
+            f"the model {spec.model} cannot be used: {said}",
+            hint=_KEY if wanted else "correct model of the agent: PROVIDER:NAME",
+        ) from None
 
 
 def _model(name: str) -> Model | str:

@@ -19,6 +19,7 @@ import msgspec
 
 from outlast.agents import controls, orphans, tidy
 from outlast.agents.backend import AgentTrouble
+from outlast.agents.child import Child
 from outlast.agents.controls import BadTurn, Lines
 from outlast.agents.desk import Desk
 from outlast.agents.output import Output
@@ -42,7 +43,9 @@ async def look(turn: Turn, env: Mapping[str, str], *, seconds: float = PROBE_SEC
         found = {"code": "no_answer", "error": f"the agent did not introduce itself within {seconds:g} s"}
     except AgentTrouble as trouble:
         found = {"code": trouble.code, "error": trouble.message, "hint": trouble.hint}
-    texts = {name: tidy.clean(text, 2000) if isinstance(text, str) else text for name, text in found.items()}
+    texts: dict[str, Any] = {
+        name: tidy.clean(text, 2000) if isinstance(text, str) else text for name, text in found.items()
+    }
     return AgentCheck(
         ok=found.get("code") is None,
         agent=turn.agent.name,
@@ -63,6 +66,7 @@ async def _acp(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
             intro = await backend.introduce()
             said = {"title": intro.name, "version": intro.version, "protocol": intro.protocol, "can": intro.can}
             await backend.open_session(intro)
+            await backend.drop_session(intro)
         except AgentTrouble as trouble:
             said |= {"code": trouble.code, "error": trouble.message, "hint": trouble.hint}
         finally:
@@ -80,16 +84,14 @@ async def _command(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
         raise AgentTrouble(
             "no_program", f"there is no program {program!r}", hint="install it, or correct command of the agent"
         )
-    process = await asyncio.create_subprocess_exec(
-        path, "--version", env=dict(env), cwd=turn.workdir, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, process_group=0,
-    )  # fmt: skip
-    assert process.stdout is not None
+    child = await Child.start([path, "--version"], cwd=turn.workdir, env=env, stdin=False, pass_on=lambda _data: None)
     try:
-        head = await asyncio.wait_for(process.stdout.read(4096), VERSION_SECONDS)
+        head = await asyncio.wait_for(child.stdout.read(4096), VERSION_SECONDS)
     except TimeoutError:
         head = b""
         notes.append("it did not tell its version")
+    finally:
+        await child.end()
     lines = tidy.plain(head.decode("utf-8", "replace")).strip().splitlines()
     return {
         "title": program.rpartition("/")[2],

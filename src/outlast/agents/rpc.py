@@ -121,11 +121,11 @@ class Rpc:
         if not line.strip():
             return
         message = _decode(line)
-        if not isinstance(message, dict) or not ("method" in message or "id" in message):
+        method = message.get("method") if isinstance(message, dict) else None
+        if not isinstance(message, dict) or not (isinstance(method, str) or ("id" in message and method is None)):
             self._heard_noise(line)
             return
         self._noise = 0
-        method = message.get("method")
         if isinstance(method, str):
             self._called(method, message)
         elif "result" in message or "error" in message:

@@ -106,5 +106,7 @@ class Message:
     def flush(self, *, whole: bool = False) -> None:
         """Pass on what is complete; with ``whole`` everything."""
         text = self._masked.rest() if whole else self._masked.ready()
-        for at in range(0, len(text), PIECE_MAX):
-            self._emit(self.id, text[at : at + PIECE_MAX])
+        while text:
+            end = len(text) if len(text) <= PIECE_MAX else text.rfind("\n", 0, PIECE_MAX) + 1 or PIECE_MAX
+            self._emit(self.id, text[:end])
+            text = text[end:]

@@ -9,11 +9,12 @@ import msgspec
 
 from outlast.api.context import Making
 from outlast.api.exec import workdir_at
+from outlast.core import policy
 from outlast.core.agent import LANE, AgentSpec
 from outlast.core.agent import main_conversation as main_conversation
 from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, Refused
 from outlast.core.redact import redact
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.core.text import sound
@@ -65,9 +66,25 @@ def agent_named(making: Making, name: str) -> AgentSpec:
     return found
 
 
+def require_agents(making: Making, requester: str) -> None:
+    """Raise Refused unless a requester may run anything: an agent runs commands no pattern vouches for."""
+    settings = making.config
+    mode = policy.mode_for(requester, settings.exec_mode, settings.exec_requesters)
+    if mode != "full":
+        raise Refused(
+            f"{requester} may not run agents here: exec.mode is {mode}", code="exec_denied",
+            hint="ask the operator to run it",
+        )  # fmt: skip
+
+
 def queue_of(conversation: str) -> str:
     """Return the queue that keeps the turns of a conversation in a row."""
     return f"conv:{conversation}"
+
+
+def is_conversation_queue(queue: str) -> bool:
+    """True for a queue that keeps the turns of a conversation in a row."""
+    return queue.startswith("conv:")
 
 
 def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None) -> NewTask:

@@ -44,16 +44,21 @@ def is_decider(api: Api, caller: Caller) -> bool:
 
 def may_see(api: Api, caller: Caller, approval: Approval) -> bool:
     """True when the approval is this caller's own, or he is one of those who decide."""
-    return approval.requester == caller.requester or is_decider(api, caller)
+    return _is_own(caller, approval) or is_decider(api, caller)
 
 
 def may_decide(api: Api, caller: Caller, approval: Approval) -> bool:
     """True for the operator; for others where they did not ask themselves, or the configuration lets them anyway."""
     if caller.operator:
         return True
-    if approval.requester == caller.requester:
+    if _is_own(caller, approval):
         return api.config.approvals_own
     return is_decider(api, caller)
+
+
+def _is_own(caller: Caller, approval: Approval) -> bool:
+    """True for whoever asked, and for the agent that wants the leave."""
+    return caller.requester in (approval.requester, approval.detail.get("conversation"))
 
 
 async def find_approval(api: Api, caller: Caller, lookup: str) -> Approval:

@@ -108,6 +108,9 @@ class AgentTurns(Protocol):
         Raises Refused (``too_deep``, ``too_many_children``), BadInput, GatewayTrouble.
         """
 
+    async def tidy(self) -> None:
+        """Forget what was only needed by conversations in which nothing is under way."""
+
     async def steer(self, task: Task, text: str, *, interrupt: bool = False) -> str:
         """Tell a running agent something; return the name its transcript has for it. Raises Conflict."""
 

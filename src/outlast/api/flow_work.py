@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
 import msgspec
 
 from outlast.api import detach as detached
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, require_agents
 from outlast.api.context import LOCAL, Caller, Making
 from outlast.api.exec import make_plan
 from outlast.api.requests import ExecRequest, StdinText
+from outlast.core.conversation import KEY_MAX
 from outlast.core.flow import Flow
 from outlast.core.redact import redact
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
-from outlast.flows.waits import CommandAsk
+from outlast.flows.waits import AgentAsk, CommandAsk
 
 SOURCE = "flow"
 """The source of tasks that are steps of flows."""
@@ -61,7 +64,36 @@ def compose_command(making: Making, task_id: str, flow: Flow, given: dict[str, A
     )
 
 
-def _workdir(given: dict[str, Any], ask: CommandAsk) -> str | None:
+def compose_agent(making: Making, task_id: str, flow: Flow, given: dict[str, Any], ask: AgentAsk) -> NewTask:
+    """Return the task of an agent step. Raises BadInput, and Refused where the flow's requester may not run agents."""
+    require_agents(making, flow.requester)
+    turn = TurnAsk(
+        agent=ask.agent,
+        message=ask.message,
+        source=SOURCE,
+        requester=flow.requester,
+        conversation=ask.conversation or conversation_of(ask.agent, flow.id, ask.step),
+        workdir=_workdir(given, ask) if ask.workdir or not agent_named(making, ask.agent).workdir else None,
+        env={"OUTLAST_FLOW_ID": flow.id, "OUTLAST_STEP": ask.step},
+        caller_env=given.get("env"),
+        timeout_seconds=ask.timeout_seconds,
+        title=ask.title or f"{flow.name}: {ask.step}",
+        label=flow.name,
+        notify=NotifyPolicy.SILENT,
+        priority=flow.priority,
+        flow_id=flow.id,
+    )
+    return compose_turn(making, task_id, turn, node=flow.node)
+
+
+def conversation_of(agent: str, flow_id: str, step: str) -> str:
+    """Return the conversation of an agent step that names none: its own, also where steps have long names."""
+    key = f"agent:{agent}:flow:{flow_id}:{step}"
+    digest = hashlib.sha256(step.encode()).hexdigest()[:16]
+    return key if len(key) <= KEY_MAX else f"agent:{agent}:flow:{flow_id}:{digest}"
+
+
+def _workdir(given: dict[str, Any], ask: CommandAsk | AgentAsk) -> str | None:
     """Return where the command runs: as the step says, seen from where the flow was started."""
     start = given.get("workdir")
     if ask.workdir is None or start is None or ask.workdir.startswith(("/", "~")):

@@ -23,9 +23,12 @@ from outlast.flows.retrying import ONCE, Retry, Span, seconds_of
 from outlast.flows.run import Run
 from outlast.flows.steps import CONTROL, Work, function_step
 from outlast.flows.waits import (
+    AgentAsk,
+    AgentResult,
     CommandAsk,
     CommandResult,
     Decision,
+    agent_step,
     approval_step,
     command_step,
     signal_step,
@@ -147,6 +150,34 @@ class FlowContext:
             title=title,
         )
         return command_step(self._run, ask, check=check)
+
+    def agent(
+        self,
+        name: str,
+        agent: str,
+        message: str,
+        *,
+        conversation: str | None = None,
+        workdir: str | None = None,
+        timeout: Span | None = None,
+        check: bool = True,
+        title: str | None = None,
+    ) -> Coroutine[Any, Any, AgentResult]:
+        """Give a configured agent a turn as a child task, and return its answer.
+
+        Without ``conversation`` the step has one of its own; turns of the same one come one after the other. With
+        ``check`` a turn that does not succeed raises StepFailed (its ``result`` is the `AgentResult`).
+        """
+        ask = AgentAsk(
+            step=self._key(name),
+            agent=agent,
+            message=message,
+            conversation=conversation,
+            workdir=workdir,
+            timeout_seconds=None if timeout is None else seconds_of(timeout),
+            title=title,
+        )
+        return agent_step(self._run, ask, check=check)
 
     def flow(
         self, name: str, target: FlowFunction[..., Any] | str, /, *args: Any, **kwargs: Any

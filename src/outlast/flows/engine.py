@@ -23,7 +23,7 @@ from outlast.core.task import NewTask
 from outlast.flows.ending import run_to_end
 from outlast.flows.run import Run
 from outlast.flows.values import Beside, Values
-from outlast.flows.waits import CommandAsk
+from outlast.flows.waits import AgentAsk, CommandAsk
 from outlast.process.clock import Clock
 from outlast.process.keeper import crash
 from outlast.store.base import Change, Store
@@ -58,7 +58,7 @@ class Program(Protocol):
         """Run with what is on record of the start; return the flow's result."""
 
 
-Compose = Callable[[Flow, dict[str, Any], CommandAsk], NewTask]
+Compose = Callable[[Flow, dict[str, Any], CommandAsk | AgentAsk], NewTask]
 
 
 class Engine:

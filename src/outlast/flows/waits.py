@@ -52,6 +52,40 @@ class CommandResult(msgspec.Struct, frozen=True, rename="camel"):
         return msgspec.json.decode(self.stdout)
 
 
+class AgentAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent step asks for. ``conversation`` None is one of the step's own."""
+
+    step: str
+    agent: str
+    message: str
+    conversation: str | None = None
+    workdir: str | None = None
+    timeout_seconds: float | None = None
+    title: str | None = None
+
+
+class AgentResult(msgspec.Struct, frozen=True, rename="camel"):
+    """How an agent step came out. ``text`` is the agent's answer, ``stop`` why it stopped.
+
+    ``usage`` has ``inputTokens``, ``outputTokens``, ``totalTokens`` and ``costUsd``, as far as the agent says. What it
+    did is in the transcript of ``conversation``.
+    """
+
+    status: str
+    text: str = ""
+    stop: str | None = None
+    error: str | None = None
+    usage: dict[str, Any] = {}
+    duration_ms: int | None = None
+    task_id: str | None = None
+    session_id: str | None = None
+    conversation: str | None = None
+
+    def json(self) -> Any:
+        """Return the answer read as JSON. Raises ValueError."""
+        return msgspec.json.decode(self.text)
+
+
 class Decision(msgspec.Struct, frozen=True, rename="camel"):
     """How a question was answered. ``at`` is seconds since the epoch; ``by`` who it was, ``note`` what he said."""
 
@@ -141,26 +175,31 @@ async def command_step(run: Run, ask: CommandAsk, *, check: bool) -> CommandResu
     """Have a command run as a child task; return how it came out. With ``check`` a bad end raises StepFailed."""
     run.working()
     try:
-        key = ask.step
-        row = run.recorded(key, StepKind.RUN)
-        if row is None:
-            seq, now = await run.may_begin(key), run.clock.now()
-            row = StepRow(run.id, key, seq, StepKind.RUN, Status.RUNNING, 1, now)
-            try:
-                task = run.host.compose(run.flow, run.given, ask)
-            except (BadInput, Refused) as error:
-                row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=redact(error.message))
-                await run.record(row)
-            else:
-                row = msgspec.structs.replace(row, ref=task.id)
-                await run.begin_child(row, Child(task=task))
-        row = await ended(run, row)
+        row = await task_ended(run, ask, StepKind.RUN)
         result = command_result(row)
         if check and row.status is not Status.SUCCEEDED:
             raise failure_of(row, result)
         return result
     finally:
         run.rested()
+
+
+async def task_ended(run: Run, ask: CommandAsk | AgentAsk, kind: StepKind) -> StepRow:
+    """Have a task do a step, unless one does already; return the step's row when it has ended."""
+    key = ask.step
+    row = run.recorded(key, kind)
+    if row is None:
+        seq, now = await run.may_begin(key), run.clock.now()
+        row = StepRow(run.id, key, seq, kind, Status.RUNNING, 1, now)
+        try:
+            task = run.host.compose(run.flow, run.given, ask)
+        except (BadInput, Refused) as error:
+            row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=redact(error.message))
+            await run.record(row)
+        else:
+            row = msgspec.structs.replace(row, ref=task.id)
+            await run.begin_child(row, Child(task=task))
+    return await ended(run, row)
 
 
 def command_result(row: StepRow) -> CommandResult:
@@ -175,6 +214,21 @@ async def ended(run: Run, row: StepRow) -> StepRow:
     while not row.status.final:
         row = await run.wait(row.key, None) or run.rows[row.key]
     return row
+
+
+async def agent_step(run: Run, ask: AgentAsk, *, check: bool) -> AgentResult:
+    """Give an agent a turn as a child task; return its answer. With ``check`` a bad end raises StepFailed."""
+    run.working()
+    try:
+        row = await task_ended(run, ask, StepKind.AGENT)
+        result = AgentResult(str(row.status), error=row.error, task_id=row.ref)
+        if row.result is not None:
+            result = msgspec.json.decode(row.result, type=AgentResult)
+        if check and row.status is not Status.SUCCEEDED:
+            raise failure_of(row, result)
+        return result
+    finally:
+        run.rested()
 
 
 async def approval_step(run: Run, key: str, prompt: str, preview: str | None, expires: float | None) -> Decision:

@@ -10,27 +10,27 @@ from typing import Any
 
 import msgspec
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, queue_of
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, is_conversation_queue, main_conversation
 from outlast.core.agent import CHILDREN_MAX, DEPTH_MAX, LANE, LANE_MAX, AgentConversation
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
-from outlast.core.errors import GatewayTrouble, Refused
-from outlast.core.flow import FlowMode, NewFlow
+from outlast.core.errors import Refused
 from outlast.core.ids import timed_id
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, NotifyPolicy, Task
+from outlast.core.task import NewTask, Runtime, Task
 from outlast.gateway.agent_room import AgentRoom, other_agent
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
+from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
+from outlast.process.sessions import Sessions
+from outlast.runtimes import base
 from outlast.runtimes.agent import AgentRuntime
+from outlast.runtimes.cli import CliRuntime
 from outlast.store.base import Created
 
 log = logging.getLogger("outlast.agents")
-
-LIMITED_MAX = 10_000
-"""Queues of conversations that are known to be limited, before they are looked at anew."""
 
 
 class AgentTurns:
@@ -41,7 +41,6 @@ class AgentTurns:
         self._room = room
         self._runtime = runtime
         self._maker = maker
-        self._limited: set[str] = set()
         self._spawning = asyncio.Lock()
         room.call_off = self._call_off
 
@@ -74,11 +73,7 @@ class AgentTurns:
         """
         assert new.conversation is not None
         await self._hold(new.conversation, str(new.ask["agent"]))
-        if new.queue == queue_of(new.conversation) and new.queue not in self._limited:
-            await self._books.store.set_queue_limit(new.queue, 1)
-            if len(self._limited) >= LIMITED_MAX:
-                self._limited.clear()
-            self._limited.add(new.queue)
+        await self._room.limit(new.conversation, new.queue)
 
     async def _hold(self, key: str, agent: str, **given: Any) -> AgentConversation:  # noqa: ANN401
         now = self._maker.clock.now()
@@ -109,7 +104,7 @@ class AgentTurns:
             created = await self._books.submit(new)
             point("agents:after_spawn")
             if not created.existing:
-                await self._mirror(created.task, ask, flow_id)
+                await self._room.mirror(created.task)
             return created
 
     async def _place(self, parent: str) -> int:
@@ -137,17 +132,11 @@ class AgentTurns:
                 return task.id
         return None
 
-    async def _mirror(self, task: Task, ask: TurnAsk, flow_id: str) -> None:
-        """Have a flow follow the task, so that it is seen among the flows of its requester."""
-        flow = NewFlow(
-            id=flow_id, mode=FlowMode.MIRRORED, name=f"agent {ask.agent}", requester=task.requester,
-            created_at=task.created_at, task_id=task.id, goal=task.title, label=task.label, node=task.node,
-            notify=NotifyPolicy.SILENT, ask={"agent": ask.agent},
-        )  # fmt: skip
-        try:
-            await self._books.store.create_flow(flow)
-        except GatewayTrouble as trouble:  # the task is what counts
-            log.warning("task %s has no flow beside it: %s", task.id, trouble.message)
+    async def tidy(self) -> None:
+        """Forget the limits of queues of conversations in which nothing is under way: there may be very many."""
+        for queue in await self._books.store.queues():
+            if is_conversation_queue(queue.name) and not queue.queued and not queue.running:
+                await self._room.lift(queue.name)
 
     # ---- while they run
 
@@ -196,3 +185,15 @@ class AgentTurns:
     def _beat(self, agent: str, session_id: str) -> TurnRef:
         conversation = main_conversation(agent)
         return TurnRef(conversation, agent, session_id, conversation)
+
+
+def staffed(ledger: Ledger, sessions: Sessions, maker: Maker, *, slots: int, umask: int) -> Books:
+    """Return books with everybody who does work here: commands and agents."""
+    room = AgentRoom(ledger, maker)
+    agents = AgentRuntime(sessions, maker.clock, room, umask=umask)
+    runtimes: dict[Runtime, base.Runtime] = {
+        Runtime.CLI: CliRuntime(sessions, maker.clock, umask=umask), Runtime.SUBAGENT: agents, Runtime.ACP: agents,
+    }  # fmt: skip
+    books = Books(ledger, sessions, runtimes, slots=slots)
+    books.agents_by(AgentTurns(books, room, agents, maker))
+    return books

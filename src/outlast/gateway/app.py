@@ -25,11 +25,9 @@ from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
-from outlast.core.task import Runtime
 from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway import places
-from outlast.gateway.agent_room import AgentRoom
-from outlast.gateway.agent_turns import AgentTurns
+from outlast.gateway.agent_turns import staffed
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
 from outlast.gateway.logs import open_log
@@ -44,9 +42,6 @@ from outlast.process.clock import Clock, SystemClock
 from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
-from outlast.runtimes import base
-from outlast.runtimes.agent import AgentRuntime
-from outlast.runtimes.cli import CliRuntime
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.gather import on_points
 
@@ -234,16 +229,10 @@ class GatewayProcess:
         # The home's own file is nobody else's: our lock of the home is the lease.
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
-        commands = CliRuntime(sessions, self._clock, umask=self._umask)
-        room = AgentRoom(ledger, maker)
-        agents = AgentRuntime(sessions, self._clock, room, umask=self._umask)
-        runtimes: dict[Runtime, base.Runtime] = {Runtime.CLI: commands, Runtime.SUBAGENT: agents, Runtime.ACP: agents}
-        books = Books(ledger, sessions, runtimes, slots=config.tasks_slots)
-        turns = AgentTurns(books, room, agents, maker)
-        books.agents_by(turns)
+        books = staffed(ledger, sessions, maker, slots=config.tasks_slots, umask=self._umask)
         books.beat_by(
-            Heartbeats(
-                ledger.store, self._clock, config.agents, turns, home=config.paths.home,
+            partial(
+                Heartbeats, ledger.store, self._clock, config.agents, home=config.paths.home,
                 new_session_id=sessions.new_id, news=ledger.news, shared=lease is not None,
             )
         )  # fmt: skip
@@ -261,6 +250,7 @@ class GatewayProcess:
         await books.store.prune_beats(before)
         quiet = self._clock.now() - self._config.transcripts_keep_days * 86_400.0
         rows = await prune_transcripts(books.store, quiet, limit=FORGET_MAX)
+        await books.agents.tidy()
         if done.pruned or flows.pruned:
             log.info("forgot %d tasks and %d flows that ended long ago", done.pruned, flows.pruned)
         if rows:

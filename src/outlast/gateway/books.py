@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
+from outlast.runtimes.agent import is_alone
 from outlast.runtimes.cli import summary_of
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.scheduler.service import Compose
@@ -172,9 +173,10 @@ class Books:
             self._ledger.store, self._sessions, maker, programs, node=self._ledger.node, umask=umask
         )  # fmt: skip
 
-    def beat_by(self, heartbeats: Heartbeats) -> None:
-        """Say who has agents look around by themselves. Before `open`."""
-        self._heartbeats = heartbeats
+    def beat_by(self, make: Callable[[AgentTurns], Heartbeats]) -> None:
+        """Say who has agents look around by themselves. After `agents_by`, before `open`."""
+        assert self._agents is not None
+        self._heartbeats = make(self._agents)
 
     @property
     def heartbeats(self) -> Heartbeats:
@@ -320,7 +322,9 @@ class Books:
         adoptees = self._sessions.adoptees
         while adoptees:
             session = adoptees[0]
-            if session.info.task_id is None:
+            if is_alone(session.info):
+                self._sessions.release(session)
+            elif session.info.task_id is None:
                 self.outlived(session)
             else:
                 await self._rejoin(session, session.info.task_id)

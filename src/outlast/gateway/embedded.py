@@ -23,7 +23,7 @@ from outlast.config import Config, ensure_dirs, load
 from outlast.core.approval import ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.errors import Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, NewFlow, StepRow
-from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.core.task import NewTask, NotifyPolicy
 from outlast.flows.children import rules_of
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
 from outlast.flows.errors import FlowFailed
@@ -33,14 +33,13 @@ from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
 from outlast.flows.watchdog import Watchdog
 from outlast.gateway import places
-from outlast.gateway.books import Books
+from outlast.gateway.agent_turns import staffed
 from outlast.gateway.flow_engine import Maker, make_engine
 from outlast.gateway.stores import make_store
 from outlast.ledger.tasks import LEASE_SECONDS, Ledger
 from outlast.process.clock import SystemClock
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
-from outlast.runtimes.cli import CliRuntime
 from outlast.store.base import Change, Store
 
 
@@ -119,7 +118,7 @@ class FlowRuntime:
         self.config: Config = load(environ)
         self.clock = SystemClock()
         self.store: Store = make_store(self.config)
-        self._environ = environ
+        self.environ = environ
         self._programs: dict[str, Program] = {**FILE_PROGRAMS}
         self.serve(*functions)
         self._waiters: dict[str, set[asyncio.Future[Flow | None]]] = {}
@@ -139,7 +138,7 @@ class FlowRuntime:
         self._node = places.node_at(self.config.paths.node)
         await self.store.open()
         self.store.on_change(self._changed)
-        maker = Maker(self.config, self.clock, self._environ)
+        maker = Maker(self.config, self.clock, self.environ)
         self.engine: Engine = make_engine(
             maker, self.store, self._programs, worker=f"{self._node}/p{os.getpid()}-{time.time_ns()}",
             lease_seconds=self._lease, linger_seconds=self._linger, held_max=self._slots,
@@ -293,12 +292,8 @@ class _Hands:
             make_store(config), runtime.clock, node=node, worker=f"{node}/{os.getpid()}-{time.time_ns()}",
             lease_seconds=LEASE_SECONDS if config.store_url else None,
         )  # fmt: skip
-        books = Books(
-            ledger,
-            sessions,
-            {Runtime.CLI: CliRuntime(sessions, runtime.clock, umask=_umask())},
-            slots=config.tasks_slots,
-        )
+        maker = Maker(config, runtime.clock, runtime.environ)
+        books = staffed(ledger, sessions, maker, slots=config.tasks_slots, umask=_umask())
         await books.open()
         self._stack.push_async_callback(books.close)
 

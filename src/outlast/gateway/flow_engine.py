@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from outlast.api.flow_values import in_files
-from outlast.api.flow_work import compose_command
+from outlast.api.flow_work import compose_agent, compose_command
 from outlast.config import Config
 from outlast.core.flow import Flow
 from outlast.core.ids import timed_id
 from outlast.core.task import NewTask
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
 from outlast.flows.values import Beside, InRow
-from outlast.flows.waits import CommandAsk
+from outlast.flows.waits import AgentAsk, CommandAsk
 from outlast.process.clock import Clock
 from outlast.store.base import Store
 
@@ -45,9 +45,11 @@ def make_engine(
 ) -> Engine:
     """Return an engine, not started yet. ``worker`` has to be unique to this process."""
 
-    def compose(flow: Flow, given: dict[str, Any], ask: CommandAsk) -> NewTask:
+    def compose(flow: Flow, given: dict[str, Any], ask: CommandAsk | AgentAsk) -> NewTask:
         now = maker.clock.now()
         task_id = timed_id("t", now, int.from_bytes(os.urandom(5), "big"), 4)
+        if isinstance(ask, AgentAsk):
+            return compose_agent(maker, task_id, flow, given, ask)
         return compose_command(maker, task_id, flow, given, ask)
 
     config = maker.config

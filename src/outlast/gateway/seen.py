@@ -16,7 +16,7 @@ from outlast.core.notification import told
 from outlast.core.outcome import Outcome
 from outlast.core.retry import again_at
 from outlast.core.session import Status
-from outlast.core.task import Delivery, Task, TaskFilter
+from outlast.core.task import AGENTS, Delivery, Runtime, Task, TaskFilter
 from outlast.ledger.tasks import has_begun, retry_policy
 from outlast.process.clock import Clock
 from outlast.process.sessions import Sessions
@@ -49,7 +49,7 @@ class Eyes:
 
     async def _left_no_trace(self, store: Store, task: Task) -> bool:
         missing = task.session_id is not None and session_of(self._sessions, task) is None
-        return missing and task.runtime == "cli" and await has_begun(store, task)
+        return missing and task.runtime in (Runtime.CLI, *AGENTS) and await has_begun(store, task)
 
     async def changes(self, store: Store) -> list[Change]:
         """Return the tasks of this node that stand otherwise than is on record."""

@@ -19,13 +19,11 @@ from outlast.core.agent_end import TurnEnd, turn_end
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
-from outlast.core.redact import redact
 from outlast.core.session import Cause, ExecSpec, Exit, Status, status_of
 from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
-from outlast.process.plain import plain
-from outlast.process.sessions import Session, Sessions
+from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes.base import Hands
 from outlast.runtimes.journal import Journal, last_words, state_until
 from outlast.runtimes.reattach import reattach
@@ -276,11 +274,11 @@ class AgentRuntime:
     async def _follow(self, turn: TurnRef, session: Session, hands: Hands | None, deadline_at: float | None) -> TurnEnd:
         """Keep the journal as it grows until the runner has ended; return how the turn came out."""
         at = await self._room.reached(turn)
-        state = state_until(session.output, at, self._clock)
+        state = state_until(session.output, at, self._clock.now)
         answer = self._answers(session)
         for question in list(state.asked.values()):
             await self._room.ask(turn, question, answer(question))
-        journal = Journal(session.output, at, self._clock)
+        journal = Journal(session.output, at, self._clock.now)
         told_at = 0.0
         while True:
             over, produced = session.end is not None, session.produced
@@ -306,7 +304,7 @@ class AgentRuntime:
         assert session.end is not None
         return turn_end(
             state, session.end, began_at=session.started_at, called_off=self._causes.pop(session.id, None),
-            deadline_at=deadline_at, tail="" if state.end else _shown(last_words(session.output)),
+            deadline_at=deadline_at, tail="" if state.end else last_words(session.output),
         )  # fmt: skip
 
     async def _keep(
@@ -393,12 +391,14 @@ def turn_of(task: Task, session_id: str) -> TurnRef:
     return TurnRef(conversation_of(task), str(agent), session_id, task.requester, task.id)
 
 
+LABEL = "agent"
+"""The first label of the sessions of turns."""
 _EVENTS = "events:"
 
 
 def labels_of(turn: TurnRef, upto: int) -> tuple[str, ...]:
     """Return the labels of a turn's session: they also say up to which system event its prompt tells."""
-    return ("agent", turn.agent, *([f"{_EVENTS}{upto}"] if upto else []))
+    return (LABEL, turn.agent, *([f"{_EVENTS}{upto}"] if upto else []))
 
 
 def events_of(session: Session) -> int:
@@ -407,11 +407,12 @@ def events_of(session: Session) -> int:
     return int(found[0]) if found and found[0].isdecimal() else 0
 
 
+def is_alone(info: SessionInfo) -> bool:
+    """True for the session of a turn that is no task: whoever began it keeps its record."""
+    return info.task_id is None and info.labels[:1] == (LABEL,) and info.argv[1:] == RUNNER[1:]
+
+
 def _doing(lines: Sequence[JournalLine]) -> str | None:
     """Return what the agent is at, as its newest use of a tool says."""
     tools = [line.event for line in lines if line.event.ev is EventKind.TOOL and line.event.title]
     return tools[-1].title if tools else None
-
-
-def _shown(text: str) -> str:
-    return redact(plain(text.encode("utf-8", "replace"))[0]).strip()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from outlast.core.agent_end import turn_end
 from outlast.core.errors import NotFound
 from outlast.core.outcome import Outcome, outcome_of
-from outlast.core.session import Status
-from outlast.core.task import Runtime, Task
+from outlast.core.session import Exit, Status
+from outlast.core.task import AGENTS, Runtime, Task
 from outlast.process import evidence
 from outlast.process.keeper import record as records
 from outlast.process.session import Session
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import summary_of
+from outlast.runtimes.journal import last_words, state_until
 
 
 def session_of(sessions: Sessions, task: Task) -> Session | None:
@@ -38,8 +40,17 @@ def seen_end(sessions: Sessions, task: Task, now: float) -> Outcome | None:
         record = records.read(session.folder) or {}
         end = evidence.exit_of({"lost": evidence.lost(record, session.started, now)})
         assert end is not None
-    outcome = outcome_of(end, summary=summary_of(session), deadline_at=task.deadline_at)
+    outcome = _outcome_of(session, task, end, now)
     return outcome if outcome.status is not Status.LOST or task.status is not Status.LOST else None
+
+
+def _outcome_of(session: Session, task: Task, end: Exit, now: float) -> Outcome:
+    if task.runtime not in AGENTS:
+        return outcome_of(end, summary=summary_of(session), deadline_at=task.deadline_at)
+    state = state_until(session.output, session.produced, lambda: now)
+    return turn_end(
+        state, end, began_at=session.started_at, deadline_at=task.deadline_at, tail=last_words(session.output)
+    ).outcome()
 
 
 def last_sign(sessions: Sessions, task: Task) -> float | None:

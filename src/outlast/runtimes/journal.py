@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from outlast.core.agent_journal import JournalLine, TurnState, read_line
-from outlast.process.clock import Clock
+from outlast.core.redact import redact
 from outlast.process.output import Output
+from outlast.process.plain import plain
 
 READ_MAX = 1024 * 1024
 """Bytes read in one go: several of the longest lines."""
@@ -15,10 +18,10 @@ TAIL_BYTES = 8192
 class Journal:
     """The journal in one session's output. ``at`` is the offset after the last line that was handed out."""
 
-    def __init__(self, output: Output, at: int, clock: Clock) -> None:
+    def __init__(self, output: Output, at: int, now: Callable[[], float]) -> None:
         self.at = at
         self._output = output
-        self._clock = clock
+        self._now = now
 
     def read(self) -> list[JournalLine]:
         """Return the whole lines that follow; none where there is none yet.
@@ -35,12 +38,12 @@ class Journal:
                 line = rest + data[start:stop]
                 rest, start = b"", stop + 1
                 if line.strip():
-                    lines.append(JournalLine(self.at, read_line(line, self._clock.now())))
+                    lines.append(JournalLine(self.at, read_line(line, self._now())))
             rest += data[start:]
         if len(rest) >= READ_MAX:
             at, data = pieces[-1]
             self.at = at + len(data)
-            lines.append(JournalLine(self.at, read_line(rest[:1024], self._clock.now())))
+            lines.append(JournalLine(self.at, read_line(rest[:1024], self._now())))
         return lines
 
     def _pieces(self) -> list[tuple[int, bytes]]:
@@ -57,10 +60,10 @@ class Journal:
         return pieces
 
 
-def state_until(output: Output, upto: int, clock: Clock) -> TurnState:
+def state_until(output: Output, upto: int, now: Callable[[], float]) -> TurnState:
     """Return what the lines of a journal up to an offset have said; only those that matter are read closely."""
     state = TurnState()
-    journal = Journal(output, 0, clock)
+    journal = Journal(output, 0, now)
     while journal.at < upto and (lines := journal.read()):
         for line in lines:
             if line.end <= upto:
@@ -69,7 +72,7 @@ def state_until(output: Output, upto: int, clock: Clock) -> TurnState:
 
 
 def last_words(output: Output) -> str:
-    """Return the newest lines of a runner's standard error as text, at most `TAIL_BYTES` bytes of them."""
+    """Return the newest of a runner's standard error as harmless text, made of at most `TAIL_BYTES` bytes."""
     parts: list[bytes] = []
     size = 0
     for span in reversed(output.spans(0, output.produced, STDERR)):
@@ -78,4 +81,4 @@ def last_words(output: Output) -> str:
         size += span.end - start
         if size >= TAIL_BYTES:
             break
-    return b"".join(reversed(parts)).decode("utf-8", "replace")
+    return redact(plain(b"".join(reversed(parts)))[0]).strip()

@@ -24,6 +24,13 @@ class Ended(NamedTuple):
     truncated: bool = False
 
 
+class Answered(NamedTuple):
+    """How a turn of an agent ended."""
+
+    text: str = ""
+    status: str = "succeeded"
+
+
 class Decided(NamedTuple):
     """What a person decided."""
 
@@ -113,6 +120,12 @@ class FakeContext:
         answer = await self._do(name, Ended(), command=command, **asked)
         if asked["check"] and answer.status != "succeeded":
             raise StepFailed(name, f"the command {answer.status}", answer)
+        return answer
+
+    async def agent(self, name: str, agent: str, message: str, **asked: Any) -> Any:
+        answer = await self._do(name, Answered(), agent=agent, message=message, **asked)
+        if answer.status != "succeeded":
+            raise StepFailed(name, "the agent refused", answer)
         return answer
 
     async def approve(self, name: str, prompt: str, *, preview: str | None = None, expires: float | None = None) -> Any:

@@ -49,6 +49,7 @@ steps:
   - {id: nap, sleep: 1h 30m}
   - {id: later, sleep: "2030-01-31T08:00:00+01:00", when: steps.ask.approved}
   - {id: go, wait: go.now, timeout: 1d, on_failure: continue}
+  - {id: told, agent: coder, message: "Look at ${args.what}", conversation: "c-${args.what}", workdir: sub}
   - {id: child, flow: other, args: {deep: {n: ["${steps.go.output.n}"]}}, for_each: [1, two, "${args.what}"]}
 outputs:
   first: ${steps.first.output}
@@ -143,8 +144,8 @@ steps:
     assert problems(text) == [
         "2:1: 'argz' is no field of a flow (did you mean args?)",
         "4:9: 'a b' is not an id: it has the form [A-Za-z0-9_-]{1,64}",
-        "6:5: a step has exactly one of run, approval, wait, sleep, flow, not run and sleep",
-        "9:5: a step has exactly one of run, approval, wait, sleep, flow, and it has none",
+        "6:5: a step has exactly one of run, agent, approval, wait, sleep, flow, not run and sleep",
+        "9:5: a step has exactly one of run, agent, approval, wait, sleep, flow, and it has none",
         "10:5: 'runn' is no field of a step (did you mean run?)",
         "12:12: '5M' is not a span of time: write seconds (90), units from large to small (2h30m, 500ms; "
         "known are w d h m s ms) or PT20M; at most 100 years",
@@ -188,9 +189,13 @@ def said(step: str, before: str = "{id: a, run: x}, ", more: str = "") -> str:
         ("{id: b, sleep: 2030-01-31T08:00:00}", "'2030-01-31T08:00:00' is not a moment"),
         ("{id: b, wait: a}", "the signal a is called like another step"),
         ("{id: b, wait: 'x y'}", "'x y' is not the name of a signal"),
-        ("{id: b, sleep: 1s, timeout: 5}", "timeout goes with run or wait, not with sleep"),
-        ("{id: b, sleep: 1s, for_each: [1]}", "for_each goes with flow or run, not with sleep"),
-        ("{id: b, agent: coder}", "agent steps are not available in this version"),
+        ("{id: b, sleep: 1s, timeout: 5}", "timeout goes with agent or run or wait, not with sleep"),
+        ("{id: b, sleep: 1s, for_each: [1]}", "for_each goes with agent or flow or run, not with sleep"),
+        ("{id: b, agent: coder}", "an agent has to be told something: it has no message"),
+        ("{id: b, agent: 'no one', message: hi}", "'no one' is not the name of an agent"),
+        ("{id: b, agent: coder, message: hi, prompt: hi}", "'prompt' is no field of a step (here it is message)"),
+        ("{id: b, run: x, message: hi}", "message goes with agent, not with run"),
+        ("{id: b, agent: coder, message: hi, retry: {attempts: 2}}", "retry goes with run, not with agent"),
         ("{id: b, run: x, when: 'steps.a'}", "say which part of a: output, json, stdout, status, exit_code, approved"),
         ("{id: b, run: x, when: 3}", "a condition is true or false, not 3"),
         ("{id: b, run: x, when: steps.a.approved}", "a asks nobody: only an approval has approved"),
@@ -215,7 +220,7 @@ def said(step: str, before: str = "{id: a, run: x}, ", more: str = "") -> str:
             "${args…} would be pasted into a line for the shell, and could run as code",
         ),
         ("{id: b, run: [bash, -c, 'echo ${args.tag}']}", "an interpreter would run this item as code"),
-        ("{id: b}", "a step has exactly one of run, approval, wait, sleep, flow, and it has none"),
+        ("{id: b}", "a step has exactly one of run, agent, approval, wait, sleep, flow, and it has none"),
         ("text", "a step is a mapping of fields, not the text 'text'"),
     ],
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flows.files.flow_fakes import (
     EXPIRED,
     NO,
+    Answered,
     Ended,
     FakeContext,
     FlowCancelled,
@@ -409,6 +410,28 @@ def test_another_flow_gets_its_arguments_and_gives_its_result() -> None:
     assert context.asked["a"] == {"target": "other", "args": {"name": 3, "target": [1, 3]}}
     assert context.asked["b"]["command"] == ["x", "u"]
     assert context.asked["c"]["target"] == "/base/sub/other.flow.yaml"
+
+
+def test_an_agent_is_told_what_is_filled_in_and_its_answer_is_the_output() -> None:
+    context = FakeContext({"a": Answered('{"url": "u"}'), "f": Answered("half", "failed")})
+    run(
+        flow(
+            "{id: a, agent: coder, message: 'look at ${args.n}', workdir: sub, timeout: 1m, title: t}",
+            "{id: b, run: [x, '${steps.a.output.url}'], stdin: '${steps.a.stdout}'}",
+            "{id: f, agent: coder, message: m, conversation: 'agent:coder:${args.n}', on_failure: continue}",
+            "{id: g, run: [x, '${steps.f.status}', '${steps.f.stdout}']}",
+            more="args: {n: {type: integer, default: 3}}",
+        ),
+        context,
+        base_dir="/base",
+    )
+    assert context.asked["a"] == {
+        "agent": "coder", "message": "look at 3", "conversation": None, "workdir": "/base/sub", "timeout": 60.0,
+        "title": "t",
+    }  # fmt: skip
+    assert (context.asked["b"]["command"], context.asked["b"]["stdin"]) == (["x", "u"], '{"url": "u"}')
+    assert context.asked["f"]["conversation"] == "agent:coder:3"
+    assert context.asked["g"]["command"] == ["x", "failed", "half"]
 
 
 # lists

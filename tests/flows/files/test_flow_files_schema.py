@@ -173,7 +173,7 @@ WHOLE_VALUE = plain(WHOLE)
 
 def test_every_field_has_a_place_in_the_records_and_every_record_a_field() -> None:
     """What a table names is read into a record of that name, or into one of another name that is told here."""
-    acts = [records.Command, records.Approval, records.Wait, records.Sleep, records.SubFlow]
+    acts = [records.Command, records.Agent, records.Approval, records.Wait, records.Sleep, records.SubFlow]
     held = {name for record in (records.Step, *acts) for name in record.__struct_fields__}
     told = {"run": "command", "approval": "prompt", "wait": "signal", "sleep": "until"}
     assert {told.get(field.name, field.name) for field in TABLES["step"]} - held == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from outlast.flows.files.definition import Approval, Command, Step, Wait
+from outlast.flows.files.definition import Agent, Approval, Command, Step, Wait
 from outlast.flows.files.evaluate import STATUSES
 from outlast.flows.files.expressions import Comparison, Constant, Reference
 from outlast.flows.files.graph import Graph
@@ -83,6 +83,8 @@ def _check_part(use: Use, reference: Reference, step: Step, problems: Problems) 
     asks = isinstance(act, Approval) or (isinstance(act, Command) and act.ask is not None)
     if reference.part == "approved" and not asks:
         problems.add(use.place, f"{reference.name} asks nobody: only an approval has approved")
+    if isinstance(act, Agent) and reference.part == "stdout":
+        return
     if reference.part in ("stdout", "exit_code") and not isinstance(act, Command):
         problems.add(use.place, f"{reference.name} runs no command: only one that does has {reference.part}")
 

@@ -39,6 +39,18 @@ class Result(Protocol):
         """True when ``stdout`` is not all of it."""
 
 
+class Answer(Protocol):
+    """How a turn of an agent ended."""
+
+    @property
+    def status(self) -> str:
+        """One of the words for how work ends."""
+
+    @property
+    def text(self) -> str:
+        """What the agent answered."""
+
+
 class Decision(Protocol):
     """What a person decided, or that nobody did."""
 
@@ -76,6 +88,19 @@ class Context(Protocol):
         title: str | None = None,
     ) -> Result:
         """Run a command."""
+
+    async def agent(
+        self,
+        name: str,
+        agent: str,
+        message: str,
+        *,
+        conversation: str | None = None,
+        workdir: str | None = None,
+        timeout: float | None = None,
+        title: str | None = None,
+    ) -> Answer:
+        """Give an agent a turn."""
 
     async def approve(
         self, name: str, prompt: str, *, preview: str | None = None, expires: float | None = None

@@ -70,6 +70,16 @@ class Command(_Record, frozen=True, tag="run"):
     ask: Ask | None = None
 
 
+class Agent(_Record, frozen=True, tag="agent"):
+    """Give an agent a turn, of at most ``timeout`` seconds. Its answer is the output of the step."""
+
+    agent: str
+    message: Template
+    conversation: Template | None = None
+    workdir: Template | None = None
+    timeout: float | None = None
+
+
 class Approval(_Record, frozen=True, tag="approval"):
     """Ask a person and wait for the answer, at most ``expires`` seconds."""
 
@@ -98,7 +108,7 @@ class SubFlow(_Record, frozen=True, tag="flow"):
     args: Fields = Fields({})
 
 
-Act = Command | Approval | Wait | Sleep | SubFlow
+Act = Command | Agent | Approval | Wait | Sleep | SubFlow
 
 
 class ForEach(_Record, frozen=True):

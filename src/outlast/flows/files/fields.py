@@ -17,6 +17,7 @@ PROSE_MAX = 10_000
 LINE_MAX = 100_000
 """Characters of a command line, a template or any other text that is put to use."""
 
+CONVERSATION_MAX = 200
 ENV_MAX = 200
 ARGV_MAX = 1000
 ATTEMPTS_MAX = 1000
@@ -26,13 +27,11 @@ ENUM_MAX = 200
 ID = r"[A-Za-z0-9_-]{1,64}"
 ARGUMENT_NAME = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
+AGENT_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 SIGNAL_NAME = r"[A-Za-z0-9_.-]{1,64}"
 
-ACTS = ("run", "approval", "wait", "sleep", "flow")
+ACTS = ("run", "agent", "approval", "wait", "sleep", "flow")
 """What a step can do."""
-
-ABSENT_ACTS = ("agent",)
-"""What a step will be able to do, and cannot in this version."""
 
 
 class Field(NamedTuple):
@@ -88,8 +87,10 @@ ENVIRONMENT: Schema = mapping(VARIABLE_NAME, text(), ENV_MAX)
 CONDITION: Schema = {"type": ["string", "boolean"], "maxLength": LINE_MAX}
 
 _RUN = frozenset({"run"})
-_TIMED = frozenset({"run", "wait"})
-_LISTED = frozenset({"run", "flow"})
+_AGENT = frozenset({"agent"})
+_PLACED = frozenset({"run", "agent"})
+_TIMED = frozenset({"run", "agent", "wait"})
+_LISTED = frozenset({"run", "agent", "flow"})
 _ASKED = frozenset({"approval"})
 _FLOW = frozenset({"flow"})
 
@@ -156,6 +157,7 @@ STEP_FIELDS = (
         "Run a command.",
         {"anyOf": [text(LINE_MAX, 1), several(text(), ARGV_MAX, 1)]},
     ),
+    Field("agent", "the name of an agent", "Give an agent a turn; its answer is the output.", named(AGENT_NAME)),
     Field("approval", "text with `${…}`", "Ask a person this, and wait for the answer.", text(PROSE_MAX, 1)),
     Field("wait", "the name of a signal", "Wait for a signal; its payload is the output.", named(SIGNAL_NAME)),
     Field(
@@ -198,7 +200,15 @@ STEP_FIELDS = (
         _RUN,
     ),
     Field("env", "names and texts with `${…}`", "More variables.", ENVIRONMENT, _RUN),
-    Field("workdir", "path, with `${…}`", "Where it runs.", text(), _RUN),
+    Field("message", "text with `${…}`", "What the agent is told.", text(LINE_MAX, 1), _AGENT),
+    Field(
+        "conversation",
+        "text with `${…}`",
+        "Whose turn it is: a conversation of that agent; else one of the step's own.",
+        text(CONVERSATION_MAX, 1),
+        _AGENT,
+    ),
+    Field("workdir", "path, with `${…}`", "Where it runs.", text(), _PLACED),
     Field("timeout", "span", "The most time one try may take, or the wait.", SPAN, _TIMED),
     Field("retry", "[retry](#retry)", "Try again when it fails.", ref("retry"), _RUN),
     Field("check", "boolean", "`false`: any exit code is a success; `exit_code` tells.", {"type": "boolean"}, _RUN),
@@ -273,6 +283,10 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "cleanup": ("run",),
 }
 """The fields that must be there."""
+
+
+NEEDED: dict[str, tuple[str, ...]] = {"agent": ("message",)}
+"""The fields that a step must have that does this."""
 
 
 def names(table: str) -> frozenset[str]:

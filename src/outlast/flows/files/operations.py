@@ -13,7 +13,7 @@ from typing import Any, assert_never, get_args
 from outlast.core.errors import BadInput
 from outlast.core.text import is_sound
 from outlast.flows.files.context import Context, Decision, Result, is_failure, status_of
-from outlast.flows.files.definition import Approval, Ask, Command, Sleep, Step, SubFlow, Wait
+from outlast.flows.files.definition import Agent, Approval, Ask, Command, Sleep, Step, SubFlow, Wait
 from outlast.flows.files.evaluate import End, Scope, StepStatus, Unknown
 from outlast.flows.files.steps import sleep_until
 from outlast.flows.files.templates import Template, as_text, fill, fill_text
@@ -53,6 +53,8 @@ class Operations:
         match act:
             case Command():
                 return self._command(act, step.title, name, scope)
+            case Agent():
+                return self._agent(act, step.title, name, scope)
             case Approval():
                 return self._approval(act, name, scope)
             case Wait():
@@ -83,6 +85,18 @@ class Operations:
         )
         end = _ended(result, checked=act.check)
         return end if act.ask is None or end.error else await self._ask(act.ask, end, name, scope)
+
+    async def _agent(self, act: Agent, title: str | None, name: str, scope: Scope) -> End:
+        answer = await self.context.agent(
+            name,
+            act.agent,
+            fill_text(act.message, scope),
+            conversation=None if act.conversation is None else fill_text(act.conversation, scope),
+            workdir=None if act.workdir is None else self._path(fill_text(act.workdir, scope)),
+            timeout=act.timeout,
+            title=title,
+        )
+        return End(status=_status(answer.status), stdout=answer.text)
 
     def _path(self, path: str) -> str:
         if "\0" in path:
@@ -188,10 +202,10 @@ def _last_line(tail: str) -> str:
 
 def _failed(error: Exception) -> End:
     result = getattr(error, "result", None)
-    known = isinstance(getattr(result, "stdout", None), str)
+    said = getattr(result, "stdout", getattr(result, "text", None))
     return End(
         status=_status(status_of(error)),
-        stdout=result.stdout if known else None,  # type: ignore[union-attr]
+        stdout=said if isinstance(said, str) else None,
         truncated=bool(getattr(result, "truncated", False)),
         exit_code=getattr(result, "exit_code", None),
         error=str(getattr(error, "message", None) or error or type(error).__name__),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 
-from outlast.flows.files.fields import ABSENT_ACTS, ACTS, REQUIRED, STEP_FIELDS, TABLES, Schema
+from outlast.flows.files.fields import ACTS, NEEDED, REQUIRED, STEP_FIELDS, TABLES, Schema
 
 _ABOUT = {
     "flow": "Steps that are done in the order of their needs, with waits, approvals and retries between.",
     "argument": "What a run is given under this name.",
-    "step": "One step: exactly one of run, approval, wait, sleep, flow.",
+    "step": "One step: exactly one of run, agent, approval, wait, sleep, flow.",
     "for_each": "A list whose items are gone through.",
     "retry": "How often it is tried in all, and the pauses between.",
     "concurrency": "How many runs with the same key there are at once.",
@@ -49,11 +49,12 @@ def _part(name: str) -> Schema:
 def _act(name: str) -> Schema:
     """What a step that does this must have, and must not."""
     others = [field.name for field in STEP_FIELDS if field.acts and name not in field.acts]
-    return {"required": [name], "properties": dict.fromkeys([*others, *_other_acts(name)], False)}
+    needed = [name, *NEEDED.get(name, ())]
+    return {"required": needed, "properties": dict.fromkeys([*others, *_other_acts(name)], False)}
 
 
 def _other_acts(name: str) -> list[str]:
-    return [act for act in (*ACTS, *ABSENT_ACTS) if act != name]
+    return [act for act in ACTS if act != name]
 
 
 def _plain(text: str) -> str:

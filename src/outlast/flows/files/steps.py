@@ -17,6 +17,7 @@ from outlast.flows.files.definition import (
     ATTEMPTS_DEFAULT,
     MAX_ITEMS_DEFAULT,
     Act,
+    Agent,
     Approval,
     Command,
     ForEach,
@@ -76,7 +77,7 @@ class StepReader:
         when = self._when(found.get("when"))
         for_each = self._for_each(found["for_each"]) if "for_each" in found else None
         self.values.item = for_each is not None
-        act = self._act(act_name, found)
+        act = self._act(act_name, node, found)
         self.values.item = False
         handlers, cleanup, goes_on = self._on_failure(found.get("on_failure"))
         self.values.step = None
@@ -94,10 +95,6 @@ class StepReader:
         return Draft(step, node, self._ids(found["needs"]) if "needs" in found else None, handlers)
 
     def _act_name(self, node: tree.Mapping, found: Mapping[str, Node]) -> str | None:
-        for name in fields.ABSENT_ACTS:
-            if name in node.entries:
-                self.problems.add(node.entries[name].key, f"{name} steps are not available in this version")
-                return None
         acts = [name for name in found if name in fields.ACTS]
         if len(acts) != 1:
             what = f"not {' and '.join(acts)}" if acts else "and it has none"
@@ -133,10 +130,12 @@ class StepReader:
 
     # what is done
 
-    def _act(self, name: str, found: Mapping[str, Node]) -> Act | None:
+    def _act(self, name: str, node: tree.Mapping, found: Mapping[str, Node]) -> Act | None:
         match name:
             case "run":
                 return self._command(found)
+            case "agent":
+                return self._agent(node, found)
             case "approval":
                 return self._approval(found)
             case "wait":
@@ -146,6 +145,20 @@ class StepReader:
                 return self._sleep(found["sleep"])
             case _:
                 return self._sub_flow(found)
+
+    def _agent(self, node: tree.Mapping, found: Mapping[str, Node]) -> Agent | None:
+        agent = self.values.matching(found["agent"], fields.AGENT_NAME, "the name of an agent")
+        if "message" not in found:
+            self.problems.add(node, "an agent has to be told something: it has no message")
+            return None
+        template = self.values.template
+        message = template(found["message"], least=1)
+        talk = template(found["conversation"], fields.CONVERSATION_MAX, least=1) if "conversation" in found else None
+        workdir = template(found["workdir"]) if "workdir" in found else None
+        timeout = self._span(found, "timeout")
+        if agent is None or message is None:
+            return None
+        return Agent(agent=agent, message=message, conversation=talk, workdir=workdir, timeout=timeout)
 
     def _sub_flow(self, found: Mapping[str, Node]) -> SubFlow | None:
         flow = self.values.text(found["flow"], least=1)

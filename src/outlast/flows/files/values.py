@@ -49,9 +49,8 @@ class Values:
             self.problems.add(node, f"{_THINGS[table]} is a mapping of fields, not {kind(node)}")
             return None
         known = fields.names(table)
-        passed = fields.ABSENT_ACTS if table == "step" else ()  # there is a better word for those
         for name, entry in node.entries.items():
-            if name not in known and name not in passed:
+            if name not in known:
                 near = self._near(name, known)
                 self.problems.add(entry.key, f"{shown(name)} is no field of {_THINGS[table]}{near}")
         for name in fields.REQUIRED.get(table, ()):
@@ -202,6 +201,7 @@ _ELSEWHERE = {
     "dir": "workdir", "condition": "when", "if": "when", "depends_on": "needs", "depends": "needs", "after": "needs",
     "requires": "needs", "with_items": "for_each", "foreach": "for_each", "on_error": "on_failure", "retries": "retry",
     "environment": "env", "inputs": "args", "params": "args", "parameters": "args", "jobs": "steps", "tasks": "steps",
+    "prompt": "message",
     "signal": "wait", "delay": "sleep", "input": "stdin", "label": "title", "type_": "type", "choices": "enum",
 }  # fmt: skip
 

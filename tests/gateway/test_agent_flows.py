@@ -1,0 +1,101 @@
+"""Agents in flows: a step of a file, or of a program, is a turn whose answer the flow goes on with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agent_house import PATIENCE, AgentHouse, agent_house, asynchronous, script
+
+from houses import House
+from outlast.core.flow import FILE_HANDLER, Flow, FlowMode, NewFlow
+from outlast.core.ids import timed_id
+from outlast.flows.files.arguments import parse_args
+from outlast.flows.files.program import given_of
+from outlast.flows.files.reading import check_text
+from outlast.flows.values import InRow, Values
+
+TWO = """
+name: review
+args: {first: {type: string}, second: {type: string}}
+steps:
+  - {id: look, agent: coder, message: "${args.first}", title: look at it}
+  - {id: tell, agent: coder, message: "${args.second}", conversation: agent:coder:main}
+outputs:
+  found: ${steps.look.output.found}
+  told: ${steps.tell.stdout}
+"""
+
+
+async def begin(home: AgentHouse, text: str, requester: str = "local", **args: Any) -> str:
+    """Put a run of a file on record; return its id."""
+    definition = check_text(text, "x.flow.yaml").required()
+    new = NewFlow(
+        id=timed_id("f", home.clock.now(), 7, 4), mode=FlowMode.FILE, name=definition.name, handler=FILE_HANDLER,
+        requester=requester, created_at=home.clock.now(), node="n1",
+        input=given_of(definition, parse_args(definition, (), args), str(home.path)),
+    )  # fmt: skip
+    return (await home.store.create_flow(new)).flow.id
+
+
+async def ended(home: AgentHouse, flow_id: str) -> Flow:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            news = home.books.ledger.news.next_flow()
+            flow = await home.store.get_flow(flow_id)
+            assert flow is not None
+            if flow.status.final:
+                return flow
+            await asyncio.wait([news], timeout=0.2)
+
+
+def result_of(flow: Flow) -> Any:
+    return Values(InRow()).read(flow.id, flow.result)
+
+
+@asynchronous
+async def test_an_agent_step_is_a_turn_and_its_answer_is_its_output(house: House) -> None:
+    """The flow goes on with the answer, JSON where it is; a step without a conversation has one of its own."""
+    async with agent_house(house, flows=True) as home:
+        first = script(["begin"], ["end", {"text": '{"found": 3}'}])
+        second = script(["begin"], ["end", {"text": "three were found"}])
+        flow_id = await begin(home, TWO, first=first, second=second)
+        flow = await ended(home, flow_id)
+        assert (flow.status.value, flow.error) == ("succeeded", None)
+        assert result_of(flow) == {"found": 3, "told": "three were found"}
+        look, tell = await home.store.steps_of(flow_id)
+        assert (look.kind.value, tell.kind.value) == ("agent", "agent")
+        task = await home.store.get_task(str(look.ref))
+        assert task is not None and task.conversation == f"agent:coder:flow:{flow_id}:look"
+        assert (task.flow_id, task.title, task.ask["workdir"]) == (flow_id, "look at it", str(home.path))
+        assert [entry.text for entry in await home.transcript() if entry.kind.value == "end"] == ["three were found"]
+
+
+@asynchronous
+async def test_an_agent_step_that_fails_fails_the_flow_with_its_reason(house: House) -> None:
+    async with agent_house(house, flows=True) as home:
+        message = script(["begin"], ["end", {"stop": "refusal", "text": "no"}])
+        flow = await ended(home, await begin(home, TWO, first=message, second="x"))
+        assert flow.status.value == "failed" and "the agent refused" in str(flow.error)
+
+
+@asynchronous
+async def test_a_flow_cannot_run_an_agent_that_is_not_there_or_for_whom_may_not(house: House) -> None:
+    async with agent_house(house, flows=True, exec_requesters={"guest": "allowlist"}) as home:
+        text = TWO.replace("agent: coder,", "agent: nobody,", 1)
+        flow = await ended(home, await begin(home, text, first="x", second="x"))
+        assert "no agent 'nobody'" in str(flow.error)
+        flow = await ended(home, await begin(home, TWO, requester="guest", first="x", second="x"))
+        assert "guest may not run agents here" in str(flow.error)
+
+
+@asynchronous
+async def test_a_flow_that_is_called_off_takes_its_agent_along(house: House) -> None:
+    async with agent_house(house, flows=True) as home:
+        message = script(["begin"], ["say", "at work"], ["hang"])
+        flow_id = await begin(home, TWO, first=message, second="x")
+        await home.said("at work", f"agent:coder:flow:{flow_id}:look")
+        await home.store.ask_cancel_flow(flow_id, home.clock.now(), None)
+        home.books.look()
+        assert (await ended(home, flow_id)).status.value == "cancelled"
+        await home.nothing_left()
