@@ -50,6 +50,9 @@ class Turns:
         self.house.asked.append((round(self.house.clock.now() - SINCE, 3), message))
         self.house.told += [event.text for event in events]
 
+    async def resume_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        assert self.lock(main_conversation(agent)).locked()
+
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         assert self.lock(main_conversation(agent)).locked()
         if session_id not in self.house.sessions:
@@ -90,7 +93,8 @@ class House:
         news.follow(store)
         made = Heartbeats(
             store, self.clock, self.agents, Turns(self, store), home=str(self.folder),
-            new_session_id=lambda: f"s{next(_numbers)}", news=news, shared=len(self.stores) > 1,
+            new_session_id=lambda: f"s{next(_numbers)}", news=news, node=f"n{node}",
+            shared=len(self.stores) > 1,
         )  # fmt: skip
         self.beating.append(made)
         return made

@@ -120,6 +120,9 @@ class AgentTurns(Protocol):
     async def begin_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
         """Start a turn of an agent that is no task, in its main conversation. Raises BadInput, GatewayTrouble."""
 
+    async def resume_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Go on with such a turn of an earlier gateway, which may not have come to tell its runner what to do."""
+
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         """Stay with such a turn to its end, also of an earlier gateway; None when there is no record of it."""
 

@@ -233,7 +233,7 @@ class GatewayProcess:
         books.beat_by(
             partial(
                 Heartbeats, ledger.store, self._clock, config.agents, home=config.paths.home,
-                new_session_id=sessions.new_id, news=ledger.news, shared=lease is not None,
+                new_session_id=sessions.new_id, news=ledger.news, node=node, shared=lease is not None,
             )
         )  # fmt: skip
         return books

@@ -187,6 +187,15 @@ class AgentRuntime:
             await self._tell(session, opened.turn)
         return session
 
+    async def hand_over_alone(self, turn: TurnRef, payload: dict[str, Any]) -> None:
+        """Give the runner of such a turn, of an earlier gateway, what it is to do, where it may wait for that."""
+        session = await self._sessions.take_up(turn.session_id)
+        if session is None or session.end is not None or session.produced:
+            return
+        opened = await self._room.open(turn, None, payload)
+        with suppress(Conflict):  # it has ended by itself
+            await self._tell(session, opened.turn)
+
     async def follow_alone(self, turn: TurnRef) -> TurnEnd | None:
         """Stay with a turn that is no task to its end; None when there is no record of it."""
         session = await self._sessions.take_up(turn.session_id)

@@ -27,7 +27,7 @@ from outlast.delivery.loop import Loop, insist
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
-from outlast.scheduler.heartbeat_look import Checklist, local_of, look, spec_of, turns_in, waiting
+from outlast.scheduler.heartbeat_look import Checklist, local_of, look, read_checklist, spec_of, turns_in, waiting
 from outlast.store.base import Change, Store
 
 log = logging.getLogger("outlast.heartbeat")
@@ -49,11 +49,21 @@ class BeatTurns(Protocol):
     async def begin_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
         """Start a turn that is no task."""
 
+    async def resume_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Go on with one of an earlier gateway, whose runner may still wait for what it is to do."""
+
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         """Stay with it to its end; None when there is no record of it."""
 
     def lock(self, conversation: str) -> asyncio.Lock:
         """Return what keeps two turns of one conversation apart."""
+
+
+class Begin(Protocol):
+    """How a turn is begun, or gone on with."""
+
+    async def __call__(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Return when it is under way."""
 
 
 class Heartbeats:
@@ -69,6 +79,7 @@ class Heartbeats:
         home: str,
         new_session_id: Callable[[], str],
         news: News,
+        node: str,
         shared: bool = False,
     ) -> None:
         self._store = store
@@ -78,6 +89,7 @@ class Heartbeats:
         self._home = home
         self._new_session_id = new_session_id
         self._news = news
+        self._begun = f"begun on node {node}"
         self._shared = shared
         self._loop = Loop("heartbeat", self._round, clock)
         self._taking = asyncio.Lock()
@@ -239,7 +251,7 @@ class Heartbeats:
         spec, now = spec_of(agent), self._clock.now()
         next_at = None if why_stopped(spec, state) else following(spec, now, local_of(spec))
         moved = replace(state, last_at=now, next_at=_other(next_at, state.next_at))
-        beat = Beat(0, agent.name, now, why, "ran", "", self._new_session_id(), None, None)
+        beat = Beat(0, agent.name, now, why, "ran", self._begun, self._new_session_id(), None, None)
         point("heartbeat:before_take")
         beat_id = await self._store.take_beat(moved, state.next_at, beat)
         point("heartbeat:after_take")
@@ -251,22 +263,28 @@ class Heartbeats:
 
     async def _beat(self, agent: AgentSpec, beat: Beat, checklist: Checklist) -> None:
         assert beat.session_id is not None
-        spec = spec_of(agent)
-        shown = local_of(spec)(beat.at).strftime("%Y-%m-%d %H:%M %z")
-        message = message_of(beat.why, shown, spec.file, checklist.text)
-        limit = TURN_MAX if agent.timeout_seconds is None else min(agent.timeout_seconds, TURN_MAX)
-        end: TurnEnd | str | None
         async with self._turns.lock(main_conversation(agent.name)):
-            try:
-                await self._turns.begin_beat(agent.name, message, beat.session_id, timeout_seconds=limit)
-                point("heartbeat:begun")
-                end = await self._turns.end_of_beat(agent.name, beat.session_id)
-            except OutlastError as wrong:
-                end = wrong.message
-            except Exception as fault:
-                log.exception("beat %d of agent %s", beat.id, agent.name)
-                end = f"{type(fault).__name__}: {fault}"
+            end = await self._guarded_turn(self._turns.begin_beat, agent, beat, checklist)
         await self._settle(beat, end)
+
+    async def _guarded_turn(
+        self, begin: Begin, agent: AgentSpec, beat: Beat, checklist: Checklist
+    ) -> TurnEnd | str | None:
+        """Have a turn and return how it ended; a text says why it could not be had."""
+        assert beat.session_id is not None
+        spec = spec_of(agent)
+        limit = TURN_MAX if agent.timeout_seconds is None else min(agent.timeout_seconds, TURN_MAX)
+        try:
+            shown = local_of(spec)(beat.at).strftime("%Y-%m-%d %H:%M %z")
+            message = message_of(beat.why, shown, spec.file, checklist.text)
+            await begin(agent.name, message, beat.session_id, timeout_seconds=limit)
+            point("heartbeat:begun")
+            return await self._turns.end_of_beat(agent.name, beat.session_id)
+        except OutlastError as wrong:
+            return wrong.message
+        except Exception as fault:
+            log.exception("beat %d of agent %s", beat.id, agent.name)
+            return f"{type(fault).__name__}: {fault}"
 
     async def _resume(self) -> None:
         """Stay with the beats that were under way when the last gateway ended."""
@@ -278,16 +296,21 @@ class Heartbeats:
 
     async def _back(self, beat: Beat) -> None:
         async with self._turns.lock(main_conversation(beat.agent)):
-            end = None
-            if beat.session_id is not None:
-                end = await self._turns.end_of_beat(beat.agent, beat.session_id)
+            end = await self._taken_up(beat)
         left = beat.at + TURN_MAX + LATE_SECONDS - self._clock.now()
-        if end is None and self._shared and left > 0:  # it may be another gateway's
+        if end is None and self._shared and beat.reason != self._begun and left > 0:  # another gateway's
             await self._clock.sleep(left)
             self._resumed = False
             self._mine.pop(beat.id).set()
             return
         await self._settle(beat, end)
+
+    async def _taken_up(self, beat: Beat) -> TurnEnd | str | None:
+        agent = self._agents.get(beat.agent)
+        if agent is not None:
+            checklist = read_checklist(agent, self._home)
+            return await self._guarded_turn(self._turns.resume_beat, agent, beat, checklist)
+        return await self._turns.end_of_beat(beat.agent, beat.session_id or "")
 
     async def _settle(self, beat: Beat, end: TurnEnd | str | None) -> None:
         """Put it on record what became of a beat, and pass on what somebody is to hear."""
