@@ -119,7 +119,7 @@ def test_news_is_gathered_for_a_window_that_doubles_while_more_comes(moments, wi
 
 def test_a_completion_wakes_when_it_has_been_gathered() -> None:
     seen = Seen(events=[event(NOW - 1)])
-    assert judge(seen, next_at=NOW + 99) == Wait("not due yet", NOW + 1)
+    assert judge(seen, next_at=NOW + 99) == Wait("news is being gathered", NOW + 1)
     assert judge(Seen(events=[event(NOW - 2)]), next_at=NOW + 99) == Run("events: 1 succeeded")
 
 
@@ -148,7 +148,8 @@ def test_one_kind_of_news_brings_at_most_half_of_them() -> None:
     """So the hour's last beats are left for something else to be told."""
     past = [beat(NOW - 60 - 250 * number, "events: 1 succeeded") for number in range(6)]
     seen = Seen(events=[event()], past=past)
-    assert judge(seen, next_at=NOW + 3000) == Wait("not due yet", past[-1].at + 3600)
+    limited = "news of this kind has brought as many beats in the last hour as it may"
+    assert judge(seen, next_at=NOW + 3000) == Wait(limited, past[-1].at + 3600)
     other = Seen(events=[event(), event(kind="failed")], past=past)
     assert judge(other, next_at=NOW + 3000) == Run("events: 1 failed, 1 succeeded")
     assert judge(seen) == Run("interval; events: 1 succeeded")

@@ -115,6 +115,7 @@ async def test_a_zone_that_is_none_stops_that_heartbeat_only(file: Address, tmp_
     async with beat_house(file, tmp_path, tz="Europe/Nowhere") as house:
         await house.go(HALF + 1)
         assert house.asked == []
+        assert not await house.beating[0].takes(MAIN)
         with pytest.raises(BadInput):
             await house.beating[0].run(house.agents["main"], "local")
 

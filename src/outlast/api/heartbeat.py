@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from outlast.api.agent_work import agent_named, main_conversation
+from outlast.api.agent_work import agent_named, main_conversation, require_agents
 from outlast.api.context import Api, Caller
 from outlast.api.heartbeat_requests import BeatHistoryRequest, BeatRequest, BeatRunRequest
 from outlast.api.heartbeat_results import (
@@ -108,6 +108,8 @@ async def history(api: Api, caller: Caller, request: BeatHistoryRequest) -> Beat
 async def run(api: Api, caller: Caller, request: BeatRunRequest) -> BeatsResult:
     """Have agents look around now, whatever the hour; a busy conversation and the limits still hold one up."""
     agents = _meant_one(api, caller, request.agent)
+    if not caller.operator:
+        require_agents(api, caller.requester)
     heartbeats = api.books.heartbeats
     beats = [await heartbeats.run(agent, caller.requester) for agent in agents]
     under_way = [beat.id for beat in beats if beat.ended_at is None]

@@ -79,7 +79,7 @@ def decide(spec: HeartbeatSpec, state: BeatState, now: float, local: Local, seen
             return Wait(stopped)
         due_at = first_due(spec, state, now, seen.events, seen.past)
         if due_at is None or due_at > now:
-            return Wait("not due yet", due_at)
+            return Wait(_why_later(spec, state, now, seen.events), due_at)
         regular = state.next_at is not None and state.next_at <= now
         opens = opening(spec, now, local)
         if opens > now:
@@ -93,6 +93,13 @@ def decide(spec: HeartbeatSpec, state: BeatState, now: float, local: Local, seen
     if regular and not seen.events and seen.checklist_empty:
         return Skip(f"{spec.file} has nothing to do in it and nothing is pending", following(spec, now, local))
     return Run(_why(regular, seen))
+
+
+def _why_later(spec: HeartbeatSpec, state: BeatState, now: float, events: Sequence[SystemEvent]) -> str:
+    gathered = first_due(spec, state, now, events)
+    if gathered is not None and gathered <= now:
+        return "news of this kind has brought as many beats in the last hour as it may"
+    return "not due yet" if gathered == state.next_at else "news is being gathered"
 
 
 def why_stopped(spec: HeartbeatSpec, state: BeatState) -> str | None:

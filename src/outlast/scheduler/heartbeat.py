@@ -366,6 +366,10 @@ class Heartbeats:
         """True where a heartbeat sees to what a conversation has to hear, so that no wake has to."""
         for agent in self._agents.values():
             if agent.heartbeat is not None and main_conversation(agent.name) == conversation:
+                try:
+                    local_of(agent.heartbeat)
+                except OutlastError:
+                    return False
                 states = {state.agent: state for state in await self._store.beat_states()}
                 return why_stopped(agent.heartbeat, states.get(agent.name) or _new(agent.name)) is None
         return False
