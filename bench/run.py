@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 import machine
 from bench_adopt import adopt
+from bench_agents import agents
 from bench_capture import capture
 from bench_cli import cli
 from bench_flow_gateway import flow_gateway
@@ -44,6 +45,7 @@ BENCHES: dict[str, Callable[[bool], Iterator[Row]]] = {
     "flows": flows,
     "flow_gateway": flow_gateway,
     "transcript": transcript,
+    "agents": agents,
 }
 QUIET = 0.7
 """Load average below which figures are worth writing down."""

@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     )
     from outlast.flows.program import FlowFunction, flow, step
     from outlast.flows.retrying import Retry, Span
-    from outlast.flows.waits import CommandResult, Decision
+    from outlast.flows.waits import AgentResult, CommandResult, Decision
     from outlast.gateway.embedded import FlowHandle, FlowRuntime
 
 _FROM = {
     "FlowContext": "flows.context", "FlowCancelled": "flows.errors", "FlowFailed": "flows.errors",
     "NonRetryable": "flows.errors", "NotStorable": "flows.errors", "SignalTimeout": "flows.errors",
     "StepFailed": "flows.errors", "StepTimedOut": "flows.errors", "flow": "flows.program", "step": "flows.program",
-    "Retry": "flows.retrying", "CommandResult": "flows.waits", "Decision": "flows.waits",
+    "Retry": "flows.retrying", "AgentResult": "flows.waits", "CommandResult": "flows.waits", "Decision": "flows.waits",
     "FlowHandle": "gateway.embedded", "FlowRuntime": "gateway.embedded",
 }  # fmt: skip
 
 __all__ = [
-    "CommandResult", "Decision", "FlowCancelled", "FlowContext", "FlowFailed", "FlowHandle", "FlowRuntime",
-    "NonRetryable", "NotStorable", "Retry", "SignalTimeout", "StepFailed", "StepTimedOut", "__version__", "connect",
-    "flow", "open", "step",
+    "AgentResult", "CommandResult", "Decision", "FlowCancelled", "FlowContext", "FlowFailed", "FlowHandle",
+    "FlowRuntime", "NonRetryable", "NotStorable", "Retry", "SignalTimeout", "StepFailed", "StepTimedOut",
+    "__version__", "connect", "flow", "open", "step",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@
 
 The engine and the store are the real ones (an SQLite file in a directory of its own); only the clock is not. A flow
 that waits for a signal or an answer nobody gives makes `Harness.result` raise `Stuck`, which says what it waits for.
-Commands the test has not made up are really run.
+Commands the test has not made up are really run; agents never are.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
+from outlast.api.flow_work import compose_agent
 from outlast.config import Config, ensure_dirs, load
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, StepRow
 from outlast.core.outcome import Outcome
 from outlast.core.session import Cause, Status
+from outlast.core.task import AGENTS, NewTask
 from outlast.flows.children import rules_of
-from outlast.flows.engine import Engine, Program
+from outlast.flows.engine import Compose, Engine, Program
 from outlast.flows.errors import FlowFailed
 from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.flows.program import FlowFunction
 from outlast.flows.retrying import Span, seconds_of
+from outlast.flows.waits import AgentAsk, AgentResult, CommandAsk
 from outlast.gateway.flow_engine import Maker, make_engine
 from outlast.gateway.stores import make_store
 from outlast.ledger.tasks import Ledger
@@ -131,6 +135,7 @@ class Harness:
         self._home = home
         self._temporary = home is None
         self._commands: dict[str, FakeCommand | Callable[[Sequence[str]], FakeCommand]] = {}
+        self._answers: dict[str, AgentResult] = {}
         self._deaths: list[tuple[str, str | None]] = []
         self._programs: dict[str, Program] = {}
         self._workers = itertools.count(1)
@@ -183,10 +188,20 @@ class Harness:
             self._maker, self.store, self._programs, worker=worker, linger_seconds=0.0, kind=_CrashingEngine
         )
         assert isinstance(engine, _CrashingEngine)
+        engine.compose = self._composing(engine.compose)
         self.engine = engine
         self.engine.harness = self
         self.engine.open = True
         self.engine.idle = self._moved.set
+
+    def _composing(self, compose: Compose) -> Compose:
+        def composed(flow: Flow, given: dict[str, Any], ask: CommandAsk | AgentAsk) -> NewTask:
+            if isinstance(ask, CommandAsk):
+                return compose(flow, given, ask)
+            config = self.config._replace(agent_tables={ask.agent: {"backend": "command", "command": ["made-up"]}})
+            return compose_agent(self._maker._replace(config=config), self.engine.new_id("t"), flow, given, ask)
+
+        return composed
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(work)
@@ -196,6 +211,10 @@ class Harness:
     def command(self, step: str, *, stdout: str = "", exit_code: int = 0) -> None:
         """Say how the command of a step comes out, instead of running it."""
         self._commands[step] = FakeCommand("succeeded" if exit_code == 0 else "failed", exit_code, stdout)
+
+    def agent(self, step: str, *, text: str = "", error: str | None = None) -> None:
+        """Say how the agent of a step answers: none is ever really run here, and none has to be configured."""
+        self._answers[step] = AgentResult("succeeded" if error is None else "failed", text, error=error)
 
     def crash_at(self, step: str, when: str = "unrecorded", *, times: int = 1) -> None:
         """Have the worker die at a step: ``before`` it runs, ``unrecorded`` (it ran, and nobody knows), ``recorded``.
@@ -385,6 +404,8 @@ class Harness:
 
     async def _see_through(self, claimed: Claimed) -> None:
         try:
+            if claimed.task.runtime in AGENTS:
+                return await self._answered(claimed)
             fake, tail = await self._carried_out(claimed)
             status = Status(fake.status)
             result = {
@@ -402,6 +423,16 @@ class Harness:
         finally:
             self._busy -= 1
             self._moved.set()
+
+    async def _answered(self, claimed: Claimed) -> None:
+        step = (claimed.payload or {}).get("env", {}).get("OUTLAST_STEP", "")  # type: ignore[attr-defined]
+        none = AgentResult("failed", error=f"the test makes up no answer for step {step}")
+        answer = replace(self._answers.get(step, none), task_id=claimed.task.id, conversation=claimed.task.conversation)
+        ended = Outcome(
+            status=Status(answer.status), cause=Cause.EXIT, at=self.clock.now(), summary=answer.text or None,
+            error=answer.error, output=msgspec.json.encode(answer).decode(),
+        )  # fmt: skip
+        await self._ledger.finish(claimed.task, ended)
 
     async def _carried_out(self, claimed: Claimed) -> tuple[FakeCommand, str]:
         spec: Mapping[str, Any] = msgspec.convert((claimed.payload or {})["spec"], dict[str, Any])

@@ -49,6 +49,20 @@ async def test_whoever_asks_sees_it_and_does_not_decide_it(tmp_path: Path) -> No
 
 
 @asynchronous
+async def test_an_agent_does_not_give_itself_the_leave_it_asks_for(tmp_path: Path) -> None:
+    """Though somebody else asked for its turn, and it is one of those who decide for others."""
+    async with approval_world(tmp_path, settings={"OUTLAST_APPROVALS_DECIDERS": "agent:*"}) as world:
+        question = Approval(
+            "a1", ApprovalKind.ACP, ALICE.requester, ApprovalStatus.PENDING, "Run rm?", 1.0,
+            detail={"conversation": BOB.requester},
+        )  # fmt: skip
+        await world.store.ask_approval(question)
+        assert (await world.ask("approvals.show", "a1", caller=BOB)).may_decide is False
+        assert await code_of(world.approve("a1", caller=BOB), Refused) == "own_approval"
+        assert (await world.approve("a1", caller=LEAD)).status == "approved"
+
+
+@asynchronous
 async def test_a_strangers_approval_does_not_exist(tmp_path: Path) -> None:
     async with approval_world(tmp_path) as world:
         answer = await world.ask_to_run()

@@ -96,6 +96,20 @@ def test_the_sentence(change: dict[str, object], said: str) -> None:
     assert notice_text("ended", ENDED | change).title == said
 
 
+def test_the_end_of_a_turn_says_what_it_used_and_what_was_answered() -> None:
+    """The beginning of the answer, and where all of it is; no shell command is made of an odd conversation's name."""
+    turn = ENDED | {
+        "label": "review", "status": "succeeded", "exitCode": None, "agent": "coder", "tokens": 12345, "costUsd": 0.123,
+        "conversation": "agent:coder:main", "summary": "\n".join(f"line {n}" for n in range(12)),
+    }  # fmt: skip
+    first, heading, *answer, more = notice_text("ended", turn).text.splitlines()
+    assert first == '"review" succeeded after 3m 12s, 12,345 tokens, $0.12.'
+    assert (heading, answer[0], answer[-1]) == ("It answered:", "| line 0", "| …") and len(answer) == 11
+    assert more == "More: outlast tasks show t-1, what it did: outlast conversations transcript agent:coder:main"
+    odd = notice_text("ended", turn | {"conversation": "x; rm -rf /", "tokens": None, "costUsd": "3"}).text
+    assert "rm -rf" not in odd and odd.startswith('"review" succeeded after 3m 12s.\n')
+
+
 def test_a_correction_says_that_it_is_one() -> None:
     """Whoever was told that a task is lost must not read the true end as a second run."""
     assert notice_text("corrected", ENDED).title.startswith('Corrected, it was not lost: "build" failed')

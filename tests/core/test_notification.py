@@ -83,6 +83,25 @@ def test_a_notice_goes_to_the_conversation_and_else_to_the_requester() -> None:
     assert (asked.target, plain.target) == ("agent:a:subagent:7", "agent:a:main")
 
 
+def test_the_end_of_a_turn_is_told_to_who_asked_for_it_with_what_it_used() -> None:
+    """Its conversation is the agent's own; the exit code is that of a process nobody has asked about."""
+    usage = {"inputTokens": 5, "outputTokens": 7, "costUsd": 0.5}
+    turn = task(
+        runtime=Runtime.SUBAGENT, conversation="agent:coder:subagent:7", ask={"agent": "coder"},
+        detail={"usage": usage, "exitCode": 1},
+    )  # fmt: skip
+    notice = notice_of(turn, Verb.SUCCEED, Cause.EXIT)
+    assert notice is not None and notice.target == "agent:a:main"
+    assert notice.body == {
+        "taskId": "t1", "status": "succeeded", "cause": "exit", "attempt": 0, "agent": "coder",
+        "conversation": "agent:coder:subagent:7", "tokens": 12, "costUsd": 0.5,
+    }  # fmt: skip
+    known = notice_of(msgspec.structs.replace(turn, detail={"usage": {"totalTokens": 9}}), Verb.SUCCEED, Cause.EXIT)
+    assert known is not None and known.body["tokens"] == 9 and "costUsd" not in known.body
+    silent = notice_of(msgspec.structs.replace(turn, detail={}, channel="webhook:https://x"), Verb.SUCCEED, Cause.EXIT)
+    assert silent is not None and silent.target == "webhook:https://x" and "tokens" not in silent.body
+
+
 def test_a_notice_carries_what_there_is_and_no_empty_fields() -> None:
     ended = task(
         Status.FAILED, attempt=2, started_at=2.0, ended_at=5.0, session_id="s1", error="exit code 3",

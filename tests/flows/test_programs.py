@@ -633,6 +633,38 @@ def test_a_command_that_fails_raises_with_its_result(flows):
     assert flows.run(shell) == ["failed", 7, "why"]
 
 
+def test_an_agent_is_told_something_and_its_answer_comes_back(flows):
+    """In a conversation of the step's own unless one is named; what a test makes up needs no configuration."""
+    flows.agent("look", text='{"found": 3}')
+    flows.agent("tell", error="the agent refused")
+
+    @flow
+    async def review(ctx):
+        found = await ctx.agent("look", "coder", "look around", timeout="5m")
+        told = await ctx.agent("tell", "coder", "tell me", conversation="agent:coder:main", check=False)
+        try:
+            await ctx.agent("nobody", "coder", "hello")
+        except StepFailed as failed:
+            return [found.json(), found.conversation, told.status, told.error, told.conversation, str(failed)]
+
+    found, own, *told, failed = flows.run(review)
+    assert found == {"found": 3} and own.startswith("agent:coder:flow:f") and own.endswith(":look")
+    assert told == ["failed", "the agent refused", "agent:coder:main"]
+    assert "makes up no answer for step nobody" in failed
+
+
+def test_an_answer_of_an_agent_outlives_the_worker(flows):
+    """The turn is not taken a second time: its task is on record, whoever waits for it."""
+    flows.agent("look", text="seen")
+    flows.crash_at_point("after_child", "look")
+
+    @flow
+    async def review(ctx):
+        return (await ctx.agent("look", "coder", "look around")).text
+
+    assert flows.run(review) == "seen" and flows.crashes == 1
+
+
 # ---- starts
 
 

@@ -210,6 +210,12 @@ class AgentHouse:
     def open_gate(self, name: str = "gate") -> None:
         (self.path / name).touch()
 
+    async def exists(self, name: str) -> None:
+        """Wait until a runner has made a file."""
+        async with asyncio.timeout(PATIENCE):
+            while not (self.path / name).exists():
+                await asyncio.sleep(0.005)
+
     async def nothing_left(self) -> None:
         """Wait until no process of any session is there any more."""
         async with asyncio.timeout(PATIENCE):

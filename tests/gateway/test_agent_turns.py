@@ -303,6 +303,36 @@ async def test_an_answer_given_while_no_gateway_ran_reaches_the_agent(house: Hou
         assert permitted.data["option"] == "yes"
 
 
+@asynchronous
+async def test_a_runner_that_has_said_nothing_yet_is_given_its_turn_again_and_takes_it_once(house: House) -> None:
+    """Nobody knows whether the gateway that died had given it: told twice is harmless, told never would be for ever."""
+    async with agent_house(house) as home:
+        task = await home.start(["note", home.gate("begun")], ["gate", home.gate()], ["begin"], ["say", "one"])
+        await home.exists("begun")
+        await home.restart()
+        await home.exists("agents/coder/again")
+        home.open_gate()
+        assert (await home.ended(task)).status is Status.SUCCEEDED
+        assert [kind for kind, _ in kinds(await home.transcript())] == ["prompt", "text", "end"]
+        assert (home.path / "begun").read_text() == "ran\n"
+
+
+@asynchronous
+async def test_a_runner_nobody_can_give_its_turn_to_is_ended(house: House) -> None:
+    """Its agent was taken out of the configuration in the moment of a restart."""
+    async with agent_house(house) as home:
+        task = await home.start(["note", home.gate("begun")], ["gate", home.gate()])
+        await home.exists("begun")
+
+        async def meanwhile() -> None:
+            home.config = home.config._replace(agent_tables={})
+
+        await home.restart(meanwhile)
+        ended = await home.ended(task)
+        assert (ended.status, ended.detail["code"]) == (Status.FAILED, "no_such_agent")
+        await home.nothing_left()
+
+
 # ---- spawning
 
 

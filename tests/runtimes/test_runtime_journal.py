@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from houses import House, spec
 from outlast.process.sessions import Sessions
-from outlast.runtimes.journal import READ_MAX, Journal, last_words, state_until
+from outlast.runtimes.journal import READ_MAX, Journal, last_words, state_of
 
 
 def journal_of(house: House, command: str) -> tuple[Journal, list[tuple[int, str]], str]:
@@ -17,7 +17,7 @@ def journal_of(house: House, command: str) -> tuple[Journal, list[tuple[int, str
         found: list[tuple[int, str]] = []
         while lines := journal.read():
             found += [(line.end, str(line.event.text)) for line in lines]
-        state = state_until(session.output, session.produced, lambda: 1.0)
+        state = state_of(session.output, lambda: 1.0)
         assert (state.end is not None) == any(text == "bye" for _, text in found)
         return journal, found, last_words(session.output)
 

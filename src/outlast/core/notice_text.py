@@ -39,6 +39,7 @@ _HIDDEN = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,199}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 _Body = Mapping[str, object]
@@ -232,8 +233,18 @@ def _of_flow(body: _Body) -> list[str]:
 
 
 def _quoted(body: _Body, count: int) -> list[str]:
+    if _text(body, "agent"):
+        return _answer(body, count)
     lines = last_lines(redact(_plain(_text(body, "summary")[-_SCAN:])), count)
     return ["Its last lines:", *(f"| {line}".rstrip() for line in lines)] if lines else []
+
+
+def _answer(body: _Body, count: int) -> list[str]:
+    """The beginning of what an agent has answered."""
+    lines = redact(_plain(_text(body, "summary")[:_SCAN])).strip().split("\n")
+    kept = [_cut(line[: LINE_MAX + 1].expandtabs(4).rstrip(), LINE_MAX) for line in lines[:count]]
+    kept += ["…"] if len(lines) > count else []
+    return ["It answered:", *(f"| {line}".rstrip() for line in kept)] if any(kept) else []
 
 
 def _task_id(body: _Body) -> str:
@@ -257,6 +268,9 @@ def _more(body: _Body) -> list[str]:
     task_id = _task_id(body)
     if not task_id:
         return []
+    talk = _text(body, "conversation")
+    if _text(body, "agent") and _KEY.fullmatch(talk):
+        return [f"More: outlast tasks show {task_id}, what it did: outlast conversations transcript {talk}"]
     output = f", its output: outlast tasks log {task_id}" if _text(body, "sessionId") else ""
     return [f"More: outlast tasks show {task_id}{output}"]
 

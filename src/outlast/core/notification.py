@@ -60,7 +60,7 @@ def _body_of(task: Task, cause: Cause | None) -> dict[str, object]:
         body["startedAt"] = task.started_at
     if task.ended_at is not None:
         body["endedAt"] = task.ended_at
-    for fact in ("exitCode", "exitSignal"):
+    for fact in () if task.runtime in AGENTS else ("exitCode", "exitSignal"):  # of a turn they are its runner's
         if (known := task.detail.get(fact)) is not None:
             body[fact] = known
     if task.error is not None:

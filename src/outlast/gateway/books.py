@@ -35,8 +35,8 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
-from outlast.runtimes.agent import is_alone
 from outlast.runtimes.cli import summary_of
+from outlast.runtimes.turn_marks import is_alone
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.scheduler.service import Compose
 from outlast.store.base import Change, Created, Store

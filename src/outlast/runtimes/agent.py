@@ -23,10 +23,11 @@ from outlast.core.session import Cause, ExecSpec, Exit, Status, status_of
 from outlast.core.task import Task
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
-from outlast.process.sessions import Session, SessionInfo, Sessions
+from outlast.process.sessions import Session, Sessions
 from outlast.runtimes.base import Hands
-from outlast.runtimes.journal import Journal, last_words, state_until
+from outlast.runtimes.journal import Journal, last_words, states_until
 from outlast.runtimes.reattach import reattach
+from outlast.runtimes.turn_marks import command_of, conversation_of, events_of, labels_of, turn_of
 
 RUNNER = (sys.executable, "-P", "-m", "outlast.agents.runner")
 GRACE_SECONDS = 6.0
@@ -183,8 +184,11 @@ class AgentRuntime:
         """Start a turn that is no task; `follow_alone` stays with it. Raises BadInput, GatewayTrouble."""
         opened = await self._room.open(turn, None, payload)
         session = await self._start(turn, opened)
-        if session.end is None:
-            await self._tell(session, opened.turn)
+        try:
+            await self._give(session, opened.turn)
+        except GatewayTrouble:
+            await self._kill(session, Cause.OPERATOR)
+            raise
         return session
 
     async def hand_over_alone(self, turn: TurnRef, payload: dict[str, Any]) -> None:
@@ -192,9 +196,11 @@ class AgentRuntime:
         session = await self._sessions.take_up(turn.session_id)
         if session is None or session.end is not None or session.produced:
             return
-        opened = await self._room.open(turn, None, payload)
-        with suppress(Conflict):  # it has ended by itself
-            await self._tell(session, opened.turn)
+        try:
+            await self._give(session, (await self._room.open(turn, None, payload)).turn)
+        except (BadInput, GatewayTrouble):
+            await self._kill(session, Cause.OPERATOR)
+            raise
 
     async def follow_alone(self, turn: TurnRef) -> TurnEnd | None:
         """Stay with a turn that is no task to its end; None when there is no record of it."""
@@ -231,7 +237,7 @@ class AgentRuntime:
     async def _start(self, turn: TurnRef, opened: Opened) -> Session:
         now, limit = self._clock.now(), opened.timeout_seconds
         spec = ExecSpec(
-            id=turn.session_id, argv=RUNNER, command=f"agent {turn.agent}", cwd=opened.cwd, env=opened.env,
+            id=turn.session_id, argv=RUNNER, command=command_of(turn.agent), cwd=opened.cwd, env=opened.env,
             requester="local", created_at=now, stdin="pipe", leftovers="kill", title=opened.title,
             timeout_seconds=None if limit is None else limit + NET_SECONDS, task_id=turn.task_id,
             labels=labels_of(turn, opened.upto),
@@ -263,7 +269,11 @@ class AgentRuntime:
     ) -> Outcome:
         self._live[task.id] = session
         if session.end is None and (opened is not None or not session.produced):
-            await self._hand_over(task, turn, session, opened)
+            try:
+                await self._hand_over(task, turn, session, opened)
+            except (BadInput, GatewayTrouble) as trouble:  # a runner that is told nothing would wait for ever
+                await self._kill(session, Cause.OPERATOR)
+                return self._refused(trouble.message, trouble.code)
         if calling.done():
             await self._call_off(session, *calling.result())
         end = await self._follow(turn, session, hands, task.deadline_at)
@@ -276,14 +286,27 @@ class AgentRuntime:
             if payload is None:
                 return
             opened = await self._room.open(turn, task, payload)
-        with suppress(Conflict):  # it has ended by itself: its journal, or the lack of one, says why
-            await self._tell(session, opened.turn)
+        await self._give(session, opened.turn)
         point("agents:after_turn")
+
+    async def _give(self, session: Session, turn: Turn) -> None:
+        """Write the turn to its runner; again where nobody can say whether that was done. Raises GatewayTrouble."""
+        for last in (False, False, True):
+            try:
+                await self._tell(session, turn)
+                return
+            except Conflict:
+                return  # it has ended by itself: its journal, or the lack of one, says why
+            except GatewayTrouble:
+                if last:
+                    raise
 
     async def _follow(self, turn: TurnRef, session: Session, hands: Hands | None, deadline_at: float | None) -> TurnEnd:
         """Keep the journal as it grows until the runner has ended; return how the turn came out."""
         at = await self._room.reached(turn)
-        state = state_until(session.output, at, self._clock.now)
+        state = TurnState()
+        for _ in states_until(state, session.output, at, self._clock.now):
+            await asyncio.sleep(0)  # it may be long
         answer = self._answers(session)
         for question in list(state.asked.values()):
             await self._room.ask(turn, question, answer(question))
@@ -384,41 +407,6 @@ class AgentRuntime:
     async def _kill(self, session: Session, cause: Cause) -> None:
         with suppress(Conflict):  # it has just ended by itself
             await self._sessions.kill(session, cause=cause, grace=2.0)
-
-
-# ---- what is on record of a turn beside its journal
-
-
-def conversation_of(task: Task) -> str:
-    """Return the conversation a turn belongs to."""
-    return task.conversation or f"task:{task.id}"
-
-
-def turn_of(task: Task, session_id: str) -> TurnRef:
-    """Return the turn that is the work of a task."""
-    agent = task.ask.get("agent")
-    return TurnRef(conversation_of(task), str(agent), session_id, task.requester, task.id)
-
-
-LABEL = "agent"
-"""The first label of the sessions of turns."""
-_EVENTS = "events:"
-
-
-def labels_of(turn: TurnRef, upto: int) -> tuple[str, ...]:
-    """Return the labels of a turn's session: they also say up to which system event its prompt tells."""
-    return (LABEL, turn.agent, *([f"{_EVENTS}{upto}"] if upto else []))
-
-
-def events_of(session: Session) -> int:
-    """Return up to which system event the prompt of a session tells; 0 where it tells of none."""
-    found = [label.removeprefix(_EVENTS) for label in session.info.labels if label.startswith(_EVENTS)]
-    return int(found[0]) if found and found[0].isdecimal() else 0
-
-
-def is_alone(info: SessionInfo) -> bool:
-    """True for the session of a turn that is no task: whoever began it keeps its record."""
-    return info.task_id is None and info.labels[:1] == (LABEL,) and info.argv[1:] == RUNNER[1:]
 
 
 def _doing(lines: Sequence[JournalLine]) -> str | None:

@@ -12,7 +12,7 @@ from outlast.process.keeper import record as records
 from outlast.process.session import Session
 from outlast.process.sessions import Sessions
 from outlast.runtimes.cli import summary_of
-from outlast.runtimes.journal import last_words, state_until
+from outlast.runtimes.journal import last_words, state_of
 
 
 def session_of(sessions: Sessions, task: Task) -> Session | None:
@@ -47,7 +47,7 @@ def seen_end(sessions: Sessions, task: Task, now: float) -> Outcome | None:
 def _outcome_of(session: Session, task: Task, end: Exit, now: float) -> Outcome:
     if task.runtime not in AGENTS:
         return outcome_of(end, summary=summary_of(session), deadline_at=task.deadline_at)
-    state = state_until(session.output, session.produced, lambda: now)
+    state = state_of(session.output, lambda: now)
     return turn_end(
         state, end, began_at=session.started_at, deadline_at=task.deadline_at, tail=last_words(session.output)
     ).outcome()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from outlast.core.agent_journal import JournalLine, TurnState, read_line
 from outlast.core.redact import redact
 from outlast.process.output import Output
 from outlast.process.plain import plain
 
-READ_MAX = 1024 * 1024
+READ_MAX = 512 * 1024
 """Bytes read in one go: several of the longest lines."""
 STDOUT, STDERR = 1, 2
 TAIL_BYTES = 8192
@@ -60,14 +60,21 @@ class Journal:
         return pieces
 
 
-def state_until(output: Output, upto: int, now: Callable[[], float]) -> TurnState:
-    """Return what the lines of a journal up to an offset have said; only those that matter are read closely."""
-    state = TurnState()
+def states_until(state: TurnState, output: Output, upto: int, now: Callable[[], float]) -> Iterator[None]:
+    """Let a state learn what the lines of a journal up to an offset have said, a piece in each step."""
     journal = Journal(output, 0, now)
     while journal.at < upto and (lines := journal.read()):
         for line in lines:
             if line.end <= upto:
                 state.take(line.event)
+        yield
+
+
+def state_of(output: Output, now: Callable[[], float]) -> TurnState:
+    """Return what all lines of a journal have said."""
+    state = TurnState()
+    for _ in states_until(state, output, output.produced, now):
+        pass
     return state
 
 

@@ -1,0 +1,13 @@
+"""The benchmark of agents' turns, run for real in its short form."""
+
+from __future__ import annotations
+
+from bench_agents import agents
+
+
+def test_turns_are_timed_and_weighed_beside_the_agent_by_hand() -> None:
+    rows = {row.name: row for row in agents(True)}
+    assert set(rows) == {"agents.time", "agents.together", "agents.memory"}
+    turn, runner, hand = rows["agents.time"].sides
+    assert turn.p50 > runner.p50 > hand.p50 > 0
+    assert rows["agents.memory"].value > 1 and rows["agents.memory"].verdict in ("met", "missed")
