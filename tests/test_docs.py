@@ -22,6 +22,8 @@ from outlast.api import (
     approval_results,
     flow_requests,
     flow_results,
+    heartbeat_requests,
+    heartbeat_results,
     requests,
     results,
     task_requests,
@@ -256,6 +258,7 @@ def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> Non
     assert set(table_rows(DOCS / "reference" / "tool.md", "task action")) == set(tools.TASK_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "approval action")) == set(tools.APPROVAL_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "flow action")) == set(tools.FLOW_ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "heartbeat action")) == set(tools.HEARTBEAT_ACTIONS)
 
 
 def test_every_field_of_a_result_is_in_the_reference() -> None:
@@ -266,13 +269,13 @@ def test_every_field_of_a_result_is_in_the_reference() -> None:
 
 REQUESTS = [
     type_
-    for module in (requests, task_requests, told_requests, approval_requests, flow_requests)
+    for module in (requests, task_requests, told_requests, approval_requests, flow_requests, heartbeat_requests)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
 ]
 ANSWERS = [
     type_
-    for module in (task_results, told_results, approval_results, flow_results)
+    for module in (task_results, told_results, approval_results, flow_results, heartbeat_results)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, results.Record) and type_ is not results.Record
 ]

@@ -230,6 +230,7 @@ def test_the_commands_are_the_promised_ones():
     expected |= {("wake", action) for action in ("add", "list", "test", "remove")}
     expected |= {("notifications", action) for action in ("list", "retry", "dismiss")}
     expected |= {("system", "event")}
+    expected |= {("heartbeat", action) for action in ["status", "run", "pause", "resume", "history"]}
     flow = "run start check schema list show watch log signal cancel retry resume fork worker"
     flow += " create link wait finish fail request-cancel"
     expected |= {("flow", action) for action in flow.split()}

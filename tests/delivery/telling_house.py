@@ -76,7 +76,11 @@ class House:
         self.channels: defaultdict[str, Scripted] = defaultdict(lambda: Scripted(self.clock))
         self.refused: dict[str, str] = {}
         self.outbox = Outbox(self.store, self.clock, self._target, shared=shared)
-        self.wakes = Wakes(self.store, self.clock, self._wake, shared=shared)
+        self.merged: set[str] = set()
+        self.wakes = Wakes(self.store, self.clock, self._wake, shared=shared, merges=self._merges)
+
+    async def _merges(self, conversation: str) -> bool:
+        return conversation in self.merged
 
     def _target(self, target: str) -> Channel | None:
         return None if target.startswith("agent:") else self._channel(target)

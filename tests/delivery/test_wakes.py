@@ -383,3 +383,23 @@ async def test_a_wake_that_was_given_up_holds_nothing_back(path: Path) -> None:
         await house.go(1)
         assert [message.text for message in house.channels["quick"].sent] == ["one", "two"]
         assert await house.waiting() == []
+
+
+@asynchronous
+async def test_what_a_heartbeat_tells_no_wake_tells_and_no_wake_stays_due(path: Path) -> None:
+    """It is left to the heartbeat; once that has told it, the wake is done, and it is one's own again when it ends."""
+    async with open_house(path) as house:
+        wake_id = await house.wake()
+        house.merged.add(A)
+        await house.says("first")
+        await house.go(10 * wakes.MERGED_SECONDS)
+        assert house.channels["wake"].sent == []
+        assert await house.waiting() == ["first"]
+        await house.store.inner.ack_events(A, 2**40, house.clock.now())
+        await house.go(2 * wakes.MERGED_SECONDS)
+        assert (await house.store.inner.get_wake(wake_id)).due_at is None
+        await house.says("second")
+        await house.go(1)
+        house.merged.clear()
+        await house.go(2 * wakes.MERGED_SECONDS)
+        assert [message.text for message in house.channels["wake"].sent] == ["second"]

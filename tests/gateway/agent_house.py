@@ -32,6 +32,7 @@ from outlast.process.sessions import Sessions
 from outlast.runtimes import agent as agent_runtime
 from outlast.runtimes.agent import AgentRuntime
 from outlast.runtimes.cli import CliRuntime
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.sqlite import SqliteStore
 
 PATIENCE = 30.0
@@ -54,13 +55,20 @@ def script(*acts: Any) -> str:
     return json.dumps(list(acts))
 
 
+def toml(value: Any) -> str:
+    """Return a value as TOML has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
+
+
 def config_text(exec_requesters: dict[str, str] | None = None, **tables: dict[str, Any]) -> str:
     """Return a config file that names agents."""
     lines: list[str] = []
     for name, mode in (exec_requesters or {}).items():
         lines += ["[exec.requesters]", f"{json.dumps(name)} = {json.dumps(mode)}"]
     for name, fields in {"coder": {"backend": "acp", "command": ["scripted"]}, **tables}.items():
-        lines += [f"[agents.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
+        lines += [f"[agents.{name}]", *(f"{key} = {toml(value)}" for key, value in fields.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -93,6 +101,12 @@ class AgentHouse:
         self.books = Books(ledger, self.sessions, runtimes, slots=8)
         self.turns = AgentTurns(self.books, self.room, self.runtime, maker)
         self.books.agents_by(self.turns)
+        self.books.beat_by(
+            functools.partial(
+                Heartbeats, self.store, self.clock, self.config.agents, home=self.config.paths.home,
+                new_session_id=self.sessions.new_id, news=ledger.news, node="n1",
+            )
+        )  # fmt: skip
         if self.flows:
             self.books.flow_by(maker, FILE_PROGRAMS, 0o022)
         await self.books.open()

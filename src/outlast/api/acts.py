@@ -23,6 +23,7 @@ from outlast.api import (
     flow_managed,
     flow_starts,
     flows,
+    heartbeat,
     queries,
     screens,
     status,
@@ -33,6 +34,7 @@ from outlast.api import (
 from outlast.api import approval_requests as q
 from outlast.api import conversations as talk
 from outlast.api import flow_requests as f
+from outlast.api import heartbeat_requests as b
 from outlast.api import requests as r
 from outlast.api import task_requests as t
 from outlast.api import told_requests as w
@@ -141,6 +143,11 @@ ACTS: dict[str, Act] = {
     "notifications.retry": Act(r.PlainRequest, talk.retry_notice, of_session=False, of="name"),
     "notifications.dismiss": Act(r.PlainRequest, talk.dismiss_notice, of_session=False, of="name"),
     "system.event": Act(w.SystemEventRequest, talk.tell, of_session=False),
+    "heartbeat.status": Act(b.BeatRequest, heartbeat.status, of_session=False, offline=True),
+    "heartbeat.history": Act(b.BeatHistoryRequest, heartbeat.history, of_session=False, offline=True),
+    "heartbeat.run": Act(b.BeatRunRequest, heartbeat.run, of_session=False, may_wait=True),
+    "heartbeat.pause": Act(b.BeatRequest, heartbeat.pause, of_session=False),
+    "heartbeat.resume": Act(b.BeatRequest, heartbeat.resume, of_session=False),
     "approvals.list": Act(q.ApprovalsRequest, approvals.list_approvals, of_session=False, may_wait=True, offline=True),
     "approvals.show": Act(q.ApprovalShowRequest, approvals.show, of_session=False, of="name", offline=True),
     "approvals.approve": Act(q.DecideRequest, approvals.approve, of_session=False, of="name"),

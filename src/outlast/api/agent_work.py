@@ -11,6 +11,7 @@ from outlast.api.context import Making
 from outlast.api.exec import workdir_at
 from outlast.core import policy
 from outlast.core.agent import LANE, AgentSpec
+from outlast.core.agent import main_conversation as main_conversation
 from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Refused
@@ -74,11 +75,6 @@ def require_agents(making: Making, requester: str) -> None:
             f"{requester} may not run agents here: exec.mode is {mode}", code="exec_denied",
             hint="ask the operator to run it",
         )  # fmt: skip
-
-
-def main_conversation(agent: str) -> str:
-    """Return the conversation in which an agent has its turns where nobody names another."""
-    return f"agent:{agent}:main"
 
 
 def queue_of(conversation: str) -> str:

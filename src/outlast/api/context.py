@@ -19,6 +19,7 @@ from outlast.delivery.channels.base import Channel
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import Clock
 from outlast.process.sessions import Session, Sessions
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.base import Created, Store
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ class AgentTurns(Protocol):
     async def begin_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
         """Start a turn of an agent that is no task, in its main conversation. Raises BadInput, GatewayTrouble."""
 
+    async def resume_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Go on with such a turn of an earlier gateway, which may not have come to tell its runner what to do."""
+
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         """Stay with such a turn to its end, also of an earlier gateway; None when there is no record of it."""
 
@@ -171,6 +175,10 @@ class Books(Protocol):
     @property
     def agents(self) -> AgentTurns:
         """Where turns of agents begin. Raises BadInput where none do, GatewayTrouble while the store is not open."""
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Who has agents look around by themselves. Raises as `agents` does."""
 
     def next_wake(self) -> asyncio.Future[None]:
         """Return a future that is done when a conversation may have something new to hear."""

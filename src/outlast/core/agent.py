@@ -206,3 +206,18 @@ class Beat(msgspec.Struct, frozen=True):
     session_id: str | None
     ended_at: float | None
     text: str | None
+
+
+def main_conversation(agent: str) -> str:
+    """Return the conversation in which an agent has its turns where nobody names another."""
+    return f"agent:{agent}:main"
+
+
+def beat_owner(beat_id: int) -> str:
+    """Return what stands for a beat where a notice names the task it is about."""
+    return f"beat:{beat_id}"
+
+
+def own_folder(home: str, agent: str) -> str:
+    """Return where an agent works that names no ``workdir``."""
+    return f"{home}/agents/{agent}"

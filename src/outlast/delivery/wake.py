@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from outlast.core.conversation import SystemEvent, Wake
@@ -29,18 +29,30 @@ DUE_MAX = 200
 TOLD_MAX = 200
 """Events told in one wake; more make it due again."""
 RATE_MAX, RATE_SECONDS = 10, 60.0
+MERGED_SECONDS = 60.0
+"""How often it is looked whether a wake in whose place somebody else tells is still needed."""
 
 OpenWake = Callable[[Wake], Channel]
 """The channel of a wake. Raises BadInput for one that is no use."""
+
+Merges = Callable[[str], Awaitable[bool]]
+"""Whether a conversation is told by other means (the heartbeat of its agent), so that its wakes have nothing to do."""
+
+
+async def _never(conversation: str) -> bool:
+    return False
 
 
 class Wakes:
     """Sends wakes that are due. ``shared``: other gateways may do so, too, from the same store."""
 
-    def __init__(self, store: Store, clock: Clock, open_wake: OpenWake, *, shared: bool = False) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, open_wake: OpenWake, *, shared: bool = False, merges: Merges = _never
+    ) -> None:
         self._store = store
         self._clock = clock
         self._open = open_wake
+        self._merges = merges
         self._kept = kept if shared else alone
         self._busy: set[str] = set()
         self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -68,9 +80,19 @@ class Wakes:
             if allowed > now:
                 await self._store.delay_wake(wake.id, allowed)
                 continue
+            if await self._merges(wake.conversation):
+                await self._merged(wake, now)
+                continue
             self._busy.add(wake.id)
             self._loop.beside(self._send(wake))
         return await self._store.next_wake_due(now)  # what is due by now is on its way
+
+    async def _merged(self, wake: Wake, now: float) -> None:
+        """Leave what is to be told to others; once they have, the wake is done."""
+        if await self._store.last_system_event(wake.conversation):
+            await self._store.delay_wake(wake.id, now + MERGED_SECONDS)
+        else:
+            await self._store.settle_wake(wake, wake.sent_event_id, wake.sent_at or now)
 
     def _allowed_at(self, wake_id: str, now: float) -> float:
         """Return when a wake may go out, for all those before it."""

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from outlast.api.agent_work import agent_named, queue_of
-from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn
+from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn, own_folder
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_of, usage_facts
 from outlast.core.agent_prompt import prompt_of
@@ -147,7 +147,7 @@ class AgentRoom:
         named = payload.get("workdir") or agent.workdir
         if named:
             return os.path.expanduser(str(named))
-        own = f"{self._maker.config.paths.home}/agents/{agent.name}"
+        own = own_folder(self._maker.config.paths.home, agent.name)
         os.makedirs(own, mode=0o700, exist_ok=True)
         return own
 

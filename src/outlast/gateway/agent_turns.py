@@ -174,6 +174,14 @@ class AgentTurns:
         turn = self._beat(agent, session_id)
         await self._runtime.start_alone(turn, {"message": message, "timeoutSeconds": timeout_seconds})
 
+    async def resume_beat(self, agent: str, message: str, session_id: str, *, timeout_seconds: float | None) -> None:
+        """Go on with such a turn of an earlier gateway, which may have died before it told its runner what to do.
+
+        Where there is no record of it nothing is done. Raises BadInput, GatewayTrouble.
+        """
+        turn = self._beat(agent, session_id)
+        await self._runtime.hand_over_alone(turn, {"message": message, "timeoutSeconds": timeout_seconds})
+
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         """Stay with such a turn to its end, also of an earlier gateway; None when there is no record of it."""
         return await self._runtime.follow_alone(self._beat(agent, session_id))

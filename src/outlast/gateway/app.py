@@ -42,6 +42,7 @@ from outlast.process.clock import Clock, SystemClock
 from outlast.process.keeper import crash
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Sessions
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.gather import on_points
 
 log = logging.getLogger("outlast.gateway")
@@ -228,7 +229,14 @@ class GatewayProcess:
         # The home's own file is nobody else's: our lock of the home is the lease.
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
-        return staffed(ledger, sessions, maker, slots=config.tasks_slots, umask=self._umask)
+        books = staffed(ledger, sessions, maker, slots=config.tasks_slots, umask=self._umask)
+        books.beat_by(
+            partial(
+                Heartbeats, ledger.store, self._clock, config.agents, home=config.paths.home,
+                new_session_id=sessions.new_id, news=ledger.news, node=node, shared=lease is not None,
+            )
+        )  # fmt: skip
+        return books
 
     async def _forget(self, books: Books) -> None:
         """Forget tasks, flows and beats that ended longer ago than they are kept, and quiet conversations."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ from outlast.process.sessions import Session, SessionInfo, Sessions
 from outlast.runtimes import base
 from outlast.runtimes.cli import summary_of
 from outlast.runtimes.turn_marks import is_alone
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.scheduler.service import Compose
 from outlast.store.base import Change, Created, Store
 
@@ -68,6 +69,7 @@ class Books:
         self._tellers: Tellers | None = None
         self._flows: FlowRoom | None = None
         self._agents: AgentTurns | None = None
+        self._heartbeats: Heartbeats | None = None
         self._wake_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
@@ -110,6 +112,8 @@ class Books:
         self._ledger.store.on_change(self._changed)
         if self._tellers is not None:
             self._tellers.start()
+        if self._heartbeats is not None:
+            self._heartbeats.start()
         if self._flows is not None:
             await self._flows.start()
         return True
@@ -127,6 +131,8 @@ class Books:
             job.cancel()
         if self._flows is not None:
             await self._flows.stop()
+        if self._heartbeats is not None:
+            await self._heartbeats.stop()
         if self._tellers is not None:
             await self._tellers.stop()
         if self._agents is not None:
@@ -156,13 +162,29 @@ class Books:
 
     def tell_by(self, telling: Telling, compose: Compose) -> None:
         """Say how notices are sent, and what the instants of schedules bring. Before `open`."""
-        self._tellers = Tellers(self._ledger, telling, compose)
+        self._tellers = Tellers(self._ledger, telling, compose, self._told_by_heartbeat)
+
+    async def _told_by_heartbeat(self, conversation: str) -> bool:
+        return self._heartbeats is not None and await self._heartbeats.takes(conversation)
 
     def flow_by(self, maker: Maker, programs: Mapping[str, Program], umask: int) -> None:
         """Say what flows are made with, and which programs run here. Before `open`."""
         self._flows = FlowRoom(
             self._ledger.store, self._sessions, maker, programs, node=self._ledger.node, umask=umask
         )  # fmt: skip
+
+    def beat_by(self, make: Callable[[AgentTurns], Heartbeats]) -> None:
+        """Say who has agents look around by themselves. After `agents_by`, before `open`."""
+        assert self._agents is not None
+        self._heartbeats = make(self._agents)
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Who has agents look around by themselves. Raises BadInput where nobody does."""
+        if self._heartbeats is None:
+            raise BadInput("no agent runs here", code="not_available")
+        self.ledger  # noqa: B018 — raises while the store is not open
+        return self._heartbeats
 
     def agents_by(self, turns: AgentTurns) -> None:
         """Say where turns of agents begin. Before `open`."""

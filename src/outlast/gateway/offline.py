@@ -38,6 +38,7 @@ from outlast.ledger.tasks import Ledger
 from outlast.process.clock import SystemClock
 from outlast.process.launcher import Launcher
 from outlast.process.sessions import Session, Sessions
+from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.base import Created, Store
 from outlast.store.sqlite import SqliteStore
 
@@ -202,6 +203,11 @@ class OfflineBooks:
     @property
     def agents(self) -> AgentTurns:
         """Refuse: agents run in a gateway."""
+        raise GatewayTrouble("no gateway is running", code="not_running")
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Refuse: they beat in a gateway."""
         raise GatewayTrouble("no gateway is running", code="not_running")
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.delivery.outbox import Outbox
-from outlast.delivery.wake import Wakes
+from outlast.delivery.wake import Merges, Wakes
 from outlast.gateway.approvals import Approvals
 from outlast.gateway.telling import Telling
 from outlast.ledger.tasks import Ledger
@@ -13,11 +13,11 @@ from outlast.scheduler.service import Compose, Scheduler
 class Tellers:
     """They are nudged by commits of the store, each by those that concern it."""
 
-    def __init__(self, ledger: Ledger, telling: Telling, compose: Compose) -> None:
+    def __init__(self, ledger: Ledger, telling: Telling, compose: Compose, merges: Merges) -> None:
         self.telling = telling
         shared = ledger.lease_seconds is not None
         self.outbox = Outbox(ledger.store, ledger.clock, telling.open_target, shared=shared)
-        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, shared=shared)
+        self._wakes = Wakes(ledger.store, ledger.clock, telling.open_wake, shared=shared, merges=merges)
         self._scheduler = Scheduler(ledger.store, ledger.clock, compose)
         self._approvals = Approvals(ledger, telling.deciders)
 

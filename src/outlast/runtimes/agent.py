@@ -191,6 +191,17 @@ class AgentRuntime:
             raise
         return session
 
+    async def hand_over_alone(self, turn: TurnRef, payload: dict[str, Any]) -> None:
+        """Give the runner of such a turn, of an earlier gateway, what it is to do, where it may wait for that."""
+        session = await self._sessions.take_up(turn.session_id)
+        if session is None or session.end is not None or session.produced:
+            return
+        try:
+            await self._give(session, (await self._room.open(turn, None, payload)).turn)
+        except (BadInput, GatewayTrouble):
+            await self._kill(session, Cause.OPERATOR)
+            raise
+
     async def follow_alone(self, turn: TurnRef) -> TurnEnd | None:
         """Stay with a turn that is no task to its end; None when there is no record of it."""
         session = await self._sessions.take_up(turn.session_id)

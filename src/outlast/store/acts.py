@@ -30,7 +30,7 @@ BROUGHT = {
     "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "give_place": FLOWS,
     "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
     "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
-    "append_entry": ENTRIES, "set_beat": WAKES,
+    "append_entry": ENTRIES, "set_beat": WAKES, "end_beat": WAKES,
     "release_task": QUEUED, "put_flow_worker": FLOWS,
     # Whoever died over a flow may have had no time to tell what he had committed.
     "note_crash": EVENTS | QUEUED | OUTBOX | SCHEDULES | WAKES | FLOWS,

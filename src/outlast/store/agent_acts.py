@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from outlast.core.agent import AgentConversation, Beat, BeatState, NewEntry
+from outlast.core.agent import AgentConversation, Beat, BeatState, NewEntry, beat_owner
+from outlast.core.task import Notice
 from outlast.core.text import sound
 from outlast.store.agent_rows import agent_conversation_columns, agent_conversation_of, beat_params, entry_params
+from outlast.store.flow_steps import notice_step
 from outlast.store.steps import Step, Steps
 
 
@@ -69,22 +71,34 @@ def add_beat(beat: Beat) -> Steps[int]:
     return int(beat_id)
 
 
-def end_beat(beat_id: int, outcome: str, reason: str, text: str | None, now: float) -> Steps[bool]:
-    """Note what became of a beat."""
+def take_beat(state: BeatState, expected_next: float | None, beat: Beat) -> Steps[int | None]:
+    """Write where a heartbeat stands, and the beat that moved it, if nobody has moved it before."""
+    if not (yield from set_beat(state, expected_next)):
+        return None
+    return (yield from add_beat(beat))
+
+
+def end_beat(
+    beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
+) -> Steps[bool]:
+    """Note what became of a beat, with the notice that passes its answer on."""
     params = {"id": beat_id, "outcome": outcome, "reason": sound(reason), "text": sound(text), "now": now}
     [rows] = yield [("end_beat", params)]
+    if rows and notice is not None:
+        yield [notice_step(beat_owner(beat_id), now, notice)]
     return bool(rows)
 
 
 def prune_beats(before: float) -> Steps[None]:
     """Forget old lines of history."""
+    yield [("prune_beat_notices", {"before": before})]
     yield [("prune_beats", {"before": before})]
 
 
 AGENT_ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
-        append_entries, hold_conversation, note_agent_session, prune_transcripts, set_beat, add_beat, end_beat,
-        prune_beats,
+        append_entries, hold_conversation, note_agent_session, prune_transcripts, set_beat, add_beat,
+        take_beat, end_beat, prune_beats,
     )
 }  # fmt: skip

@@ -79,6 +79,11 @@ def beats_since(reader: Reader, agent: str, since: float) -> int:
     return found
 
 
+def beat_told(reader: Reader, agent: str, text: str, since: float) -> bool:
+    """Return whether a text was told."""
+    return bool(reader.rows("beat_told", agent=agent, text=text, since=since))
+
+
 def _ids(name: str, of: str) -> Callable[..., list[str]]:
     def question(reader: Reader, key: str, limit: int) -> list[str]:
         return [row[0] for row in reader.rows(name, **{of: key}, limit=cut(limit))]
@@ -91,6 +96,7 @@ AGENT_QUESTIONS: dict[str, Callable[..., Any]] = {
     for question in (
         entries_of, entries_before, last_entry_of_task, get_agent_conversation, agent_conversations,
         child_conversations, beat_states, beats_of, open_beats, beats_since,
+        beat_told,
     )
 } | {
     "live_in_conversation": _ids("live_in_conversation", "conversation"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry, NewEntry
+from outlast.core.task import Notice
 
 
 class AgentActs(Protocol):
@@ -43,11 +44,19 @@ class AgentActs(Protocol):
     async def add_beat(self, beat: Beat) -> int:
         """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
 
-    async def end_beat(self, beat_id: int, outcome: str, reason: str, text: str | None, now: float) -> bool:
-        """Note what became of a beat that was added without ``ended_at``; False when that is known."""
+    async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
+        """Do `set_beat` and `add_beat` in one; None, and neither, where somebody was first."""
+
+    async def end_beat(
+        self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
+    ) -> bool:
+        """Note what became of a beat that was added without ``ended_at``; False, and no notice, when that is known.
+
+        The notice that passes its answer on is written in the same commit.
+        """
 
     async def prune_beats(self, before: float) -> None:
-        """Forget beats before that moment."""
+        """Forget beats before that moment, with their notices."""
 
 
 class AgentQuestions(Protocol):
@@ -94,3 +103,6 @@ class AgentQuestions(Protocol):
 
     async def beats_since(self, agent: str, since: float) -> int:
         """Return how many beats of an agent have run since that moment: all but the skipped."""
+
+    async def beat_told(self, agent: str, text: str, since: float) -> bool:
+        """Return whether an agent's beat since that moment has told this very text."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry, NewEntry
+from outlast.core.task import Notice
 
 
 class AgentFace(ABC):
@@ -38,8 +39,13 @@ class AgentFace(ABC):
     async def add_beat(self, beat: Beat) -> int:
         return cast(int, await self._act("add_beat", beat))
 
-    async def end_beat(self, beat_id: int, outcome: str, reason: str, text: str | None, now: float) -> bool:
-        return cast(bool, await self._act("end_beat", beat_id, outcome, reason, text, now))
+    async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
+        return cast(int | None, await self._act("take_beat", state, expected_next, beat))
+
+    async def end_beat(
+        self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
+    ) -> bool:
+        return cast(bool, await self._act("end_beat", beat_id, outcome, reason, text, now, notice))
 
     async def prune_beats(self, before: float) -> None:
         await self._act("prune_beats", before)
@@ -82,3 +88,6 @@ class AgentFace(ABC):
 
     async def beats_since(self, agent: str, since: float) -> int:
         return cast(int, await self._ask("beats_since", agent, since))
+
+    async def beat_told(self, agent: str, text: str, since: float) -> bool:
+        return cast(bool, await self._ask("beat_told", agent, text, since))

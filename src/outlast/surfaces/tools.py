@@ -1,6 +1,7 @@
 """The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
 ``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}``,
-``{"tool": "approvals", "action": …, "approvalId": …, …}`` and ``{"tool": "subagents", "action": …, "taskId": …, …}``.
+``{"tool": "approvals", "action": …, "approvalId": …, …}``, ``{"tool": "subagents", "action": …, "taskId": …, …}`` and
+``{"tool": "heartbeat", "action": …, "agent": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
 """
@@ -15,7 +16,7 @@ from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks", "flow", "approvals", "subagents")
+TOOLS = ("exec", "process", "tasks", "flow", "approvals", "subagents", "heartbeat")
 ACTIONS = (
     "list",
     "poll",
@@ -77,6 +78,7 @@ FLOW_ACTIONS = (
     "request-cancel",
 )
 SUBAGENT_ACTIONS = ("spawn", "list", "show", "wait", "steer", "cancel")
+HEARTBEAT_ACTIONS = ("status", "run", "pause", "resume", "history")
 APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
 
 
@@ -100,6 +102,9 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         act = ACTS[f"subagents.{action}"]
         name = _named(act, action, fields, "taskId")
         return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+    if tool == "heartbeat":
+        act = ACTS[f"heartbeat.{_word(fields, 'action', HEARTBEAT_ACTIONS)}"]
+        return await perform(api, caller, act, None, decode.from_value(fields, act.request))
     action = _word(fields, "action", ACTIONS)
     act = ACTS[action]
     name = None

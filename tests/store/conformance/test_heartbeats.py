@@ -7,6 +7,7 @@ import asyncio
 from msgspec.structs import replace
 
 from outlast.core.agent import Beat
+from outlast.core.task import Notice
 from store.agent_fakes import beat, heartbeat
 
 
@@ -70,3 +71,40 @@ async def test_beats_are_read_newest_first_counted_but_for_the_skipped_and_forgo
     assert await store.beats_since("nobody", 0.0) == 0
     await store.prune_beats(1003.0)
     assert [one.id for one in await store.beats_of(None, 10)] == ids[:1:-1]
+
+
+async def test_a_beat_is_taken_with_the_move_of_its_heartbeat_or_not_at_all(store):
+    await store.set_beat(heartbeat(next_at=1.0), None)
+    taken = await asyncio.gather(*(store.take_beat(heartbeat(next_at=9.0 + n), 1.0, beat(n)) for n in range(10)))
+    [beat_id] = [one for one in taken if one is not None]
+    assert [one.id for one in await store.open_beats()] == [beat_id]
+    assert await store.beat_states() == [heartbeat(next_at=9.0 + taken.index(beat_id))]
+    assert await store.take_beat(heartbeat(next_at=50.0), 1.0, beat(20)) is None
+    assert len(await store.beats_of(None, 10)) == 1
+
+
+async def test_the_answer_of_a_beat_is_told_in_the_act_that_ends_it_and_once(store):
+    beat_id = await store.add_beat(beat(1))
+    notice = Notice(target="local", kind="heartbeat", idempotency_key="k1", body={"title": "hello", "text": "hello"})
+    assert await store.end_beat(beat_id, "told", "told local", "hello", 1005.0, notice)
+    assert not await store.end_beat(beat_id, "told", "told local", "hello", 1006.0, notice)
+    [row] = await store.list_notices(None, None, 10)
+    assert (row.kind, row.target, row.at, row.body["text"]) == ("heartbeat", "local", 1005.0, "hello")
+    assert await store.check() == []
+    assert await store.deliver_to_conversation("local", 1007.0) == 1
+    [event] = await store.system_events("local", 0, 10)
+    assert (event.kind, event.text) == ("heartbeat", "hello")
+    await store.prune_beats(2000.0)
+    assert await store.list_notices(None, None, 10) == []
+
+
+async def test_what_a_beat_has_told_is_known_by_its_very_text(store):
+    told = await store.add_beat(beat(1))
+    silent = await store.add_beat(beat(2))
+    await store.end_beat(told, "told", "", "Disk full", 1005.0)
+    await store.end_beat(silent, "silent", "", "All fine", 1005.0)
+    assert await store.beat_told("main", "Disk full", 1001.0)
+    assert not await store.beat_told("main", "Disk full", 1001.5)
+    assert not await store.beat_told("main", "Disk ful", 0.0)
+    assert not await store.beat_told("main", "All fine", 0.0)
+    assert not await store.beat_told("other", "Disk full", 0.0)

@@ -300,6 +300,9 @@ _COMPLETIONS = {
         lambda row: f"{row['status']}: {row['prompt']}",
         limit=200,
     ),
+    "heartbeat": _from_records(
+        "heartbeat.status", "/v1/heartbeat", "heartbeats", "agent", lambda row: f"{row['state']}: {row['reason']}"
+    ),
     "wake": _from_records(
         "wake.list", "/v1/wakes", "wakes", "wakeId", lambda row: f"{row['conversation']}: {row['channel']}"
     ),

@@ -23,6 +23,7 @@ from outlast.surfaces.cli.verbs_approvals import APPROVAL_VERBS
 from outlast.surfaces.cli.verbs_cron import CRON_VERBS
 from outlast.surfaces.cli.verbs_exec import EXEC, RUN
 from outlast.surfaces.cli.verbs_flow import FLOW_VERBS
+from outlast.surfaces.cli.verbs_heartbeat import HEARTBEAT_VERBS
 from outlast.surfaces.cli.verbs_tasks import BACKUP, EXPLAIN, TASK_VERBS
 from outlast.surfaces.cli.verbs_told import TOLD_VERBS
 
@@ -34,6 +35,7 @@ GROUPS = {
     "conversations": "Who asked, and what they have yet to hear. Alone: list.",
     "wake": "How a conversation is woken when there is something to hear. Alone: list.",
     "notifications": "Notices on their way, delivered, or given up. Alone: list.",
+    "heartbeat": "Agents that look around by themselves: when next, and what became of it. Alone: status.",
     "system": "Speak to a conversation by hand.",
     "flow": "Several steps over time: what runs, what it waits for, what became of it. Alone: list.",
     "agents": "The configured agents: which there are, what each can do. Alone: list.",
@@ -279,6 +281,7 @@ VERBS = (
     *FLOW_VERBS,
     *AGENT_VERBS,
     *TOLD_VERBS,
+    *HEARTBEAT_VERBS,
     *OTHERS,
 )
 DEPTH_MAX = 3

@@ -11,6 +11,7 @@ import msgspec
 from outlast.api import (
     approval_results,
     flow_results,
+    heartbeat_results,
     requests,
     results,
     status,
@@ -98,6 +99,9 @@ _ANSWERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "notifications.retry": told_results.NoticeResult,
     "notifications.dismiss": told_results.NoticeResult,
     "system.event": told_results.Told,
+    "heartbeat.history": heartbeat_results.BeatPage,
+    "heartbeat.run": heartbeat_results.BeatsResult,
+    **dict.fromkeys(("heartbeat.status", "heartbeat.pause", "heartbeat.resume"), heartbeat_results.HeartbeatsResult),
     "approvals.list": approval_results.ApprovalPage,
     "approvals.link": approval_results.LinkResult,
     **dict.fromkeys(("approvals.show", "approvals.approve", "approvals.reject"), approval_results.ApprovalResult),

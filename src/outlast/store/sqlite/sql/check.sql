@@ -1,10 +1,11 @@
 SELECT 'event ' || event.id || ' belongs to no task (' || event.task_id || ')' FROM event
 WHERE NOT EXISTS (SELECT 1 FROM task WHERE task.id = event.task_id)
 UNION ALL
-SELECT 'notice ' || outbox.id || ' belongs to no task, flow or approval (' || outbox.task_id || ')' FROM outbox
+SELECT 'notice ' || outbox.id || ' belongs to no task, flow, approval or beat (' || outbox.task_id || ')' FROM outbox
 WHERE NOT EXISTS (SELECT 1 FROM task WHERE task.id = outbox.task_id)
     AND NOT EXISTS (SELECT 1 FROM flow WHERE flow.id = outbox.task_id)
     AND NOT EXISTS (SELECT 1 FROM approval WHERE approval.id = outbox.task_id)
+    AND NOT EXISTS (SELECT 1 FROM beat WHERE 'beat:' || beat.id = outbox.task_id)
 UNION ALL
 SELECT 'payload belongs to no task (' || payload.task_id || ')' FROM payload
 WHERE NOT EXISTS (SELECT 1 FROM task WHERE task.id = payload.task_id)

@@ -1,0 +1,2 @@
+SELECT 1 FROM beat INDEXED BY beat_ran
+WHERE agent = :agent AND at >= :since AND outcome <> 'skipped' AND outcome = 'told' AND text = :text LIMIT 1;
