@@ -20,6 +20,8 @@ import standardwebhooks
 from outlast.api import (
     approval_requests,
     approval_results,
+    flow_requests,
+    flow_results,
     requests,
     results,
     task_requests,
@@ -30,7 +32,8 @@ from outlast.api import (
 from outlast.core import errors, findings
 from outlast.core.approval import ApprovalKind, ApprovalStatus
 from outlast.core.durations import parse_duration
-from outlast.core.lifecycle import Verb, chart
+from outlast.core.flow import FlowMode
+from outlast.core.lifecycle import FlowVerb, Verb, chart, flow_chart
 from outlast.core.schedule import Misfire, Overlap, parse_misfire
 from outlast.core.session import Cause, Exit, Status, status_of
 from outlast.delivery.backoff import ATTEMPTS_MAX
@@ -252,6 +255,7 @@ def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> Non
     assert set(table_rows(DOCS / "reference" / "tool.md", "action")) == set(tools.ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "task action")) == set(tools.TASK_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "approval action")) == set(tools.APPROVAL_ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "flow action")) == set(tools.FLOW_ACTIONS)
 
 
 def test_every_field_of_a_result_is_in_the_reference() -> None:
@@ -262,13 +266,13 @@ def test_every_field_of_a_result_is_in_the_reference() -> None:
 
 REQUESTS = [
     type_
-    for module in (requests, task_requests, told_requests, approval_requests)
+    for module in (requests, task_requests, told_requests, approval_requests, flow_requests)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, requests.Request) and type_ is not requests.Request
 ]
 ANSWERS = [
     type_
-    for module in (task_results, told_results, approval_results)
+    for module in (task_results, told_results, approval_results, flow_results)
     for type_ in vars(module).values()
     if isinstance(type_, type) and issubclass(type_, results.Record) and type_ is not results.Record
 ]
@@ -287,7 +291,10 @@ def test_every_field_of_a_request_is_in_the_reference(type_: type[requests.Reque
 
 @pytest.mark.parametrize("type_", ANSWERS, ids=lambda type_: type_.__name__)
 def test_every_field_of_an_answer_is_in_the_reference(type_: type[results.Record]) -> None:
-    assert set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md", "approvals.md") == set()
+    assert (
+        set(type_.__struct_encode_fields__) - named_in("tasks.md", "cron.md", "http.md", "approvals.md", "flows.md")
+        == set()
+    )
 
 
 def fields_of(page: str, first: str) -> set[str]:
@@ -312,6 +319,14 @@ def test_every_field_of_a_schedule_has_a_row_and_no_other() -> None:
         ("delivery.md", "state", {*get_args(get_args(NOTICE_STATE)[0])}),
         ("approvals.md", "approval status", {*ApprovalStatus}),
         ("approvals.md", "kind", {*ApprovalKind}),
+        ("flows.md", "mode", {*FlowMode}),
+        ("flows.md", "flow field", {*flow_results.FlowResult.__struct_encode_fields__}),
+        ("flows.md", "step field", {*flow_results.StepResult.__struct_encode_fields__}),
+        (
+            "flows.md",
+            "shown field",
+            {*flow_results.FlowShown.__struct_encode_fields__} - {*flow_results.FlowResult.__struct_encode_fields__},
+        ),
         ("approvals.md", "approval field", {*approval_results.ApprovalResult.__struct_encode_fields__}),
         ("tasks.md", "finding", {*findings.Code}),
     ],
@@ -388,6 +403,26 @@ def test_the_record_of_a_task_has_a_row_for_every_field_and_no_other() -> None:
 
 def test_the_chart_of_moves_is_printed_from_the_table() -> None:
     assert chart() in blocks(DOCS / "reference" / "tasks.md", "mermaid")
+
+
+def test_the_chart_of_flows_is_printed_from_their_table() -> None:
+    assert flow_chart() in blocks(DOCS / "explanation" / "flows.md", "mermaid")
+
+
+def flow_lines() -> set[str]:
+    """The verbs of everything that is written into a flow's history."""
+    found = {str(verb) for verb in FlowVerb} | {"takeover"}
+    for path in (ROOT / "src" / "outlast" / "store").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "flow_line"
+            if called and len(node.args) > 2 and isinstance(node.args[2], ast.Constant):
+                found.add(str(node.args[2].value))
+    return found
+
+
+def test_every_line_of_a_flows_history_is_explained_and_no_other() -> None:
+    rows = table_rows(DOCS / "reference" / "flows.md", "flow verb")
+    assert {word for first in rows for word in re.findall(r"\w+", first)} == flow_lines()
 
 
 def lines_of_history() -> set[str]:

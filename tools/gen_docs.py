@@ -229,6 +229,14 @@ def listed(some: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in some)
 
 
+ABOUT = {
+    findings.Code.MISSING_LINKED_TASKS: "STEP",
+    findings.Code.NO_WORKER: "outlast flow worker SOURCE",
+    findings.Code.STALE_BLOCKED: " (with --revision N where it is managed)",
+}
+"""What stands for what a finding is about."""
+
+
 def findings_part() -> str:
     """The table of what an audit can find, worst first."""
     rows = (
@@ -236,7 +244,7 @@ def findings_part() -> str:
             f"`{code}`",
             kind.severity,
             f"after {kind.after_seconds / 60:g} min" if kind.after_seconds else "at once",
-            cell(kind.fix.replace("{id}", "ID")),
+            cell(kind.fix.replace("{id}", "ID").replace("{about}", ABOUT.get(code, ""))),
         )
         for code, kind in findings.KINDS.items()
     )

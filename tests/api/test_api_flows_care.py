@@ -220,3 +220,19 @@ async def test_reported_work_may_have_a_flow_that_follows_it(tmp_path: Path) -> 
         cancelled = await at.ask("flow.cancel", other.flow_id)
         assert (cancelled.status, (await at.task(other.task_id)).status) == ("cancelled", "cancelled")
         assert (await at.ask("tasks.report-start", label="third")).flow_id is None
+
+
+# ---- at a glance
+
+
+@asynchronous
+async def test_the_status_counts_live_flows_each_for_who_asks(tmp_path: Path) -> None:
+    async with flow_world(tmp_path) as at:
+        await at.program()
+        held = await at.claim((await at.program(caller=ALICE)).flow_id)
+        await at.block(held, kind="crashed", message="x")
+        await at.ask("flow.finish", (await at.managed()).flow_id, revision=1)
+        everything = (await at.ask("status")).flows
+        assert (everything.queued + everything.running, everything.waiting, everything.blocked) == (1, 0, 1)
+        own = (await at.ask("status", caller=ALICE)).flows
+        assert (own.queued, own.running, own.blocked) == (0, 0, 1)

@@ -314,9 +314,12 @@ def test_log_follows_as_json_lines(outlast, gateway):
 
 
 def test_a_tool_call_gets_our_place_and_environment(outlast, gateway):
-    gateway.will(answer(ENDED), answer(ENDED))
+    gateway.will(answer(ENDED), answer(ENDED), answer(ENDED))
     assert outlast("tool", '{"tool":"exec","command":"x","workdir":"sub"}')[0] == 0
     assert body(gateway)["workdir"] == os.path.join(os.getcwd(), "sub")
+    assert body(gateway)["callerEnv"]
+    outlast("tool", '{"tool":"flow","action":"start","name":"x"}')
+    assert body(gateway)["workdir"] == os.getcwd()
     assert body(gateway)["callerEnv"]
     outlast("tool", '{"tool":"process","action":"list"}')
     assert body(gateway) == {"tool": "process", "action": "list"}

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from cli_fakes import answer
+from cli_flows import FLOW
 from cli_ledger import DONE, FAILED, FIRST, HOSTILE, TASK, audit, upkeep
 from cli_told import EVENT, NOTICE, RUNS, SCHEDULE, UNDERSTOOD, WAKE, events
 
@@ -83,6 +84,18 @@ def test_names_of_schedules_conversations_and_wakes_are_completed(offered, gatew
     assert offered("outlast wake test w") == ["w1"]
     assert offered("outlast wake remove x") == []
     assert offered("outlast cron add --overlap sk") == ["skip"]
+
+
+def test_flow_ids_are_completed(offered, home, gateway):
+    other = {**FLOW, "flowId": "f02other", "label": None, "name": "x\x1b"}
+    gateway.will(*[answer({"flows": [FLOW, other], "next": None})] * 4)
+    assert offered("outlast flow show ") == ["f01flow", "f02other"]
+    assert offered("outlast flow cancel f02") == ["f02other"]
+    assert offered("outlast flow list --parent f01") == ["f01flow"]
+    assert offered("outlast flow signal f0") == ["f01flow", "f02other"]
+    gateway.close()
+    os.unlink(home.paths.socket)
+    assert offered("outlast flow watch f", lambda *_: {"flows": [FLOW], "next": None}) == ["f01flow"]
 
 
 def test_task_ids_are_completed(offered, home, gateway):

@@ -94,3 +94,20 @@ async def test_a_store_tells_its_news(tmp_path: Path) -> None:
         await at.two.make("t2")
         assert await at.one.store.look_around()
         assert again.done() and waiter.done()
+
+
+@asynchronous
+async def test_what_is_committed_about_flows_wakes_those_who_watch_flows_only() -> None:
+    news = News()
+    nothing = dict.fromkeys(Change.__struct_fields__, False)
+    for brought in ("flows", "steps", "foreign"):
+        flow, event = news.next_flow(), news.next_event()
+        news._changed(Change(**{**nothing, "events": False}))
+        assert not flow.done()
+        news._changed(Change(**{**nothing, brought: True}))
+        assert flow.done() and event.done() is (brought == "foreign")
+        event.cancel()
+    given_up = news.next_flow()
+    given_up.cancel()
+    await settle()
+    assert waiting(news) + len(news._flows) == 0

@@ -81,6 +81,15 @@ class FlowResult(Record, frozen=True, kw_only=True):
     advice: list[str] | UnsetType = UNSET
 
 
+class FlowsStatus(Record, frozen=True, kw_only=True):
+    """How many flows are live in each status."""
+
+    queued: int
+    running: int
+    waiting: int
+    blocked: int
+
+
 class FlowPageResult(Record, frozen=True, kw_only=True):
     """Some flows, newest first; ``next`` is the ``cursor`` of the next page."""
 
@@ -259,13 +268,6 @@ class FlowGraph(Record, frozen=True, kw_only=True):
     nodes: list[GraphNode]
     edges: list[GraphEdge]
     text: str | None
-
-
-class FlowUpkeep(Record, frozen=True, kw_only=True):
-    """Flows that were forgotten, and those still to be."""
-
-    pruned: int
-    prunable: int
 
 
 def describe_flow(

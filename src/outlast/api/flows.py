@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -26,6 +27,7 @@ from outlast.api.flow_results import (
     FlowGraph,
     FlowPageResult,
     FlowShown,
+    FlowsStatus,
     FlowWaitResult,
     FlowWatchResult,
     StepPage,
@@ -45,12 +47,13 @@ from outlast.api.flow_words import waits_for
 from outlast.api.requests import PlainRequest
 from outlast.api.tasks import moment
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus
-from outlast.core.errors import BadInput
+from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.core.flow import Flow, FlowFilter, FlowMode, FlowStatus, StepRow
 from outlast.core.session import Status
 from outlast.core.task import TaskFilter
 from outlast.store.base import LIST_MAX
 
+LIVE = (FlowStatus.QUEUED, FlowStatus.RUNNING, FlowStatus.WAITING, FlowStatus.BLOCKED)
 LIST_DEFAULT = 50
 STEPS_DEFAULT = 200
 EVENTS_DEFAULT = 200
@@ -91,6 +94,19 @@ def _statuses(words: str | None) -> tuple[FlowStatus, ...]:
             raise BadInput(f"status: {word!r} is none of {', '.join(FlowStatus)}")
         found.append(FlowStatus(word))
     return tuple(dict.fromkeys(found))
+
+
+async def flows_status(api: Api, caller: Caller) -> FlowsStatus | None:
+    """Return the flows at a glance; None while the store cannot be asked."""
+    try:
+        if caller.operator:
+            counts = await api.store.flow_counts()
+        else:
+            narrow = FlowFilter(statuses=tuple(LIVE), requester=caller.requester)
+            counts = Counter(flow.status.value for flow in (await api.store.list_flows(narrow, LIST_MAX)).flows)
+    except GatewayTrouble:
+        return None
+    return FlowsStatus(**{status.value: counts.get(status.value, 0) for status in LIVE})
 
 
 async def show(api: Api, caller: Caller, flow: Flow, request: FlowShowRequest) -> FlowShown:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from outlast.api.context import Api, Caller
+from outlast.api.flow_results import FlowsStatus
+from outlast.api.flows import flows_status
 from outlast.api.requests import PlainRequest
 from outlast.api.results import Record, iso
 from outlast.api.task_results import TasksStatus
@@ -75,6 +77,7 @@ class StatusResult(Record, frozen=True, kw_only=True):
     keeper: KeeperFacts
     sessions: SessionCounts
     tasks: TasksStatus | None
+    flows: FlowsStatus | None
     told: ToldStatus | None
 
 
@@ -102,6 +105,7 @@ async def status(api: Api, caller: Caller, request: PlainRequest) -> StatusResul
             adopted=AdoptedStatus(live=adopted.live, ended=adopted.ended, lost=adopted.lost, ms=adopted.ms),
         ),
         tasks=await tasks_status(api, caller),
+        flows=await flows_status(api, caller),
         told=await told_status(api),
     )
 

@@ -136,6 +136,15 @@ def _wait_for_word(reader: int, deadline: float) -> bytes | None:
     return word
 
 
+def _environment(config: Config) -> dict[str, str]:
+    """Return what the gateway of a home inherits. A caller in Python may mean another home than its environment says.
+
+    One that is started from within a session belongs to no session.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _SESSION_NAMES}
+    return {**kept, "OUTLAST_HOME": config.paths.home}
+
+
 def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
     """Start ``outlast gateway run`` in a session of its own, with nothing of ours but the ready pipe."""
     import signal
@@ -151,8 +160,7 @@ def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
     ]
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited() if fd != ready_fd]
     defaults = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD}
-    # A gateway started from within a session belongs to no session.
-    env = {name: value for name, value in os.environ.items() if name not in _SESSION_NAMES}
+    env = _environment(config)
     try:
         return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigdef=defaults, setsigmask=[])
     finally:
@@ -171,7 +179,7 @@ def _spawn_outside(config: Config, extra: tuple[str, ...], ready_fd: int) -> int
 
     from outlast.process.keeper.wire import pack, receive
 
-    env = {name: value for name, value in os.environ.items() if name not in _SESSION_NAMES}
+    env = _environment(config)
     argv = [sys.executable, "-P", "-m", "outlast", "gateway", "run", "--ready-fd", "3", *extra]
     ready = f"/proc/{os.getpid()}/fd/{ready_fd}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

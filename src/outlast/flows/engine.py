@@ -97,12 +97,14 @@ class Engine:
         self._claims = timed_id("k", clock.now(), secrets.randbits(60), 6) + "-"
         self._numbers = itertools.count(1)
         self._runs: dict[str, Run] = {}
+        self.holding = asyncio.Event()
+        """Set while a flow is in memory: an idle engine has no lease to renew, and wakes for nothing."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._coming = 0
         self._news = asyncio.Event()
         self._unheard = False
-        self.holding = threading.Event()
-        """Set while this engine holds flows; for other threads."""
+        self.at_work = threading.Event()
+        """Set while this engine holds flows, for other threads."""
         self._loops: list[asyncio.Task[None]] = []
         self.open = False
 
@@ -290,10 +292,10 @@ class Engine:
             older.cancel()  # a run of ours that has lost its claim, and has not noticed
         run = Run(self, held)
         self._runs[flow.id] = run
+        self.holding.set()
+        self.at_work.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
         self._jobs[flow.id] = job
-        if not self.holding.is_set():
-            self.holding.set()
 
     async def _see_through(self, run: Run) -> None:
         job = asyncio.current_task()
@@ -314,6 +316,7 @@ class Engine:
                 self._news.set()
             if not self._runs:
                 self.holding.clear()
+                self.at_work.clear()
                 if not self._coming:
                     self.idle()
 
@@ -325,6 +328,7 @@ class Engine:
     async def _renew_on(self) -> None:
         """Extend the leases of what is held, well before they run out."""
         while True:
+            await self.holding.wait()
             await self.clock.sleep(self.lease_seconds / 3)
             try:
                 await self.renew()

@@ -106,8 +106,17 @@ class Run:
 
     async def may_begin(self, key: str) -> int:
         """Return the ``seq`` of a step that is not on record. Raises CodeChanged and whatever interrupts the run."""
-        if self._unmet and not self.compensating:
+        if self.unsettled:
             await self._settle(key)
+        return self.next_seq()
+
+    @property
+    def unsettled(self) -> bool:
+        """True while steps are on record that the program has not asked for: a new one has to wait for that."""
+        return bool(self._unmet) and not self.compensating
+
+    def next_seq(self) -> int:
+        """Return the ``seq`` of a step where nothing is unsettled. Raises whatever interrupts the run."""
         if self._interrupt is not None and not self.compensating:
             raise self._interrupt
         self._seq += 1
@@ -140,9 +149,9 @@ class Run:
             self._patches[name] = new
         return self._patches[name]
 
-    async def record(self, row: StepRow) -> None:
-        """Put a step on record. Raises ClaimLost."""
-        renew = self._renewal()
+    async def record(self, row: StepRow, now: float | None = None) -> None:
+        """Put a step on record; ``now`` where the caller knows it. Raises ClaimLost."""
+        renew = self._renewal(now)
         rows: tuple[StepRow, ...] = (row,)
         if self._beside:
             rows, self._beside = (*self._beside, row), []
@@ -155,9 +164,9 @@ class Run:
             raise self.lose_claim()
         self.host.reached("after_checkpoint", row)
 
-    def _renewal(self) -> float | None:
+    def _renewal(self, now: float | None = None) -> float | None:
         """Return until when the lease is to hold, where it is time to extend it with what is written."""
-        now = self.clock.now()
+        now = self.clock.now() if now is None else now
         if now < self._renew_at:
             return None
         self._renew_at = now + self.host.lease_seconds / 6

@@ -72,8 +72,8 @@ async def function_step(run: Run, key: str, work: Work) -> Any:
     try:
         row = run.recorded(key, StepKind.FUNCTION)
         if row is None:
-            seq = await run.may_begin(key)
-            return await _tried(run, StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, 1, 0.0), work)
+            seq = await run.may_begin(key) if run.unsettled else run.next_seq()
+            return await _tried(run, key, seq, 1, work)
         if row.status is Status.SUCCEEDED:
             return run.values.read(run.values_id, row.result, work.returns)
         if row.status.final and row.status is not Status.CANCELLED:
@@ -81,17 +81,16 @@ async def function_step(run: Run, key: str, work: Work) -> Any:
         run.check()
         if row.due_at is not None:
             await run.wait(key, row.due_at)
-        return await _tried(run, row, work)
+        return await _tried(run, key, row.seq, row.attempt, work)
     finally:
         run.rested()
 
 
-async def _tried(run: Run, row: StepRow, work: Work) -> Any:
-    """Try as often as the rule allows; ``row`` says which attempt comes first."""
-    attempt = row.attempt
+async def _tried(run: Run, key: str, seq: int, attempt: int, work: Work) -> Any:
+    """Try as often as the rule allows; ``attempt`` is the one that comes first."""
     while True:
         started = run.clock.now()
-        row = StepRow(run.id, row.key, row.seq, row.kind, Status.RUNNING, attempt, started)
+        row = StepRow(run.id, key, seq, StepKind.FUNCTION, Status.RUNNING, attempt, started)
         run.host.reached("before_step", row)
         try:
             value = await _attempt(run, row, work)
@@ -102,11 +101,13 @@ async def _tried(run: Run, row: StepRow, work: Work) -> Any:
             await _failed(run, row, work, error)
             attempt += 1
         else:
+            ended = run.clock.now()
             await run.record(
                 StepRow(
-                    run.id, row.key, row.seq, row.kind, Status.SUCCEEDED, attempt, started, run.clock.now(), None, text
-                )
-            )
+                    run.id, key, seq, StepKind.FUNCTION, Status.SUCCEEDED, attempt, started, ended, None, text
+                ),
+                ended,
+            )  # fmt: skip
             return value
 
 
@@ -192,15 +193,16 @@ async def _attempt(run: Run, row: StepRow, work: Work) -> Any:
         if not work.is_async:
             return await _in_thread(run, row, work)
         made = work.fn(*work.args, **work.kwargs)
-        if not inspect.isawaitable(made):
-            return made
-        shown = _Shown(run, row)
+        if type(made) is not types.CoroutineType:
+            if not inspect.isawaitable(made):
+                return made
+            made = _coroutine(made)
         if work.timeout is None:
-            return await _watched(_coroutine(made), shown, run.host.pid)
+            return await _watched(made, run, row)
         limit = asyncio.timeout(work.timeout)
         try:
             async with limit:
-                return await _watched(_coroutine(made), shown, run.host.pid)
+                return await _watched(made, run, row)
         except TimeoutError:
             if limit.expired():
                 raise _TimeIsUp(f"it took longer than {work.timeout:g} s") from None
@@ -241,19 +243,22 @@ class _Shown:
         """It has ended."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._job is not None:
+            self._job.cancel()  # not begun, it would write over what comes now
 
 
 @types.coroutine
-def _watched(coro: Coroutine[Any, Any, Any], shown: _Shown, pid: int) -> Generator[Any, Any, Any]:
+def _watched(coro: Coroutine[Any, Any, Any], run: Run, row: StepRow) -> Generator[Any, Any, Any]:
     """Drive a coroutine; only one that does not end at once is worth a timer."""
     try:
         yielded = coro.send(None)
     except StopIteration as stop:
         return stop.value
+    shown = _Shown(run, row)
     shown.begun()
     try:
         while True:
-            if os.getpid() != pid:
+            if os.getpid() != run.host.pid:
                 os._exit(FORKED)  # a child that awaits: it would take our loop's news away from us
             try:
                 sent = yield yielded

@@ -18,6 +18,7 @@ import msgspec
 from outlast.api import decode
 from outlast.api.acts import ACTS, perform
 from outlast.api.context import Api, Caller, GatewayFacts
+from outlast.api.flows import flows_status
 from outlast.api.results import iso
 from outlast.api.status import told_status
 from outlast.api.task_results import AuditResult
@@ -70,7 +71,8 @@ async def _answer(config: Config, act: str, name: str | None, query: dict[str, A
             caller = Caller().acting_for(query.get("requester"))
             nobody = {"gateway": None, "keeper": None, "sessions": None}
             tasks, told = await tasks_status(api, caller), await told_status(api)
-            return {**nobody, "tasks": _plain(tasks), "told": _plain(told)}
+            flows = await flows_status(api, caller)
+            return {**nobody, "tasks": _plain(tasks), "flows": _plain(flows), "told": _plain(told)}
         request = decode.from_value({k: v for k, v in query.items() if v is not None}, row.request, strict=False)
         if getattr(request, "apply", None):
             raise GatewayTrouble(

@@ -11,7 +11,7 @@ not looked at. So no news is ever missed, and nobody polls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -91,9 +91,9 @@ class FlowActs(Protocol):
         """Put a flow on record, queued. Raises Conflict (``flow_exists``) when the id is taken.
 
         With ``start`` (one claim id) it is claimed in the same commit and comes back running, if it may start now. A
-        managed flow comes back running in any case. A full concurrency key leaves it queued with no ``ready_at`` until
-        another flow of its key ends. With ``parent_id``, a parent that has ended or is to be cancelled refuses it:
-        Conflict (``parent_ended``).
+        managed or mirrored flow comes back running in any case (or ended, where the task it mirrors has). A full
+        concurrency key leaves others queued with no ``ready_at``, and ``wait`` saying so, until one of its flows ends.
+        With ``parent_id``, a parent that has ended or is to be cancelled refuses it: Conflict (``parent_ended``).
         """
 
     async def claim_flows(self, claim: FlowClaim) -> list[HeldFlow]:
@@ -102,18 +102,22 @@ class FlowActs(Protocol):
         A takeover of a running flow counts one more of ``crashes`` where no step was recorded since the last one.
         """
 
-    async def checkpoint(
+    def checkpoint(
         self, flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until: float | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         """Write rows of steps, new or over what stands there; False (and nothing written) when the claim is gone.
 
+        A row that has ended is not overwritten by one that has not: that is left out, and the answer is True.
         With ``renew_until`` the lease is extended in the same commit.
         """
 
     async def start_child(self, flow_id: str, claim_id: str, row: StepRow, child: Child) -> bool:
         """Begin a step together with the work that does it, in one commit; False when the claim is gone.
 
-        An approval's notice goes to its conversation, else to its requester.
+        Asked again with the same ``ref`` on record it answers True and changes nothing. What is begun while there is a
+        wish to cancel that the holder has not looked at is called off in the same commit; later it is left alone, for
+        so a flow undoes things. An approval's notice goes to its conversation, else to its requester. Raises Conflict
+        (``child_exists``) for a dedupe key that is taken.
         """
 
     async def take_signal(self, flow_id: str, claim_id: str, row: StepRow, name: str, now: float) -> StepRow | None:
@@ -134,7 +138,9 @@ class FlowActs(Protocol):
 
         An end frees the concurrency key for the next flow of it, cancels pending approvals of the flow, tells the
         requester as the notify policy wants (*blocked* is told like a failure), and, for a child, writes the parent's
-        step (status, result, error) and nudges the parent. Where a claim is given up, it is cleared.
+        step (status, result, error) and nudges the parent. Where a claim is given up, it is cleared. To queue a flow
+        again lets crashes count from the start; ``requeue`` also forgets the steps that did not succeed, as
+        `retry_flow` does.
         """
 
     async def renew_flow_leases(self, claim_ids: Sequence[str], until: float) -> set[str]:
@@ -158,17 +164,23 @@ class FlowActs(Protocol):
         """Write down the wish to cancel a live flow and nudge it; None when it has ended or the wish is known.
 
         A flow nobody has to run code for (managed, mirrored, or queued and never started) that has no live child is
-        cancelled in the same commit. Its live tasks are asked to end (queued ones end at once), its child flows too.
+        cancelled in the same commit, else when its last live child settles. Its live tasks are asked to end (queued
+        ones end at once), its child flows too, its open questions are taken back. One that is blocked is queued, so
+        that who runs it can undo what it did; one that waits, or waits to be tried again, is ready at once.
         """
 
     async def link_task(self, flow_id: str, task_id: str, now: float, revision: int | None) -> Flow | None:
-        """Make a task a child of a managed flow; None when the flow has ended, moved on, or is to be cancelled."""
+        """Make a task a child of a managed flow; None when the flow has ended, moved on, or is to be cancelled.
+
+        Raises NotFound for an unknown task, Conflict (``task_linked``) for one that belongs to another flow.
+        """
 
     async def retry_flow(self, flow_id: str, from_key: str | None, now: float) -> Flow | None:
-        """Queue a flow that failed, is blocked or lost again; None when it stands elsewhere.
+        """Queue a flow that failed, is blocked or lost again; None when it stands elsewhere, or has no such step.
 
         Steps that succeeded stay. The others are forgotten; with ``from_key`` that step and all that were begun after
-        it too, and signals they had consumed count as not consumed.
+        it too, and signals they had consumed count as not consumed. What forgotten steps had begun is called off.
+        Raises Conflict (``flow_live``) where another flow with its dedupe key is live by now.
         """
 
     async def fork_flow(self, flow_id: str, new_id: str, from_key: str, now: float) -> Flow | None:

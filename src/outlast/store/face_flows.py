@@ -30,10 +30,10 @@ class FlowFace(ABC):
     async def claim_flows(self, claim: FlowClaim) -> list[HeldFlow]:
         return cast(list[HeldFlow], await self._act("claim_flows", claim))
 
-    async def checkpoint(
+    def checkpoint(
         self, flow_id: str, claim_id: str, rows: Sequence[StepRow], renew_until: float | None = None
-    ) -> bool:
-        return cast(bool, await self._act("checkpoint", flow_id, claim_id, rows, renew_until))
+    ) -> Awaitable[bool]:
+        return self._act("checkpoint", flow_id, claim_id, rows, renew_until)
 
     async def start_child(self, flow_id: str, claim_id: str, row: StepRow, child: Child) -> bool:
         return cast(bool, await self._act("start_child", flow_id, claim_id, row, child))

@@ -234,6 +234,23 @@ async def test_many_flows_write_their_steps_in_one_commit(store):
     assert [count[0] for count in counts.values()] == [0 if flow.id[-1] == "3" else 2 for flow in flows]
 
 
+async def test_single_steps_of_many_flows_go_in_one_commit_and_each_hears_its_own_answer(store):
+    """They may be written together; one whose claim is gone must neither be written nor spoil the others."""
+    flows = [await running(store, f"c{number}", number) for number in range(20)]
+    stale = {flow.id for flow in flows[3:5]}
+    acts = []
+    for flow in flows:
+        claim_id = "gone" if flow.id in stale else flow.claim_id
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, Status.RUNNING)]))
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, result='"done"')]))
+        acts.append(store.checkpoint(flow.id, claim_id, [step(flow.id, "a", 0, Status.RUNNING)]))
+    wanted = [flow.id not in stale for flow in flows for _ in range(3)]
+    assert await asyncio.gather(*acts) == wanted
+    for flow in flows:
+        found = [(row.status, row.result) for row in await store.steps_of(flow.id)]
+        assert found == ([] if flow.id in stale else [(Status.SUCCEEDED, '"done"')])
+
+
 async def test_a_step_begins_with_its_task_and_ends_with_it(store):
     flow = await running(store, "c1")
     row = waiting_for(flow.id, "t1", "build")

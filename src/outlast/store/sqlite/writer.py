@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import apsw
@@ -15,6 +16,7 @@ from outlast.store.gather import Act, Gatherer, Settled
 from outlast.store.registry import TAKEN
 from outlast.store.sqlite.connection import connect, explain
 from outlast.store.sqlite.runs import runs_of
+from outlast.store.sqlite.together import Together, is_plain
 from outlast.store.steps import Step, Steps
 
 
@@ -36,6 +38,7 @@ class Writer(Gatherer):
         self._execute = self._connection.cursor().execute
         runs = runs_of(self._connection, sql)
         self._statements = {name: (run, BROUGHT.get(name, 0)) for name, run in runs.items()}
+        self._together = Together(self._connection, sql["checkpoint"])
         self.start()
 
     def tell_others(self, brought: int) -> None:
@@ -54,7 +57,7 @@ class Writer(Gatherer):
         try:
             self._execute("BEGIN IMMEDIATE")
             try:
-                settled: Settled = [(act.future, self._drive(act), None) for act in batch]
+                settled = self._drive_all(batch)
             except Exception as error:
                 self._rollback()
                 return self._write_apart(batch) if len(batch) > 1 else self._fail(batch, error)
@@ -63,6 +66,17 @@ class Writer(Gatherer):
         except apsw.Error as error:
             self._rollback()
             return self._fail(batch, error)
+        return settled
+
+    def _drive_all(self, batch: list[Act]) -> Settled:
+        settled: Settled = []
+        for plain, some in groupby(batch, is_plain):
+            acts = list(some)
+            if plain and len(acts) > 1 and self._together.write(acts):
+                self.brought |= BROUGHT["checkpoint"]
+                settled += [(act.future, True, None) for act in acts]
+            else:
+                settled += [(act.future, self._drive(act), None) for act in acts]
         return settled
 
     def _drive(self, act: Act) -> Any:  # noqa: ANN401

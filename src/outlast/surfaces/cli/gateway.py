@@ -163,7 +163,7 @@ def _ledger(call: Call) -> Result:
     except OutlastError as error:
         note(f"{error.message} (see: outlast doctor)")
         return {"tasks": None}
-    return {name: found.get(name) for name in ("tasks", "told", "store")}
+    return {name: found.get(name) for name in ("tasks", "flows", "told", "store")}
 
 
 def _status(call: Call) -> Result:
@@ -196,6 +196,9 @@ def _print_overview(call: Call, result: Result) -> None:
         from outlast.surfaces.cli.tasks.board import headline
 
         say(f"Tasks: {headline(result['tasks'])}")
+    flows = [f"{number} {status}" for status, number in (result.get("flows") or {}).items() if number]
+    if flows:
+        say(f"Flows: {' · '.join(flows)}")
     if result.get("told") is not None:
         _print_told(result["told"])
 

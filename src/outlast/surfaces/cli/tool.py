@@ -26,8 +26,9 @@ def run(call: Call) -> None:
             raise BadInput("no tool call was given", code="usage", hint=EXAMPLE)
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
     request = _parse(text)
-    if request.get("tool") == "exec" and call.gateway is None:
-        # As `exec` does: the command runs where and as this call was made, unless it says otherwise.
+    starts = request.get("tool") == "exec" or (request.get("tool"), request.get("action")) == ("flow", "start")
+    if starts and call.gateway is None:
+        # As `exec` and `flow start` do: it runs where and as this call was made, unless it says otherwise.
         wanted = request.get("workdir")
         if wanted is None or isinstance(wanted, str):
             request["workdir"] = workdir(wanted)

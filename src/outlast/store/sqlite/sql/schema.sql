@@ -274,7 +274,7 @@ CREATE INDEX flow_parent ON flow (parent_id, created_at, id) WHERE parent_id IS 
 CREATE INDEX flow_label ON flow (label, created_at, id) WHERE label IS NOT NULL;
 CREATE INDEX flow_conversation ON flow (conversation, created_at, id) WHERE conversation IS NOT NULL;
 CREATE INDEX flow_of_task ON flow (task_id) WHERE task_id IS NOT NULL;
-CREATE INDEX flow_of_schedule ON flow (schedule_id) WHERE schedule_id IS NOT NULL AND ended_at IS NULL;
+CREATE INDEX flow_of_schedule ON flow (schedule_id, created_at, id) WHERE schedule_id IS NOT NULL AND ended_at IS NULL;
 CREATE UNIQUE INDEX flow_dedupe ON flow (dedupe_key) WHERE ended_at IS NULL AND dedupe_key IS NOT NULL;
 CREATE INDEX flow_ready ON flow (handler, priority DESC, ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX flow_parent_live ON flow (parent_id) WHERE ended_at IS NULL AND parent_id IS NOT NULL;
