@@ -103,8 +103,8 @@ class Engine:
         self._coming = 0
         self._news = asyncio.Event()
         self._unheard = False
-        self.watched = threading.Event()
-        """Set while this engine holds flows; for other threads."""
+        self.at_work = threading.Event()
+        """Set while this engine holds flows, for other threads."""
         self._loops: list[asyncio.Task[None]] = []
         self.open = False
 
@@ -293,8 +293,7 @@ class Engine:
         run = Run(self, held)
         self._runs[flow.id] = run
         self.holding.set()
-        if not self.watched.is_set():
-            self.watched.set()
+        self.at_work.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
         self._jobs[flow.id] = job
 
@@ -317,9 +316,9 @@ class Engine:
                 self._news.set()
             if not self._runs:
                 self.holding.clear()
-                self.watched.clear()
-            if not self._runs and not self._coming:
-                self.idle()
+                self.at_work.clear()
+                if not self._coming:
+                    self.idle()
 
     def _full_before(self) -> bool:
         return self.held == self._held_max - 1

@@ -243,6 +243,8 @@ class _Shown:
         """It has ended."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._job is not None:
+            self._job.cancel()  # not begun, it would write over what comes now
 
 
 @types.coroutine

@@ -40,10 +40,10 @@ class Watchdog:
     def stop(self) -> None:
         """End."""
         self._ended.set()
-        self._engine.watched.set()
+        self._engine.at_work.set()
 
     def _watch(self) -> None:
-        while self._engine.watched.wait() and not self._ended.wait(self._engine.lease_seconds * LOOKS):
+        while self._engine.at_work.wait() and not self._ended.wait(self._engine.lease_seconds * LOOKS):
             try:
                 self._look(time.monotonic())
             except Exception as error:
