@@ -21,6 +21,8 @@ DAY = 86_400.0
 MB = 1e6
 NAP_SECONDS = 3
 """Longer than a flow that waits stays in memory: it is let go, and taken up again when it is due."""
+LAST_LOOK_SECONDS = 35
+"""Longer than a lease: once after the last flow, a look is due at whether a lease has run out."""
 TRUE = "/bin/true"
 
 ONE_STEP = f"name: one\nsteps:\n  - id: only\n    run: [{TRUE}]\n"
@@ -227,6 +229,7 @@ async def _look(lodging: Lodging) -> None:
 
 
 def _idle(full: Lodging, many: int, seconds: float) -> Row:
+    time.sleep(LAST_LOOK_SECONDS if seconds > 10 else 0)
     before = machine.work(full.gateway_pid)
     time.sleep(seconds)
     after = machine.work(full.gateway_pid)

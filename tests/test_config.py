@@ -105,7 +105,7 @@ def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
     assert settings[2:] == (
         "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 86_400.0, (),
-        (), False, (), "", 587, "starttls", "", "", "", "", (), "",
+        (), False, (), 500, 30.0, (), "", 587, "starttls", "", "", "", "", (), "",
     )  # fmt: skip
     assert set(settings.sources.values()) == {"default"}
 
@@ -138,6 +138,10 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         notify = ["smtp:me@mail.local", "boss"]
         deciders = ["agent:lead:*"]
         own = true
+        [flows]
+        modules = ["release.py"]
+        slots = 7
+        lease_seconds = 2
         [delivery]
         allow_private = ["10.0.0.0/8"]
         smtp_host = "mail.local"
@@ -155,6 +159,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert settings[2:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
         "postgresql://db.local/outlast", 3, 1.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",), True,
+        ("release.py",), 7, 2.0,
         ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret", "[::1]:8080", ("box.local",),
         "https://box.local:8443/outlast",
     )  # fmt: skip
@@ -324,6 +329,7 @@ def test_the_template_is_the_defaults(tmp_path: Path, env: dict[str, str]) -> No
         "store": {},
         "tasks": {},
         "approvals": {},
+        "flows": {},
         "delivery": {},
         "gateway": {},
     }

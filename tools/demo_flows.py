@@ -72,6 +72,8 @@ class Flows:
         self.kill_everybody(flow)
         self.end(flow)
         self.hostile_file()
+        for worker in self.workers():  # it would leave by itself after a minute without work
+            self.outlast("process", "kill", worker["sessionId"], quiet=True)
 
     def show(self, flow: str) -> Answer:
         """Return how a flow stands."""
@@ -96,12 +98,14 @@ class Flows:
         self.claim(wait_until(self.log.exists, 30), "a worker was started for the program, and the build runs")
         return flow
 
+    def workers(self) -> list[Answer]:
+        """Return the sessions of workers for programs."""
+        rows = self.outlast("process", "list", quiet=True)["sessions"]
+        return [row for row in rows if row["status"] == "running" and "outlast:flow-worker" in row["labels"]]
+
     def kill_everybody(self, flow: str) -> None:
         """Kill the gateway and the worker at the same time."""
-        workers = [
-            row["pid"] for row in self.outlast("process", "list", quiet=True)["sessions"]
-            if row["status"] == "running" and "outlast:flow-worker" in row["labels"]
-        ]  # fmt: skip
+        workers = [row["pid"] for row in self.workers()]
         victims = [self.stage.gateway_pid(), *workers]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)

@@ -99,7 +99,8 @@ OUR_FLOWS: dict[Database, Peer] = {
 class Figures(NamedTuple):
     """What one run of a script found: tasks a second (None where that makes no sense), milliseconds of single ones.
 
-    Where the tasks are flows, ``steps`` are the milliseconds of their steps.
+    Where the tasks are flows, ``steps`` are the milliseconds of their steps; ``commits`` those of raw durable commits
+    that were made between single flows, on the same disk in the same moments.
     """
 
     rate: float | None
@@ -109,6 +110,7 @@ class Figures(NamedTuple):
     settings: list[str]
     load: float
     steps: Sequence[float] = ()
+    commits: Sequence[float] = ()
 
 
 def interpreter(least: tuple[int, int]) -> str:
@@ -210,5 +212,5 @@ def run(peer: Peer, words: list[str]) -> Figures:
     rate = None if said["many"] is None else said["many"]["tasksPerSecond"]
     return Figures(
         rate, said["single"]["milliseconds"], said["durability"], said["versions"], said["settings"], load,
-        said.get("steps", []),
+        said.get("steps", []), said.get("commits", []),
     )  # fmt: skip

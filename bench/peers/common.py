@@ -159,11 +159,11 @@ def single_in_threads(submit: Submit, words: argparse.Namespace) -> list[float]:
 
 def report(
     *, many: dict[str, Any] | None, single: Sequence[float], durability: dict[str, str], versions: dict[str, str],
-    settings: Sequence[str], steps: Sequence[float] = (),
+    settings: Sequence[str], steps: Sequence[float] = (), commits: Sequence[float] = (),
 ) -> None:  # fmt: skip
     """Print the line the driver reads. ``durability`` was read back from the database; ``settings`` are our tuning.
 
-    ``steps`` are the milliseconds of single steps, of those who ran flows.
+    ``steps`` are the milliseconds of single steps, of those who ran flows; ``commits`` those of raw commits between.
     """
     ordered = sorted(single)
     one = {
@@ -173,7 +173,7 @@ def report(
         "milliseconds": list(single),
     }
     line = {"many": many, "single": one, "durability": durability, "versions": versions, "settings": list(settings)}
-    print(json.dumps({**line, "steps": list(steps)}), flush=True)
+    print(json.dumps({**line, "steps": list(steps), "commits": list(commits)}), flush=True)
 
 
 def versions(*packages: str, **others: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from outlast.core.flow import FlowFilter, FlowStatus
 from outlast.store.base import Store
 from peers import common, flows
 from peers.outlast import over_postgresql, over_sqlite
+from peers.raw import Commits
 
 laps = flows.Laps()
 
@@ -36,35 +37,38 @@ async def ten_steps(context: outlast.FlowContext) -> int:
     return 1
 
 
-async def run_flows(runtime: outlast.FlowRuntime, words: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
-    """Run flows one at a time, then with many in flight; return what `common.many` and `common.single` found."""
+async def run_flows(runtime: outlast.FlowRuntime, words: argparse.Namespace) -> dict[str, Any]:
+    """Run flows one at a time, with as many raw commits as steps between them, then with many in flight."""
+    raw, commits = Commits(words.folder), []
 
     async def one() -> None:
         await runtime.run(ten_steps)
 
-    single = await flows.singles(one, words, laps)
+    def between() -> None:
+        commits.extend(raw.one() for _ in range(flows.STEPS))
+
+    single = await flows.singles(one, words, laps, between)
     began = time.process_time()
     many = await common.many(one, words, flows.Wave(words))
     many["cpuMicroseconds"] = (time.process_time() - began) / many["tasks"] * 1e6
-    return many, single
+    return {"many": many, "single": single, "steps": laps.milliseconds, "commits": commits}
 
 
 async def main() -> None:
     words = common.arguments(__doc__)
     home = os.path.join(os.path.abspath(words.folder), "home")
     async with outlast.open(ten_steps, home=home, store=words.dsn or None) as runtime:
-        many, single = await run_flows(runtime, words)
+        found = await run_flows(runtime, words)
         info, live = await runtime.store.info(), await runtime.store.flow_counts()
         sample = await recorded(runtime.store)
     assert sum(live.values()) == 0, live
     assert sample == {(FlowStatus.SUCCEEDED, flows.STEPS)}, sample
-    cpu, peak = many.pop("cpuMicroseconds"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    cpu, peak = found["many"].pop("cpuMicroseconds"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     _, durability = over_postgresql(words.dsn) if words.dsn else over_sqlite(info.place)
     common.report(
-        many=many, single=single, durability=durability(),
+        **found, durability=durability(),
         versions=common.versions("outlast", **{info.kind: info.version}),
         settings=["outlast.open()", f"{cpu:.0f} µs of processor a flow", f"{peak} MiB at most"],
-        steps=laps.milliseconds,
     )  # fmt: skip
 
 

@@ -192,7 +192,7 @@ def test_a_run_as_json_is_its_end_and_a_watch_every_change(outlast, gateway, her
 
 
 def test_a_watch_leaves_when_its_time_is_over(outlast, gateway):
-    gateway.will(answer(SHOWN), *[seen(FLOW, mark="a")] * 5)
+    gateway.will(answer(SHOWN), *[seen(FLOW, mark="a")] * 100)
     code, out, err = outlast("flow", "watch", "f01", "--timeout", "1ms")
     assert (code, out) == (124, "")
     assert "has not ended" in err

@@ -81,14 +81,20 @@ def test_no_text_of_a_record_breaks_a_store() -> None:
 )
 def test_code_cannot_hide_behind_the_mask_of_a_secret(line: str) -> None:
     with pytest.raises(BadInput) as refused:
-        words.shown_command(line)
+        words.shown_text(line)
+    assert refused.value.code == "hidden_code"
+
+
+def test_nor_in_the_input_of_a_shell() -> None:
+    with pytest.raises(BadInput) as refused:
+        words.exec_preview("bash", {}, 'make\nTOKEN="x$(evil)" make', opens=False)
     assert refused.value.code == "hidden_code"
 
 
 def test_a_plain_secret_is_masked_and_references_stay() -> None:
-    assert words.shown_command("deploy --token abcdef0123456789 $HOME") == "deploy --token *** $HOME"
-    assert words.shown_command("TOKEN=$(pass show x) deploy") == "TOKEN=$(pass show x) deploy"
-    assert words.shown_command("a && b | c") == "a && b | c"
+    assert words.shown_text("deploy --token abcdef0123456789 $HOME") == "deploy --token *** $HOME"
+    assert words.shown_text("TOKEN=$(pass show x) deploy") == "TOKEN=$(pass show x) deploy"
+    assert words.shown_text("a && b | c") == "a && b | c"
 
 
 def test_a_preview_shows_command_variables_and_input() -> None:
@@ -108,7 +114,10 @@ def test_a_preview_shows_command_variables_and_input() -> None:
 def test_no_line_of_another_can_pass_for_ours_and_all_of_it_fits(
     command: str, env: dict[str, str], stdin: str | None
 ) -> None:
-    shown = words.exec_preview(command, env, stdin, opens=False)
+    try:
+        shown = words.exec_preview(command, env, stdin, opens=False)
+    except BadInput:  # by chance it holds something like a secret with code in it
+        return
     assert len(shown) <= PREVIEW_MAX
     for line in shown.split("\n"):
         ours = line.startswith(("with the variables:", "with this input (", "… "))

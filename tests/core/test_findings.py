@@ -6,7 +6,10 @@ import pytest
 
 from outlast.core.findings import KINDS, SEVERITIES, Code, Finding
 
-THRESHOLDS = {"stale_queued": 600.0, "stale_running": 1800.0}
+THRESHOLDS = {
+    "stale_queued": 600.0, "stale_running": 1800.0, "stale_waiting": 86_400.0, "stale_blocked": 3600.0,
+    "cancel_stuck": 600.0, "no_worker": 60.0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("code", Code)

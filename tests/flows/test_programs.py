@@ -532,6 +532,25 @@ def test_steps_that_were_taken_out_are_a_change_too(flows):
     assert flows.finish(run).blocker["found"] == "the end"
 
 
+@pytest.mark.parametrize("then", ["signal", "slow"])
+def test_a_new_way_is_kept_to_whatever_the_first_step_on_it_is(flows, then):
+    @flow
+    async def patched(ctx):
+        ways = [ctx.patched("faster")]
+        if then == "signal":
+            await ctx.signal("go")
+        else:
+            await ctx.step("slow", asyncio.sleep, 0.4)  # long enough to be shown as running
+        return [*ways, ctx.patched("faster")]
+
+    if then == "slow":
+        flows.crash_at("slow", "unrecorded")
+    run = flows.start(patched)
+    flows.signal(run, "go")
+    assert flows.result(run) == [True, True]
+    assert flows.crashes == (then == "slow")
+
+
 def test_patched_keeps_old_flows_on_the_old_way_and_new_ones_on_the_new(flows):
     new = False
 

@@ -54,10 +54,9 @@ async def child(ctx: outlast.FlowContext, place: str) -> str:
 @flow
 async def every(ctx: outlast.FlowContext, place: str, kind: str) -> list[object]:
     """Do one thing of a kind, as a step called ``op``, between two others."""
-    ctx.on_cancel("undo", marked, place, "undo")
-    if kind.startswith("undone"):
-        ctx.on_failure("undo", marked, place, "undo")
-        ctx.on_failure("undo too", ctx.run, "undo too", f"echo 'undo-too 0' >> {place}")
+    for on in (ctx.on_cancel, ctx.on_failure) if kind in UNDOING else ():
+        on("undo", marked, place, "undo")
+        on("undo too", ctx.run, "undo too", f"echo 'undo-too 0' >> {place}")
     first = await ctx.step("first", marked, place, "first")
     found = await KINDS[kind](ctx, place)
     last = await ctx.step("last", marked, place, "last")
@@ -124,13 +123,62 @@ async def beside(ctx: outlast.FlowContext, place: str) -> object:
 
 
 async def undone(ctx: outlast.FlowContext, place: str) -> object:
-    await ctx.step("op", breaking, place, "op")
-    return None
+    return await ctx.step("op", breaking, place, "op")
 
+
+async def called_off(ctx: outlast.FlowContext, place: str) -> object:
+    return (await ctx.run("op", f"echo 'op 0' >> {place}; sleep 1000")).stdout
+
+
+def may_end(place: str, mine: int) -> bool:
+    """True when the gate beside the marks is open, or that for the first who came to it."""
+    folder = os.path.dirname(place)
+    if os.path.exists(os.path.join(folder, "gate")):
+        return True
+    if mine == 1 and os.path.exists(os.path.join(folder, "first-only")):
+        mark(place, "ended-first")
+        return True
+    return False
+
+
+def place_in_line(place: str) -> int:
+    """Leave a mark, and say the how-manieth it is."""
+    mark(place, "op")
+    with open(place, encoding="utf-8") as file:
+        return sum(line.startswith("op ") for line in file)
+
+
+async def until_gate(place: str) -> str:
+    """Take until somebody opens a gate."""
+    mine = place_in_line(place)
+    while not may_end(place, mine):
+        await asyncio.sleep(0.02)
+    return "OP"
+
+
+def until_gate_thread(place: str) -> str:
+    """Likewise, as a plain function."""
+    mine = place_in_line(place)
+    while not may_end(place, mine):
+        time.sleep(0.02)
+    return "OP"
+
+
+async def slow(ctx: outlast.FlowContext, place: str) -> object:
+    return await ctx.step("op", until_gate, place)
+
+
+async def slow_thread(ctx: outlast.FlowContext, place: str) -> object:
+    return await ctx.step("op", until_gate_thread, place)
+
+
+UNDOING = ("undone", "called_off")
 
 KINDS = {
     one.__name__: one
     for one in (
         coroutine, thread, retried, failed, run, nap, signal, approval, subflow, value, patch, beside, undone,
+        slow,
+        slow_thread,
     )
 }  # fmt: skip

@@ -77,6 +77,10 @@ class FlowNode(Node):
     def worker_log(self) -> str:
         return f"{self.home}/worker.log"
 
+    def said(self) -> str:
+        """What workers and gateways have logged."""
+        return self.worker_said() + self.log()
+
     def worker_said(self) -> str:
         """What all workers have logged."""
         try:
@@ -145,7 +149,7 @@ class FlowNode(Node):
                 assert flow is not None
                 if comes(flow):
                     return flow
-                assert time.monotonic() < end, (flow, await store.steps_of(flow_id), self.worker_said()[-4000:])
+                assert time.monotonic() < end, (flow, await store.steps_of(flow_id), self.said()[-6000:])
                 try:
                     await asyncio.wait_for(news.wait(), NET)
                 except TimeoutError:

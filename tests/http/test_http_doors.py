@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -152,14 +153,16 @@ async def test_another_user_is_stopped_by_the_file_mode(tmp_path: Path) -> None:
 async def test_another_user_who_gets_as_far_as_the_socket_is_dropped(tmp_path: Path) -> None:
     """With every file mode wide open the peer check alone holds."""
     async with serving(tmp_path) as web:
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_uid == 0 and folder != Path("/"):
-                folder.chmod(folder.stat().st_mode | 0o055)
-        os.chmod(web.path, 0o666)
+        folders = [one for one in (tmp_path, *tmp_path.parents[:-1]) if one.stat().st_uid == 0]
+        modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in folders}
         try:
+            for folder, mode in modes.items():
+                folder.chmod(mode | 0o055)
+            os.chmod(web.path, 0o666)
             done = await asyncio.to_thread(as_nobody, CONNECT, web.path)
         finally:
-            tmp_path.parent.parent.chmod(0o700)
+            for folder, mode in modes.items():  # some of them are everybody's, /tmp among them
+                folder.chmod(mode)
         assert done.stdout.strip() in ("b''", "ConnectionResetError", "BrokenPipeError"), done
         assert (await web.ask("GET", "/v1/status")).status == 200
 

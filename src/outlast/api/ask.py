@@ -51,13 +51,13 @@ async def ask_first(
 def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> Approval:
     """Return the question. What the command was given as secrets is masked, and said to be."""
     now = api.clock.now()
-    command = approval_text.shown_command(spec.command)
+    command = approval_text.shown_text(spec.command)
     env = {name: spec.env[name] for name in spec.env_names}
     opens = spec.stdin == "pipe" or spec.pty
-    shown = approval_text.exec_preview(command, env, spec.stdin_text, opens=opens)
+    preview = approval_text.exec_preview(command, env, spec.stdin_text, opens=opens)
     seconds = request.approval_expires_seconds or api.config.approvals_expires
     detail: dict[str, object] = {
-        "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in shown,
+        "command": sound(command), "workdir": sound(spec.cwd), "shell": _shell(spec), "masked": MASK in preview,
         "pty": spec.pty, "opensInput": opens, "label": task.label, "title": task.title,
         "node": None if task.node == api.books.node else task.node, NOT_BEFORE: task.not_before_at,
         "attempts": task.attempts_max if task.attempts_max > 1 else None,
@@ -70,7 +70,7 @@ def _question(api: Api, request: ExecRequest, spec: ExecSpec, task: NewTask) -> 
         prompt=f"Run in {_line(spec.cwd)}: {_line(command)}",
         created_at=now,
         conversation=task.conversation,
-        preview=shown,
+        preview=preview,
         detail={name: value for name, value in detail.items() if value not in (None, False)},
         expires_at=now + seconds,
     )

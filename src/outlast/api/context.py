@@ -146,6 +146,9 @@ class Making(Protocol):
     def environ(self) -> Mapping[str, str]:
         """The environment of commands whose caller brought none."""
 
+    def new_session_id(self) -> str:
+        """Return a fresh session id."""
+
 
 class Api:
     """The one object every command and query takes.
@@ -180,6 +183,10 @@ class Api:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: set[Callable[[str, Session], None]] = set()
         sessions.on_event(self._tell)
+
+    def new_session_id(self) -> str:
+        """Return a fresh session id."""
+        return self.sessions.new_id()
 
     @property
     def ledger(self) -> Ledger:

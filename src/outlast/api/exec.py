@@ -28,7 +28,7 @@ from outlast.core import environment, guards, policy
 from outlast.core.errors import BadInput, Refused
 from outlast.core.session import ExecSpec, ReadyWhen
 from outlast.core.task import NotifyPolicy, Task
-from outlast.process.sessions import Session, new_session_id
+from outlast.process.sessions import Session
 
 
 class Plan(NamedTuple):
@@ -128,7 +128,7 @@ def make_plan(
     ready = _ready(request.ready_when)
     background = bool(request.background or request.detach or ask)
     settings = api.config
-    session_id = new_session_id(api.clock.now())
+    session_id = api.new_session_id()
     shell = settings.exec_shell or environment.choose_shell(base.get("SHELL"), _executable)
     spec = ExecSpec(
         id=session_id,

@@ -52,26 +52,26 @@ def preview(text: str | None) -> str | None:
 # ---- commands
 
 
-def shown_command(line: str) -> str:
-    """Return a command line without its secrets, for somebody who is to decide about it.
+def shown_text(text: str) -> str:
+    """Return a command line, or the input of one, without its secrets, for somebody who is to decide about it.
 
     Raises BadInput (``hidden_code``) where what would be masked as a secret holds letters a shell acts on: nobody
     could know what he approves.
     """
-    if any(map(_CODE.search, hidden_parts(line))):
+    if any(map(_CODE.search, hidden_parts(text))):
         raise BadInput(
             "what would be masked as a secret holds shell syntax, so whoever decides would not see what is run",
-            code="hidden_code", hint="give the secret as a variable (env, --env NAME=VALUE)",
+            code="hidden_code", hint="give the secret as a variable (env, --env NAME=VALUE), or in a file",
         )  # fmt: skip
-    return redact(line)
+    return redact(text)
 
 
 def exec_preview(command: str, env: Mapping[str, str], stdin: str | None, *, opens: bool) -> str:
-    """Return all that is run: the command (as `shown_command` gives it), its variables, its input.
+    """Return all that is run: the command (as `shown_text` gives it), its variables, its input.
 
     ``opens`` when its input stays open. Every line that is not ours has a mark before it, so that none can pass for
     ours. At most `PREVIEW_MAX` characters: longer variables and input are cut with a note. Raises BadInput
-    (``too_long_to_ask``) for a command that cannot be shown whole.
+    (``too_long_to_ask``) for a command that cannot be shown whole, and as `shown_text` does for the input.
     """
     asked = sound(command).replace("\n", "\n> ")
     if len(asked) > COMMAND_MAX:
@@ -87,7 +87,7 @@ def exec_preview(command: str, env: Mapping[str, str], stdin: str | None, *, ope
         parts.append("its input stays open: what is typed there later is not part of this approval")
     if stdin is not None:
         parts.append(f"with this input ({len(stdin)} characters):")
-        parts += _marked(sound(redact(stdin)), PREVIEW_MAX - sum(map(len, parts)) - len(parts))
+        parts += _marked(sound(shown_text(stdin)), PREVIEW_MAX - sum(map(len, parts)) - len(parts))
     return "\n".join(parts)
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -45,8 +46,8 @@ NET_SECONDS = 60.0
 """The longest a change goes unnoticed that nobody told us of: who wrote it may have died over it."""
 SUSPECT_AT = 2
 """Workers that died in a row over a flow, from which on it is not run beside another such flow."""
-SUSPECT_SECONDS, TURN_SECONDS = 60.0, 5.0
-"""How long a flow has to run well until it is beyond suspicion, and how long another one waits for its turn."""
+SUSPECT_SECONDS, TURN_SECONDS = 600.0, 5.0
+"""How long such a flow keeps others from running beside it, and how long one waits until it asks for its turn again."""
 TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
 
@@ -102,6 +103,8 @@ class Engine:
         self._coming = 0
         self._news = asyncio.Event()
         self._unheard = False
+        self.watched = threading.Event()
+        """Set while this engine holds flows; for other threads."""
         self._loops: list[asyncio.Task[None]] = []
         self.open = False
 
@@ -290,6 +293,8 @@ class Engine:
         run = Run(self, held)
         self._runs[flow.id] = run
         self.holding.set()
+        if not self.watched.is_set():
+            self.watched.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
         self._jobs[flow.id] = job
 
@@ -312,6 +317,7 @@ class Engine:
                 self._news.set()
             if not self._runs:
                 self.holding.clear()
+                self.watched.clear()
             if not self._runs and not self._coming:
                 self.idle()
 

@@ -183,7 +183,7 @@ class Run:
 
         async def shown() -> None:
             try:
-                await self.store.checkpoint(self.id, self.claim_id, (row,))
+                await self.store.checkpoint(self.id, self.claim_id, (*self._beside, row))
             except GatewayTrouble as trouble:
                 log.warning("flow %s: %s", self.id, trouble.message)
 

@@ -120,6 +120,7 @@ async def signal_step(run: Run, key: str, name: str, timeout: float | None, kind
 async def _signalled(run: Run, row: StepRow, name: str) -> StepRow:
     """Take the signal if it is there, else wait for news of the flow, or give up when the time has passed."""
     run.check()
+    await run.flush()
     now = run.clock.now()
     run.host.reached("before_checkpoint", row)
     taken: StepRow | None = await run.insist(lambda: run.store.take_signal(run.id, run.claim_id, row, name, now))

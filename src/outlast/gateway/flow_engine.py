@@ -16,6 +16,7 @@ from outlast.flows.engine import LINGER_SECONDS, Engine, Program
 from outlast.flows.values import Beside, InRow
 from outlast.flows.waits import CommandAsk
 from outlast.process.clock import Clock
+from outlast.process.sessions import new_session_id
 from outlast.store.base import Store
 
 
@@ -25,6 +26,10 @@ class Maker(NamedTuple):
     config: Config
     clock: Clock
     environ: Mapping[str, str]
+
+    def new_session_id(self) -> str:
+        """Return a fresh session id."""
+        return new_session_id(self.clock.now())
 
 
 def beside_of(config: Config) -> Beside:

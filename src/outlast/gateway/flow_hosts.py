@@ -21,6 +21,7 @@ from outlast.api.flow_trouble import WORKER_LABEL
 from outlast.api.requests import ExecRequest
 from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.core.flow import FILE_HANDLER, FlowWorker
+from outlast.core.settings import SETTINGS
 from outlast.flows.loading import is_file, split_target
 from outlast.gateway.flow_engine import Maker
 from outlast.gateway.hands import insist
@@ -151,7 +152,7 @@ class FlowHosts:
         request = ExecRequest(
             argv=argv,
             workdir=os.path.dirname(source) if is_file(source) else home,
-            env={"OUTLAST_HOME": self._maker.config.paths.home},
+            env=self._environment(),
             labels=[LABEL, source],
             title=f"flows of {os.path.basename(source)}",
             background=True,
@@ -168,6 +169,13 @@ class FlowHosts:
             return
         log.info("started a worker for the flows of %s: session %s", source, session.id)
         self._hold(source, session)
+
+    def _environment(self) -> dict[str, str]:
+        """Return what makes the worker's settings ours: commands do not inherit that, but it works in our store."""
+        names = ["OUTLAST_CONFIG", *(setting.variable for setting in SETTINGS if setting.variable)]
+        environ = self._maker.environ
+        given = {name: environ[name] for name in names if environ.get(name)}
+        return {**given, "OUTLAST_HOME": self._maker.config.paths.home}
 
     def _hold(self, source: str, session: Session) -> None:
         self._hosts[source] = session

@@ -33,6 +33,8 @@ from outlast.store.gather import on_points
 
 log = logging.getLogger("outlast.flows")
 
+TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 def run(
     config: Config,
@@ -55,6 +57,13 @@ def run(
     ensure_dirs(config.paths)
     service = WorkerProcess(config, sources, lease_seconds=lease_seconds, slots=slots, idle_exit=idle_exit)
     return run_through(service.serve())
+
+
+def _forked() -> None:
+    """Be a child that a step has made: a signal to it is not ours, though it would be told on our loop's own pipe."""
+    signal.set_wakeup_fd(-1)
+    for number in TOLD_TO_STOP:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run_through(work: Coroutine[Any, Any, int]) -> int:
@@ -102,8 +111,9 @@ class WorkerProcess:
         config = self._config
         programs = programs_of(self._sources)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in TOLD_TO_STOP:
             loop.add_signal_handler(number, self._stop.set)
+        os.register_at_fork(after_in_child=_forked)
         node = places.node_at(config.paths.node)
         name = f"{node}/w{os.getpid()}-{int(self._started_at * 1000)}"
         store = make_store(config)

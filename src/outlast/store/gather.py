@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.store.acts import FLOWS, OUTBOX, SCHEDULES, STEPS, change_of
+from outlast.store.acts import OUTBOX, SCHEDULES, change_of
 from outlast.store.base import Change
 from outlast.store.migrate import trouble
 from outlast.store.steps import Steps
@@ -44,7 +44,7 @@ _reached: Callable[[str], None] | None = None
 
 
 def on_points(callback: Callable[[str], None]) -> None:
-    """Be told when a commit with notices or moves of flows is about to be made, and when it was: for crash tests."""
+    """Be told when a commit is about to be made, and when it was: for tests that crash there."""
     global _reached
     _reached = callback
 
@@ -75,14 +75,14 @@ class Gatherer(ABC):
         """Tell other processes what a commit has brought, where the commit itself does not."""
         return
 
-    def near(self, point: str) -> None:
-        """Pass a named point; only batches that bring notices, move a schedule or move flows have any."""
+    def near(self, point: str, batch: list[Act]) -> None:
+        """Pass the named points of a commit: one for each act in it, and one where it brings notices."""
         if _reached is None:
             return
         if self.brought & (OUTBOX | SCHEDULES):
             _reached(f"store:{point}_commit")
-        if self.brought & (FLOWS | STEPS):
-            _reached(f"store:{point}_flow_commit")
+        for act in batch:
+            _reached(f"store:{point}_commit:{act.do.__name__}")
 
     def start(self) -> None:
         """Start the thread."""
@@ -134,7 +134,7 @@ class Gatherer(ABC):
                 more = False
             if batch:
                 settled = self.write(batch)
-                self.near("after")
+                self.near("after", batch)
                 if self.brought:
                     self.tell_others(self.brought)
                 self._settle(settled)

@@ -90,7 +90,7 @@ class Writer(Gatherer):
                     results += self._round_trips(connection, group)
                 if self.brought:
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(self.brought)))
-                self.near("before")
+                self.near("before", batch)
                 self._committing = True
                 connection.execute("COMMIT")
         except BaseException:

@@ -61,7 +61,7 @@ class Writer(Gatherer):
             except Exception as error:
                 self._rollback()
                 return self._write_apart(batch) if len(batch) > 1 else self._fail(batch, error)
-            self.near("before")
+            self.near("before", batch)
             self._execute("COMMIT")
         except apsw.Error as error:
             self._rollback()

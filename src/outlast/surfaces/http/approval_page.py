@@ -44,7 +44,7 @@ _STYLE = (
     "button{font:inherit;padding:.5rem 1.5rem;margin:.75rem .75rem 0 0;border:1px solid #888;border-radius:4px;"
     "background:#fff;cursor:pointer}"
     ".yes{background:#1d6b35;border-color:#1d6b35;color:#fff}.no{background:#9b1c1c;border-color:#9b1c1c;color:#fff}"
-    ".warn{border-left:4px solid #b7791f;padding-left:.75rem}"
+    ".warn{border-left:4px solid #b7791f;padding-left:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}"
 )
 _STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest())
 _HEADERS = (

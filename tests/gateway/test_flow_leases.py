@@ -1,0 +1,154 @@
+"""Two workers on one store: who dies or falls silent is followed by the other, and can write nothing any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+from crashing import until
+from flow_crashing import EVERY, FlowNode
+from nursery import Born
+
+from outlast.core.flow import FlowStatus
+from outlast.process.keeper import proc
+
+LEASE = 1.5
+"""Seconds."""
+SLACK = 1.0
+"""Within so much of the end of a lease another worker has to have taken over."""
+
+
+def held_by(flows: FlowNode, flow_id: str) -> str:
+    """Who holds a running flow."""
+    flow = flows.until_flow(flow_id, lambda flow: flow.claimed_by is not None)
+    return str(flow.claimed_by)
+
+
+def pid_of(name: str) -> int:
+    """The process of a worker, by its name."""
+    return int(name.rpartition("/w")[2].partition("-")[0])
+
+
+def two_workers(flows: FlowNode, kind: str) -> tuple[str, Born, Born]:
+    """Have one of two workers in the middle of a step; return the flow, that worker, and the other."""
+    pair = flows.work(lease=LEASE), flows.work(lease=LEASE)
+    flow_id = flows.start(kind)
+    until(lambda: flows.marks()["op"])
+    holder = pid_of(held_by(flows, flow_id))
+    mine, other = pair if pair[0].pid == holder else pair[::-1]
+    assert mine.pid == holder
+    return flow_id, mine, other
+
+
+def freeze(flows: FlowNode, worker: Born) -> None:
+    """Stop a worker where it stands, but not within a commit to a file: that would stop everybody."""
+    while True:
+        worker.send_signal(signal.SIGSTOP)
+        until(lambda: proc.state_of(worker.pid) == "T")
+        if not holds_file(flows):
+            return
+        worker.send_signal(signal.SIGCONT)
+
+
+def holds_file(flows: FlowNode) -> bool:
+    """True while somebody is within a commit to the file of the home."""
+    if flows.config.store_url:
+        return False
+    connection = sqlite3.connect(os.path.join(flows.home, "ledger.db"), timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
+
+
+@pytest.mark.parametrize("kind", ["slow", "slow_thread"])
+def test_when_one_of_two_workers_is_killed_the_other_goes_on_within_a_lease_and_a_second(
+    flows: FlowNode, kind: str
+) -> None:
+    """Measured from the kill to the moment the step is begun again."""
+    flow_id, mine, _ = two_workers(flows, kind)
+    killed_at = time.time()
+    mine.send_signal(signal.SIGKILL)
+    until(lambda: flows.marks()["op"] == 2)
+    again_at = [at for key, at in flows.marked() if key == "op"][1]
+    assert again_at - killed_at <= LEASE + SLACK
+    flows.open_gate()
+    flows.flow_ended(flow_id)
+    assert flows.judge_flow(flow_id).crashes == 1
+    assert flows.marks() == {"first": 1, "op": 2, "last": 1}
+
+
+@pytest.mark.parametrize("kind", ["slow", "slow_thread"])
+def test_a_worker_that_was_frozen_past_its_lease_cannot_write_and_goes_on_with_others(
+    flows: FlowNode, kind: str
+) -> None:
+    """Its step ends when another worker has the flow: that is refused, disturbs nothing, and it takes new flows."""
+    flow_id, mine, other = two_workers(flows, kind)
+    freeze(flows, mine)
+    until(lambda: flows.marks()["op"] == 2)
+    assert pid_of(held_by(flows, flow_id)) == other.pid
+    rows = flows.steps(flow_id)
+    flows.path("first-only").touch()  # the step of the frozen one is to end, that of the other not yet
+    mine.send_signal(signal.SIGCONT)
+    until(lambda: flows.marks()["ended-first"] == 1)
+    flows.flow_ended(beside(flows))
+    now = flows.steps(flow_id)
+    assert now["first"] == rows["first"] and "last" not in now
+    assert not now["op"].status.final if "op" in now else True
+    assert pid_of(held_by(flows, flow_id)) == other.pid
+    flows.open_gate()
+    flows.flow_ended(flow_id)
+    assert flows.judge_flow(flow_id, FlowStatus.SUCCEEDED).crashes == 1
+    assert flows.marks() == {"first": 1, "op": 2, "ended-first": 1, "last": 1}
+    freeze(flows, other)
+    alone = [beside(flows) for _ in range(3)]
+    for one in alone:
+        assert flows.flow_ended(one).status is FlowStatus.SUCCEEDED
+        assert pid_of(claimed(flows, one)) == mine.pid
+    other.send_signal(signal.SIGCONT)
+
+
+def beside(flows: FlowNode) -> str:
+    """Start another flow, with marks of its own."""
+    return flows.put(EVERY, [f"{flows.place}-beside", "coroutine"])
+
+
+def claimed(flows: FlowNode, flow_id: str) -> str:
+    """Who claimed a flow last, as its history has it."""
+    return str([event.data["worker"] for event in flows.flow_events(flow_id) if "worker" in event.data][-1])
+
+
+def test_a_worker_told_to_stop_gives_back_what_it_holds_at_once_and_that_is_no_crash(flows: FlowNode) -> None:
+    """However often that happens over the same step."""
+    flow_id = flows.start("slow")
+    for count in range(1, 8):
+        worker = flows.work()
+        until(lambda count=count: flows.marks()["op"] == count)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+    flows.open_gate()
+    flows.work()
+    flows.flow_ended(flow_id)
+    assert flows.judge_flow(flow_id).crashes == 0
+    assert flows.marks() == {"first": 1, "op": 8, "last": 1}
+
+
+def test_flows_are_shared_and_each_is_run_by_one(flows: FlowNode) -> None:
+    """Forty flows, three workers that come while they are begun: every step once."""
+    ids = [flows.put(EVERY, [f"{flows.place}-{number}", "beside"]) for number in range(40)]
+    for _ in range(3):
+        flows.work()
+    for flow_id in ids:
+        flows.flow_ended(flow_id)
+    workers = {claimed(flows, flow_id) for flow_id in ids}
+    assert len(workers) >= 1
+    for number, flow_id in enumerate(ids):
+        flows.place = str(flows.path(f"marks-{number}"))
+        assert flows.judge_flow(flow_id).crashes == 0
+        assert set(flows.marks().values()) == {1}
