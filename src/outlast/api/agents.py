@@ -169,13 +169,13 @@ async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) ->
 
 async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> SubagentShown:
     """Return a turn with the agent's answer in full."""
-    task = await _turn(api, caller, name)
+    task = await _found(api, caller, name)
     held = await _held(api, task)
     end = await _end_of(api, task)
     return describe_turn(describe(task, api.clock.now()), held, None if end is None else end.text)
 
 
-async def _turn(api: Api, caller: Caller, name: str) -> Task:
+async def _found(api: Api, caller: Caller, name: str) -> Task:
     task = await find_task(api, caller, name)
     if task.runtime not in (Runtime.SUBAGENT, Runtime.ACP):
         raise BadInput(f"task {task.id} is no turn of an agent", code="no_agent", hint=f"outlast tasks show {task.id}")
@@ -194,7 +194,7 @@ async def _end_of(api: Api, task: Task) -> Entry | None:
 
 async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> Steered:
     """Say something to an agent that runs. Raises Conflict when it does not."""
-    task = await _turn(api, caller, name)
+    task = await _found(api, caller, name)
     if task.status is not Status.RUNNING:
         raise Conflict(f"task {task.id} is {task.status}: nobody would hear it", code="not_running")
     said = await api.books.agents.steer(task, request.text, interrupt=bool(request.interrupt))
