@@ -237,7 +237,7 @@ def test_the_commands_are_the_promised_ones():
     expected |= {("approvals", action) for action in ("list", "show", "approve", "reject", "link")}
     expected |= {("agents", action) for action in ("list", "add", "check")}
     expected |= {("agent", "run"), ("conversations", "transcript")}
-    expected |= {("subagents", action) for action in "spawn list show log steer wait cancel".split()}
+    expected |= {("subagents", action) for action in ["spawn", "list", "show", "log", "steer", "wait", "cancel"]}
     words = "exec run tool status explain backup doctor completion version"
     expected |= {(word,) for word in words.split()}
     assert {verb.words for verb in VERBS} == expected

@@ -1,0 +1,91 @@
+"""Agents from the command line, with a real gateway and command-line agents that are ordinary programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+from cli_live import PATIENCE, Live
+
+ECHO = ["--", sys.executable, "-c", "import sys; print('you said', sys.argv[1])", "{message}"]
+
+
+def run(own: Live, *words: str, code: int = 0) -> str:
+    done = own.run(*words)
+    assert done.returncode == code, (words, done.stdout, done.stderr)
+    return done.stdout.decode()
+
+
+def add(own: Live, name: str, *command: str) -> None:
+    run(own, "agents", "add", name, "--backend", "command", *command)
+
+
+def test_an_agent_is_added_looked_at_and_given_turns_that_are_on_record(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    [agent] = json.loads(run(own, "agents", "list", "--json"))["agents"]
+    assert (agent["agent"], agent["backend"], agent["conversation"]) == ("echo", "command", "agent:echo:main")
+    assert json.loads(run(own, "agents", "check", "echo", "--json"))["ok"]
+    nasty = "$(touch pwned); {workdir} `id` \x1b[31m"
+    assert run(own, "agent", "run", "echo", "hello") == "you said hello\n"
+    said = run(own, "agent", "run", "echo", nasty)
+    assert said.startswith("you said $(touch pwned); {workdir} `id` ") and "\x1b" not in said
+    lines = run(own, "conversations", "transcript", "agent:echo:main", "--json").splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert next(entry["text"] for entry in entries if entry["kind"] == "prompt") == "hello"
+    assert {entry["kind"] for entry in entries} >= {"prompt", "text", "end"}
+
+
+def test_a_spawned_agent_tells_the_conversation_that_spawned_it_with_its_answer(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    task = run(own, "subagents", "spawn", "echo", "look for dead code", "--as", "agent:main:main").strip()
+    turns = json.loads(run(own, "subagents", "wait", task, "--json"))["turns"]
+    assert turns[0]["text"] == "you said look for dead code"
+    assert turns[0]["parent"] == "agent:main:main"
+    assert [one["taskId"] for one in json.loads(run(own, "subagents", "list", "--json"))["tasks"]] == [task]
+    heard = ("conversations", "events", "agent:main:main", "--follow", "--limit", "1", "--json")
+    events = [json.loads(line) for line in run(own, *heard).splitlines()]
+    assert "look for dead code" in events[0]["text"]
+
+
+def test_what_is_a_strangers_is_not_shown_and_an_agent_that_fails_says_why(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    add(own, "bad", "--", sys.executable, "-c", "import sys; sys.exit('no such luck')", "{message}")
+    task = run(own, "subagents", "spawn", "echo", "mine", "--as", "agent:a:main").strip()
+    run(own, "subagents", "wait", task)
+    run(own, "subagents", "show", task, "--as", "agent:b:main", code=3)
+    shown = json.loads(run(own, "subagents", "show", task, "--as", "agent:a:main", "--json"))
+    run(own, "conversations", "transcript", shown["task"]["conversation"], "--as", "agent:b:main", code=3)
+    assert run(own, "conversations", "transcript", shown["task"]["conversation"], "--as", "agent:a:main")
+    run(own, "agent", "run", "echo", "x", "--conversation", "agent:echo:main", "--as", "agent:b:main", code=5)
+    done = own.run("agent", "run", "bad", "try")
+    assert done.returncode == 1
+    assert b"no such luck" in done.stderr
+    run(own, "agent", "run", "nobody", "x", code=2)
+
+
+def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: Live) -> None:
+    add(own, "slow", "--", "sh", "-c", "sleep 600", "sh", "{message}")
+    task = run(own, "subagents", "spawn", "slow", "wait").strip()
+    end = time.monotonic() + PATIENCE
+    while json.loads(run(own, "tasks", "show", task, "--json"))["status"] != "running":
+        assert time.monotonic() < end
+    run(own, "subagents", "cancel", task)
+    ended = json.loads(run(own, "subagents", "wait", task, "--json", code=1))["turns"][0]["task"]
+    assert ended["status"] == "cancelled"
+    run(own, "subagents", "steer", task, "more", code=4)
+    assert subprocess.run(["pgrep", "-f", "sleep 60[0]"], capture_output=True, check=False).stdout == b""
+
+
+def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: Live) -> None:
+    path = own.home + "/config.toml"
+    before = "# mine\n[tasks]\nslots = 3"
+    with open(path, "w") as file:
+        file.write(before)
+    add(own, "echo", *ECHO)
+    with open(path) as file:
+        assert file.read().startswith(before + "\n\n[agents.echo]\n")
+    run(own, "agents", "add", "echo", "--backend", "command", "--", "true", code=4)
+    run(own, "agents", "add", "two", "--backend", "acp", code=2)
