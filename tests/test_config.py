@@ -318,7 +318,7 @@ def test_addresses_that_may_be_secrets_are_not_shown(env: dict[str, str]) -> Non
 
 
 def test_the_settings_are_the_fields() -> None:
-    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[2:]
+    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[3:]
     assert get_args(policy.Mode) == MODES
 
 

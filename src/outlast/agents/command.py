@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from outlast.agents import formats
+from outlast.agents import formats, tidy
 from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
 from outlast.agents.child import DRAIN_SECONDS, READ_SIZE, Child
 from outlast.agents.desk import Desk
@@ -158,7 +158,7 @@ class CommandBackend:
 
     def _judge(self, child: Child, code: int, result: formats.Result) -> Ended:
         """Say how the run ended. Raises AgentTrouble; exit code 0 is not enough, there must be a result."""
-        self._session = result.session or self._session
+        self._session = tidy.session(result.session) or self._session
         if self._stopping is not None:
             return Ended("cancelled", result.answer, result.usage, self._session)
         if result.error is not None:

@@ -78,7 +78,9 @@ class Desk:
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
         if not (title or status or data):
             return
-        self._event(EventKind.TOOL, id=call[:200], title=title and tidy.title(title), status=status, data=data)
+        self._event(
+            EventKind.TOOL, id=tidy.plain(call[:200]), title=title and tidy.title(title), status=status, data=data
+        )
 
     def plan(self, entries: list[dict[str, object]]) -> None:
         """The agent's plan, as a whole."""

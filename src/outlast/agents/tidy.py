@@ -11,6 +11,7 @@ from outlast.core.text import sound
 TEXT_MAX = 64 * 1024
 """Characters of one text in the journal; answers and pieces of messages have limits of their own."""
 TITLE_MAX = 500
+SESSION_MAX = 300
 VALUE_TEXT_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX = 8 * 1024, 100, 8
 """Of a value from an agent (what a tool was given, say): characters of a text, items of a list or table, depth."""
 
@@ -38,6 +39,11 @@ def cut(text: str, limit: int) -> str:
 def clean(text: str, limit: int = TEXT_MAX) -> str:
     """Return a text as it may go on record: plain, redacted, cut."""
     return redact(plain(cut(text, limit)))
+
+
+def session(given: object) -> str | None:
+    """Return an agent's own name for its session, None for what cannot be one: it is shown, and handed to commands."""
+    return given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= SESSION_MAX else None
 
 
 def title(text: str) -> str:
