@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from outlast import config
-from outlast.core import errors, findings, lifecycle
+from outlast.core import agent_config, errors, findings, lifecycle
 from outlast.core.durations import format_size
 from outlast.core.notification import told
 from outlast.core.task import NotifyPolicy
@@ -61,6 +61,34 @@ allow = ["make *", "npm run *"]
 local = "full"
 ```
 """
+
+AGENTS_INTRODUCTION = """\
+## Agents
+
+Each agent is a table of its own, named by letters, digits, `-` and `_`. Like a setting, a key that is not known or a
+value that cannot be is an error at once.
+
+```toml
+[agents.coder]
+backend = "acp"
+command = ["claude-agent-acp"]
+
+[agents.quick]
+backend = "command"
+command = ["codex", "exec", "--json", "{resume}", "{message}"]
+resume = ["resume", "{session}"]
+output = "codex-jsonl"
+
+[agents.main]
+backend = "model"
+model = "openai:gpt-5"
+tools = ["exec", "process", "tasks", "flow", "cron"]
+heartbeat = { every = "30m", activeHours = "08:00-23:00", tz = "Europe/Berlin" }
+```
+"""
+
+BEATS_INTRODUCTION = "Of the table `heartbeat`:\n"
+BEAT_KEYS = agent_config.HEARTBEAT_KEYS
 
 ERRORS_INTRODUCTION = """\
 `{"error": {"code", "message", "hint"}}` on every surface. The *family* decides the exit code of the command
@@ -158,7 +186,27 @@ def config_page() -> str:
         (f"`{s.key}`", f"`{s.variable}`" if s.variable else "", cell(s.allowed), default(s), cell(s.help))
         for s in config.SETTINGS
     )
-    return "\n".join(["# Configuration\n", NOTE, CONFIG_INTRODUCTION, table(heads, rows)])
+    settings = table(heads, rows)
+    agents = table(("key", "for backend", "takes", "meaning"), map(agent_row, agent_config.KEYS))
+    beats = table(("key", "takes", "meaning"), (agent_row(key)[::2] + agent_row(key)[3:] for key in BEAT_KEYS))
+    return "\n".join(
+        [
+            "# Configuration\n",
+            NOTE,
+            CONFIG_INTRODUCTION,
+            settings,
+            AGENTS_INTRODUCTION,
+            agents,
+            BEATS_INTRODUCTION,
+            beats,
+        ]
+    )
+
+
+def agent_row(key: agent_config.Key) -> tuple[str, str, str, str]:
+    """A key of an agent's table: its name, for which backends it is, what it takes and what it means."""
+    every = key.backends == agent_config.BACKENDS
+    return f"`{key.name}`", "all" if every else ", ".join(key.backends), cell(key.allowed), cell(key.help)
 
 
 def raised_codes() -> dict[str, set[str]]:

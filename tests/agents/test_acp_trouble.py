@@ -169,6 +169,27 @@ def test_a_session_of_the_keeper_leaves_nothing_of_a_turn(house: House, tmp_path
     assert left == []
 
 
+def test_a_kill_of_the_session_still_gets_its_last_line(house: House, tmp_path) -> None:
+    """Runner and agent get the signal at once; the journal says that the turn was called off."""
+    turn = {"agent": {"name": "a", "backend": "acp", "command": list(acp("forever").command)}, "conversation": "c",
+            "prompt": "hello", "workdir": str(tmp_path), "env": {}}  # fmt: skip
+
+    async def act(table):
+        session = await table.start(spec(table, RUNNER, stdin="pipe", leftovers="kill", grace_seconds=5.0))
+        await table.write(session, json.dumps(turn).encode() + b"\n")
+        seen = 0
+        while b"working" not in session.output.read(0, session.produced):
+            await table.until_output(session, seen)
+            seen = session.produced
+        await table.kill(session)
+        await table.until_drained(session)
+        return session.output.read(0, session.produced)
+
+    last = house.run(act).splitlines()[-1]
+    assert b'"ev":"end"' in last
+    assert b'"stop":"cancelled"' in last
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "said"),
     [

@@ -313,6 +313,31 @@ def test_secrets_are_masked_also_across_pieces(start) -> None:
     assert b"0123456789" not in everything
 
 
+def test_values_that_are_known_to_be_secret_are_masked_wherever_they_come(start) -> None:
+    """They look like nothing; but their names say what they are."""
+    env = {"MY_API_KEY": "plum-pudding-9", "COLOUR": "aubergine-blue", "PASSWORD": "short"}
+    code = "import os; print('it is', os.environ['MY_API_KEY'][:6], end='', flush=True); import time; time.sleep(0.3)\n"
+    code += "print(os.environ['MY_API_KEY'][6:], os.environ['COLOUR'], os.environ['PASSWORD'])"
+    turn = start(python(code, env=env))
+    assert turn.end().text == "it is *** aubergine-blue short"
+    assert b"pudding" not in b"".join(turn.lines)
+
+
+def test_a_steer_that_interrupts_ends_the_run_when_its_session_is_known(start) -> None:
+    begin = {"type": "system", "subtype": "init", "session_id": "c1"}
+    code = (
+        "import sys, time, json\nif '--resume' in sys.argv:\n"
+        "    print(json.dumps({'type': 'result', 'result': ' '.join(sys.argv[1:]), 'session_id': 'c1'}))\nelse:\n"
+        f"    print({json.dumps(json.dumps(begin))}, flush=True)\n    print('a note', flush=True)\n    time.sleep(600)"
+    )
+    turn = start(python(code, "{message}", output="claude-stream-json", resume=("--resume", "{session}")), "first")
+    turn.until(EventKind.NOTE)
+    turn.tell(op="steer", id="w1", text="second", interrupt=True)
+    end = turn.end()
+    assert (end.stop, end.text) == ("end_turn", "second --resume c1")
+    assert [event.status for event in turn.of(EventKind.STEERED)] == ["sent"]
+
+
 def test_a_program_that_is_not_there(start) -> None:
     end = start(command("no-such-agent", "{message}")).end()
     assert (end.code, end.error) == ("no_program", "there is no program 'no-such-agent'")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from outlast._version import __version__
-from outlast.agents import acp_login
+from outlast.agents import acp_login, tidy
 from outlast.agents.acp_updates import Updates, contents_text, usage_of
 from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
 from outlast.agents.child import Child
@@ -166,9 +166,9 @@ class AcpBackend:
             self._session = before
             return True
         said = await self._ask("session/new", place, INIT_SECONDS, "did not open a session")
-        if not isinstance(said.get("sessionId"), str):
+        self._session = tidy.session(said.get("sessionId"))
+        if self._session is None:
             raise AgentTrouble("protocol", "the agent opened a session without an id")
-        self._session = said["sessionId"]
         return False
 
     async def _take_up(self, session: str, intro: Introduction, place: dict[str, object]) -> bool:

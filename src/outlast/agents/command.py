@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from outlast.agents import formats
+from outlast.agents import formats, tidy
 from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
 from outlast.agents.child import DRAIN_SECONDS, READ_SIZE, Child
 from outlast.agents.desk import Desk
@@ -36,6 +36,7 @@ class CommandBackend:
         self._session = turn.agent_session
         self._steers: deque[Steer] = deque()
         self._child: Child | None = None
+        self._reader: formats.Format | None = None
         self._stopping: str | None = None
 
     async def run(self) -> Ended:
@@ -50,13 +51,13 @@ class CommandBackend:
         return ended
 
     def steer(self, steer: Steer) -> None:
-        """Say it in a run of its own after this one; ``interrupt`` ends this one first. Needs ``resume``."""
+        """Say it in a run of its own after this one; ``interrupt`` ends this one first, where its session is known."""
         if not self._turn.agent.resume:
             self._desk.note("this agent cannot be steered: it has no resume")
             self._desk.steered(steer, "dropped")
             return
         self._steers.append(steer)
-        if steer.interrupt:
+        if steer.interrupt and self._reader is not None and (self._reader.session or self._session):
             self._stop("interrupt")
 
     def cancel(self) -> None:
@@ -97,7 +98,7 @@ class CommandBackend:
         if child.stdin is not None and stdin is not None:
             child.stdin.write(stdin.encode("utf-8", "replace"))
             child.close_input()
-        reader = formats.reader(self._turn.agent.output, self._desk)
+        reader = self._reader = formats.reader(self._turn.agent.output, self._desk)
         await self._read(child, reader)
         code = await child.gone()
         await child.drained()
@@ -158,7 +159,7 @@ class CommandBackend:
 
     def _judge(self, child: Child, code: int, result: formats.Result) -> Ended:
         """Say how the run ended. Raises AgentTrouble; exit code 0 is not enough, there must be a result."""
-        self._session = result.session or self._session
+        self._session = tidy.session(result.session) or self._session
         if self._stopping is not None:
             return Ended("cancelled", result.answer, result.usage, self._session)
         if result.error is not None:

@@ -78,7 +78,9 @@ class Desk:
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
         if not (title or status or data):
             return
-        self._event(EventKind.TOOL, id=call[:200], title=title and tidy.title(title), status=status, data=data)
+        self._event(
+            EventKind.TOOL, id=tidy.plain(call[:200]), title=title and tidy.title(title), status=status, data=data
+        )
 
     def plan(self, entries: list[dict[str, object]]) -> None:
         """The agent's plan, as a whole."""
@@ -99,7 +101,7 @@ class Desk:
         self._event(EventKind.STEERED, id=steer.id, text=tidy.clean(steer.text), status=status)
 
     def end(self, ended: Ended, *, error: str | None = None, code: str | None = None, hint: str | None = None) -> None:
-        """The last line."""
+        """The last line. ``data.dropped`` counts lines that nobody took in time."""
         self.close_message()
         answer = ended.answer if ended.answer is not None else self.answer()
         self._event(
@@ -108,7 +110,7 @@ class Desk:
             stop=ended.stop,
             error=error and tidy.clean(error, tidy.VALUE_TEXT_MAX),
             code=code,
-            data=tidy.table({"hint": hint}),
+            data=tidy.table({"hint": hint, "dropped": self._out.dropped or None}),
             usage=ended.usage,
             agent_session=ended.agent_session,
         )

@@ -22,7 +22,7 @@ class ClaudeStream:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._session: str | None = None
+        self.session: str | None = None
         self._streamed: set[str] = set()
         self._message = ""
         self._result: dict[str, Any] | None = None
@@ -35,7 +35,7 @@ class ClaudeStream:
                 self._desk.note(line.decode("utf-8", "replace").strip())
             return
         if isinstance(event.get("session_id"), str):
-            self._session = event["session_id"]
+            self.session = event["session_id"]
         match event.get("type"):
             case "assistant":
                 self._blocks(event, self._said)
@@ -50,7 +50,7 @@ class ClaudeStream:
         """Say what the run came to."""
         found = self._result
         if found is None:
-            return Result(None, session=self._session)
+            return Result(None, session=self.session)
         subtype = str(found.get("subtype"))
         answer = first_text(found, "result")
         failed = found.get("is_error") is True or subtype.startswith("error")
@@ -61,7 +61,7 @@ class ClaudeStream:
             told = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
             error = told or answer or subtype
         usage = usage_in(found.get("usage"), cost_in(found))
-        return Result(answer if answer is not None else "", error=error, stop=stop, usage=usage, session=self._session)
+        return Result(answer if answer is not None else "", error=error, stop=stop, usage=usage, session=self.session)
 
     def _blocks(self, event: dict[str, Any], take: Any) -> None:  # noqa: ANN401
         message = event.get("message")

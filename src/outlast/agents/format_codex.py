@@ -18,7 +18,7 @@ class CodexLines:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._session: str | None = None
+        self.session: str | None = None
         self._answer: str | None = None
         self._error: str | None = None
         self._complete = False
@@ -33,7 +33,7 @@ class CodexLines:
             return
         match event.get("type"):
             case "thread.started":
-                self._session = first_text(event, "thread_id") or self._session
+                self.session = first_text(event, "thread_id") or self.session
             case "item.started" | "item.updated" | "item.completed" as kind:
                 if isinstance(event.get("item"), dict):
                     self._item(event["item"], done=kind == "item.completed")
@@ -50,7 +50,7 @@ class CodexLines:
     def result(self) -> Result:
         """Say what the run came to: a turn that is complete is a result, even without a message."""
         answer = self._answer if self._answer is not None else "" if self._complete else None
-        return Result(answer, error=self._error, usage=self._usage, session=self._session)
+        return Result(answer, error=self._error, usage=self._usage, session=self.session)
 
     def _item(self, item: dict[str, Any], *, done: bool) -> None:
         number, kind = str(item.get("id")), str(item.get("type"))

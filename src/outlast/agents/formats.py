@@ -34,6 +34,8 @@ class Format(Protocol):
     """Reads the output of one run: line by line, or in pieces as they come."""
 
     by_line: bool
+    session: str | None
+    """The agent's own session, as soon as it is known."""
 
     def feed(self, line: bytes) -> None:
         """Take a line, its end included, or a piece."""
@@ -61,6 +63,7 @@ class Text:
     """Everything that is printed is the answer."""
 
     by_line = False
+    session: str | None = None
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -82,6 +85,7 @@ class Document:
     """One JSON document; lines before it are taken for talk."""
 
     by_line = True
+    session: str | None = None
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

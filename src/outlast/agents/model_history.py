@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from outlast.agents.tidy import redacted
 from outlast.config import find_paths, private_directory
-from outlast.core.redact import redact
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -89,7 +89,7 @@ def _from_prompt(rows: list[dict[str, Any]], at: int) -> list[dict[str, Any]]:
 
 def _masked(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, str):
-        return redact(value)
+        return redacted(value)
     if isinstance(value, dict):
         return {name: _masked(item) for name, item in value.items()}
     return [_masked(item) for item in value] if isinstance(value, list) else value

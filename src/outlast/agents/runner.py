@@ -22,7 +22,7 @@ from outlast.agents.controls import BadTurn, Lines
 from outlast.agents.desk import Desk
 from outlast.agents.output import Output
 from outlast.agents.streaming import Masked
-from outlast.agents.tidy import plain
+from outlast.agents.tidy import keep_secret, plain
 from outlast.core.agent import AgentSpec, Turn
 from outlast.core.durations import format_duration
 from outlast.core.errors import OutlastError
@@ -47,6 +47,7 @@ class Runner:
     async def run(self) -> int:
         """Do the turn and write its end; return the exit code."""
         ended, trouble = Ended("error"), None
+        keep_secret({**self._turn.agent.env, **self._turn.env})
         try:
             self._backend = make_backend(self._turn, environment(self._turn, os.environ), self.desk, self._errors.take)
             ended = await self._bounded(self._backend)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from outlast.agents.tidy import plain
-from outlast.core.redact import MASK, hidden_spans
+from outlast.agents.tidy import plain, secret_spans
+from outlast.core.redact import MASK
 
 CONTEXT = 1024
 """Characters of what was passed on that are looked at again."""
@@ -67,7 +67,7 @@ class Masked:
 
     def _spans(self) -> list[tuple[int, int]]:
         """The stretches to hide; inside a private key that began long ago, all up to its end."""
-        spans = hidden_spans(self._text)
+        spans = secret_spans(self._text)
         if self._in_key:
             end = self._text.find(_END)
             spans = [(-1, len(self._text) if end < 0 else end), *spans]

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
-from outlast.core.redact import MASK, redact
+from outlast.core.redact import MASK, hidden_spans, redact
 from outlast.core.text import sound
 
 TEXT_MAX = 64 * 1024
 """Characters of one text in the journal; answers and pieces of messages have limits of their own."""
 TITLE_MAX = 500
+SESSION_MAX = 300
+KNOWN_MIN = 8
+"""Characters of a value that is known to be secret: a shorter one would hide words that are none."""
 VALUE_TEXT_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX = 8 * 1024, 100, 8
 """Of a value from an agent (what a tool was given, say): characters of a text, items of a list or table, depth."""
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+_known: re.Pattern[str] | None = None
+
+
+def keep_secret(env: Mapping[str, str]) -> None:
+    """Mask, from now on and wherever they come, the values of these variables whose names sound secret."""
+    global _known
+    values = {value for name, value in env.items() if len(value) >= KNOWN_MIN and _sounds_secret(name)}
+    longest_first = sorted(values, key=len, reverse=True)
+    _known = re.compile("|".join(map(re.escape, longest_first))) if values else None
+
+
+def redacted(text: str) -> str:
+    """Return a text with its secrets masked: those that look like some, and those we know."""
+    return redact(text if _known is None else _known.sub(MASK, text))
+
+
+def secret_spans(text: str) -> list[tuple[int, int]]:
+    """Return where `redacted` would hide something, by where it begins; they may overlap."""
+    known = [] if _known is None else [found.span() for found in _known.finditer(text)]
+    return sorted([*hidden_spans(text), *known])
 
 
 def plain(text: str) -> str:
@@ -37,12 +63,17 @@ def cut(text: str, limit: int) -> str:
 
 def clean(text: str, limit: int = TEXT_MAX) -> str:
     """Return a text as it may go on record: plain, redacted, cut."""
-    return redact(plain(cut(text, limit)))
+    return redacted(plain(cut(text, limit)))
+
+
+def session(given: object) -> str | None:
+    """Return an agent's own name for its session, None for what cannot be one: it is shown, and handed to commands."""
+    return given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= SESSION_MAX else None
 
 
 def title(text: str) -> str:
     """Return a text as one line that may go on record."""
-    line = " ".join(redact(plain(text[: 4 * TITLE_MAX])).split())
+    line = " ".join(redacted(plain(text[: 4 * TITLE_MAX])).split())
     return line if len(line) <= TITLE_MAX else line[: TITLE_MAX - 1] + "…"
 
 

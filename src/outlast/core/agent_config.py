@@ -145,7 +145,7 @@ KEYS: tuple[Key, ...] = (
     Key("tools", "tools", f"a list of {', '.join(TOOLS)}",
         "What it can use of outlast, on behalf of its conversation.", _tools, ("model",)),
     Key("workdir", "workdir", "an absolute path, or empty",
-        "Where it works; empty: where the turn was asked for.", _path),
+        "Where it works; empty: agents/NAME in the home, a directory of its own.", _path),
     Key("env", "env", "a table of variables and texts", "Added to its environment; shown to nobody.", _env),
     Key("permissions", "permissions", "ask, allow or deny",
         "What is done about what it asks leave for: an approval, a yes, a no.", _choice(*PERMISSIONS), ("acp",)),
