@@ -28,7 +28,7 @@ _SILENT = frozenset(
         "append_notice", "create_task", "delete_payload", "lift_queue_limit", "prune_events", "prune_outbox",
         "put_payload", "ripen_tasks", "set_delivery", "set_queue_limit", "append_flow_event", "append_flow_notice",
         "create_flow", "start_flow", "put_flow_input", "nudge_flow", "see_nudges", "note_crash", "create_approval",
-        "put_flow_worker", "remove_flow_worker", "end_step",
+        "put_flow_worker", "remove_flow_worker", "end_step", "close_steps",
     )
 )  # fmt: skip
 
