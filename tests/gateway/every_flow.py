@@ -172,13 +172,34 @@ async def slow_thread(ctx: outlast.FlowContext, place: str) -> object:
     return await ctx.step("op", until_gate_thread, place)
 
 
+async def signals(ctx: outlast.FlowContext, place: str) -> object:
+    return [await ctx.signal("op") for _ in range(3)]
+
+
+async def expiring(ctx: outlast.FlowContext, place: str) -> object:
+    answer = await ctx.approve("op", "Go on?", expires="0.4s")
+    return [answer.approved, answer.status]
+
+
+async def undo_slowly(place: str) -> None:
+    """Take until the gate is open."""
+    mark(place, "undo-begun")
+    while not may_end(place, 0):
+        await asyncio.sleep(0.02)
+    mark(place, "undo-ended")
+
+
+async def undone_slowly(ctx: outlast.FlowContext, place: str) -> object:
+    ctx.on_cancel("undo", undo_slowly, place)
+    return await ctx.signal("never")
+
+
 UNDOING = ("undone", "called_off")
 
 KINDS = {
     one.__name__: one
     for one in (
         coroutine, thread, retried, failed, run, nap, signal, approval, subflow, value, patch, beside, undone,
-        slow,
-        slow_thread,
+        called_off, slow, slow_thread, signals, expiring, undone_slowly,
     )
 }  # fmt: skip

@@ -214,6 +214,8 @@ async def ended(run: Run, row: StepRow) -> StepRow:
     """Return the row of a step somebody else ends, when he has."""
     while not row.status.final:
         row = await run.wait(row.key, None) or run.rows[row.key]
+    if row.status is Status.CANCELLED:
+        run.check()  # it was ended because the flow is to end: the program is to hear that, now as after a crash
     return row
 
 
@@ -251,6 +253,8 @@ async def approval_step(run: Run, key: str, prompt: str, preview: str | None, ex
                 await _expire(run, row)
                 found = run.rows[key]
             row = found
+        if row.status is Status.CANCELLED:
+            run.check()
         if row.result is None:
             raise FlowCancelled
         return msgspec.json.decode(row.result, type=Decision)

@@ -195,6 +195,8 @@ def end_flow(move: FlowTransition) -> Steps[Flow | None]:
 def _flow_ended(flow: Flow, move: FlowTransition, asks: bool) -> Steps[None]:
     """Write down and tell an end, and see to what hangs on it; ``asks`` when questions of it may be pending."""
     yield moved_lines(flow, move)
+    if flow.status is not FlowStatus.SUCCEEDED:
+        yield [("close_steps", {"flow_id": flow.id, "at": move.at})]
     if flow.schedule_id is not None:
         yield (yield from count_run(flow, move.at))
     if asks:

@@ -107,6 +107,19 @@ async def test_a_flow_that_was_blocked_without_a_place_waits_for_one_when_it_goe
 # ---- cancelling
 
 
+@pytest.mark.parametrize("verb", [FlowVerb.SUCCEED, FlowVerb.FAIL, FlowVerb.CANCEL, FlowVerb.LOSE])
+async def test_what_a_flow_was_at_when_it_ended_badly_has_ended_too(store, verb):
+    flow = await running(store, "c1")
+    done, sleeps = step(flow.id, "done"), step(flow.id, "sleeps", 1, Status.RUNNING)
+    child = waiting_for(flow.id, "t1", "child", 2)
+    await store.checkpoint(flow.id, "c1", [done, sleeps, child])
+    await store.move_flow(move(flow.id, verb, claim_id="c1", at=2_000_010.0))
+    status = Status.RUNNING if verb is FlowVerb.SUCCEED else Status.CANCELLED
+    found = await store.steps_of(flow.id)
+    assert [row.status for row in found] == [Status.SUCCEEDED, status, Status.RUNNING]
+    assert (found[0], found[2]) == (done, child)
+
+
 async def test_a_wish_to_cancel_is_written_once_and_told_to_who_runs_the_flow(store):
     flow = await running(store, "c1")
     asked = await store.ask_cancel_flow(flow.id, 2_000_001.0, "enough")

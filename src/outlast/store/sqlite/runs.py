@@ -30,7 +30,7 @@ _SILENT = frozenset(
         "create_flow", "start_flow", "put_flow_input", "nudge_flow", "see_nudges", "note_crash", "create_approval",
         "put_flow_worker", "remove_flow_worker", "end_step", "append_entry", "touch_conversation", "hold_conversation",
         "note_agent_session", "forget_entries", "forget_conversation", "prune_beats",
-        "prune_beat_notices",
+        "prune_beat_notices", "close_steps",
     )
 )  # fmt: skip
 
