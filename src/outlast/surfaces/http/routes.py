@@ -58,6 +58,8 @@ ROUTES = (
     Row("POST", "/v1/agents/{id}/check", "agents.check", "Start an agent and have it say what it can do."),
     Row("GET", "/v1/subagents", "subagents.list", "Spawned agents, newest first, by pages."),
     Row("POST", "/v1/subagents", "subagents.spawn", "Have an agent do something in a conversation of its own."),
+    Row("POST", "/v1/subagents/wait", "subagents.wait", "Wait for the end of turns."),
+    Row("POST", "/v1/subagents/{id}/cancel", "subagents.cancel", "Call a turn off, with all it has spawned."),
     Row("GET", "/v1/subagents/{id}", "subagents.show", "A turn of an agent, with its answer in full."),
     Row("POST", "/v1/subagents/{id}/steer", "subagents.steer", "Say something to an agent that runs."),
     Row("GET", "/v1/flows", "flow.list", "Flows, newest first, by pages."),
