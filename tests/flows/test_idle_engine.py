@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from outlast.core.flow import FlowMode, NewFlow
-from outlast.flows.engine import LEASE_SECONDS, NET_SECONDS, Engine
+from outlast.flows.engine import LATE_SECONDS, LEASE_SECONDS, NET_SECONDS, Engine
 from outlast.flows.program import flow, step
 from outlast.flows.values import InRow
 from outlast.flows.watchdog import Watchdog
@@ -129,6 +129,28 @@ def test_the_thread_that_watches_sleeps_until_a_flow_is_held(tmp_path: Path) -> 
         await asyncio.to_thread(watchdog._thread.join, HOLD)
         assert not watchdog._thread.is_alive()
         await engine.stop()
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(scene(), HOLD))
+
+
+def test_a_flow_that_another_worker_has_begun_is_looked_for_when_its_lease_is_over(tmp_path: Path) -> None:
+    async def scene() -> None:
+        go_on.clear()
+        clock, store = Sleepers(), SqliteStore(str(tmp_path / "ledger.db"))
+        other = SqliteStore(str(tmp_path / "ledger.db"))
+        await store.open()
+        await other.open()
+        engine, dies = engine_of(store, clock), engine_of(other, Sleepers())
+        engine.start()
+        await clock.until(NET_SECONDS)
+        dies.open = True
+        await begin(dies)
+        await clock.until(LEASE_SECONDS + LATE_SECONDS)
+        go_on.set()
+        await engine.stop()
+        await dies.stop()
+        await other.close()
         await store.close()
 
     asyncio.run(asyncio.wait_for(scene(), HOLD))

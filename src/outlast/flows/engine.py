@@ -42,6 +42,8 @@ CLAIM_MAX = 64
 """Flows taken in one claim: bounds how long others wait for the store."""
 STOP_SECONDS = 5.0
 """What steps get to end when the engine stops; a step may ignore that it is cancelled."""
+LATE_SECONDS = 0.2
+"""After the end of a lease, until somebody else takes what it was for."""
 NET_SECONDS = 60.0
 """The longest a change goes unnoticed that nobody told us of: who wrote it may have died over it."""
 SUSPECT_AT = 2
@@ -105,6 +107,7 @@ class Engine:
         self._unheard = False
         self.at_work = threading.Event()
         """Set while this engine holds flows, for other threads."""
+        self._later: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self.open = False
 
@@ -123,7 +126,7 @@ class Engine:
     async def stop(self) -> None:
         """Let go of everything; another worker may go on with it at once."""
         self.open = False
-        jobs = [*self._loops, *self._jobs.values()]
+        jobs = [*self._loops, *self._jobs.values(), *([self._later] if self._later is not None else [])]
         for job in jobs:
             job.cancel()
         if jobs:
@@ -209,6 +212,14 @@ class Engine:
         if change.flows or change.foreign:
             self._unheard |= not change.flows  # a connection on which others tell may have been lost
             self._news.set()
+        elif change.steps and self._later is None and self.open:
+            self._later = asyncio.create_task(self._look_later())
+
+    async def _look_later(self) -> None:
+        """Look once more when a lease is over: another worker may have taken a flow, and it may die with it."""
+        await self.clock.sleep(self.lease_seconds + LATE_SECONDS)
+        self._later = None
+        self._news.set()
 
     def nudge(self) -> None:
         """Look now."""

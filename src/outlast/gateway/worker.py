@@ -108,7 +108,7 @@ class Worker:
         return created
 
     def _changed(self, change: Change) -> None:
-        if change.queued or change.foreign:
+        if change.queued:  # whoever committed: a change nobody knows anything of counts as one of every kind
             self._wake.set()
 
     async def _claim_on(self) -> None:

@@ -119,3 +119,30 @@ def test_a_place_where_no_bell_can_hang_costs_the_bell_only(tmp_path: Path) -> N
         await store.close()
 
     asyncio.run(story())
+
+
+def test_a_bell_is_not_taken_away_while_it_is_put_up(tmp_path: Path, monkeypatch) -> None:
+    """Who rings just then finds one that nobody hears yet."""
+    heard: list[int] = []
+    make = os.mkfifo
+
+    async def story() -> None:
+        told = asyncio.Event()
+        here = Bell(str(tmp_path / "x"), lambda brought: (heard.append(brought), told.set()))
+        there = Bell(str(tmp_path / "x"), lambda _: None)
+
+        def make_and_ring(path: str, mode: int) -> None:
+            make(path, mode)
+            there.ring(QUEUED)
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(os, "mkfifo", make_and_ring)
+            here.hang(asyncio.get_running_loop())
+        there.ring(EVENTS)
+        await asyncio.wait_for(told.wait(), 30)
+        here.take_down()
+        there.take_down()
+
+    asyncio.run(story())
+    assert heard == [EVENTS]
+    assert os.listdir(tmp_path / f"x{SUFFIX}") == []

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import apsw
 import pytest
 
 from outlast.core.session import Status
 from outlast.core.task import TaskFilter
-from outlast.store.sqlite import SqliteStore
+from outlast.store.sqlite import SqliteStore, connection
+from outlast.store.sqlite.connection import prepare
 from store.store_fakes import claim, make, new
 
 WRITER = """
@@ -118,3 +121,48 @@ async def test_readers_are_not_held_up_by_a_writer_and_see_what_was_acknowledged
     assert len((await store.list_tasks(TaskFilter(), 100)).tasks) == 50
     await store.close()
     assert os.path.getsize(sqlite_path) > 0
+
+
+class _Meanwhile:
+    """A connection beside which another process makes the store, right after the first thing that is asked of it."""
+
+    def __init__(self, path: str) -> None:
+        self.inner = apsw.Connection(path)
+        self.meanwhile = lambda: prepare(path, read_only=False)
+
+    def _then(self, answer):
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return answer
+
+    def pragma(self, *given):
+        return self._then(self.inner.pragma(*given))
+
+    def execute(self, *given):
+        return self._then(SimpleNamespace(get=self.inner.execute(*given).get))
+
+
+async def test_a_file_that_another_process_makes_meanwhile_is_ours(sqlite_path):
+    connection._check_ours(_Meanwhile(sqlite_path), sqlite_path)
+    assert apsw.Connection(sqlite_path).pragma("application_id") == connection.APPLICATION_ID
+
+
+class _Locked:
+    """A connection to a file that others open as well: it is told at once that it is locked, a few times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def pragma(self, *given):
+        self.times -= 1
+        if self.times >= 0:
+            raise apsw.BusyError("database is locked")
+
+
+async def test_who_opens_a_new_file_with_others_waits_for_his_turn(monkeypatch):
+    locked = _Locked(3)
+    connection._log_ahead(locked)
+    assert locked.times == -1
+    monkeypatch.setattr(connection, "BUSY_MS", 0)
+    with pytest.raises(apsw.BusyError):
+        connection._log_ahead(_Locked(1000))

@@ -37,12 +37,23 @@ class Bell:
             os.makedirs(self._place, mode=0o700, exist_ok=True)
             if os.stat(self._place).st_uid != os.geteuid():
                 return
-            os.mkfifo(path, 0o600)
-            self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = self._put_up(path)
         except OSError:
             return
         self._loop = loop
         loop.add_reader(self._fd, self._hear)
+
+    def _put_up(self, path: str) -> int:
+        """Make the bell and listen to it before others see it: they take away one that nobody hears."""
+        hidden = os.path.join(self._place, f".{self._name}")
+        os.mkfifo(hidden, 0o600)
+        fd = os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.rename(hidden, path)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
 
     def take_down(self) -> None:
         """Take the bell away."""
@@ -87,7 +98,7 @@ class Bell:
         """Learn who has come and gone since the directory was looked at last."""
         self._known_mtime = mtime
         try:
-            names = set(os.listdir(self._place)) - {self._name}
+            names = {name for name in os.listdir(self._place) if not name.startswith(".")} - {self._name}
         except OSError:
             return
         for name in self._others.keys() - names:

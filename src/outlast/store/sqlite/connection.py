@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import apsw
@@ -16,6 +17,9 @@ APPLICATION_ID = 0x6F75746C
 
 BUSY_MS = 30_000
 """How long a writer waits for another process's turn before it says ``store_busy``."""
+
+_AGAIN_SECONDS = 0.01
+"""Between two tries for what SQLite itself does not wait for."""
 
 _WHAT_IT_MEANS: tuple[tuple[type[apsw.Error], str, str, str, bool], ...] = (
     (apsw.BusyError, "store_busy", "another process holds the store for too long", "try again", True),
@@ -88,8 +92,9 @@ def _make(path: str) -> None:
 
 
 def _check_ours(connection: apsw.Connection, path: str) -> None:
-    ours = connection.pragma("application_id")
+    # In this order: another process may be making the tables, and commits them with the number that says they are ours.
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    ours = connection.pragma("application_id")
     if tables and ours != APPLICATION_ID:
         raise trouble(f"{path} is not a store of outlast", "store_damaged", "move it away", retryable=False)
     newest = migrations(PACKAGE)[-1].number
@@ -101,7 +106,7 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
     known = migrations(PACKAGE)
     if not pending(known, _applied(connection), path) and connection.pragma("journal_mode") == "wal":
         return
-    connection.pragma("journal_mode", "wal")
+    _log_ahead(connection)
     connection.pragma("synchronous", "full")
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -118,6 +123,23 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _log_ahead(connection: apsw.Connection) -> None:
+    """Let readers and a writer not wait for each other. Of several that open a new file at once one is first.
+
+    SQLite says at once that the file is locked instead of waiting: whoever tries holds a lock himself by then.
+    """
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _applied(connection: apsw.Connection) -> dict[int, str]:
