@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from watched_store import WatchedStore, trouble
 
 from outlast import flow
 from outlast.core.flow import FlowStatus
 from outlast.core.lifecycle import FlowVerb
 from outlast.testing import Harness
+from watched_store import WatchedStore, trouble
 
 
 @pytest.fixture

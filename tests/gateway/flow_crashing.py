@@ -16,6 +16,7 @@ from crashing import Node, until
 from nursery import Born, bear
 from running import PATIENCE
 
+from houses import environment
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.flow import FLOW_ENDS, Flow, FlowEvent, FlowMode, FlowStatus, FlowWorker, NewFlow, StepKind, StepRow
 from outlast.core.ids import timed_id
@@ -107,11 +108,29 @@ class FlowNode(Node):
 
         async def release(store: Store) -> None:
             for worker in await store.flow_workers():
-                if worker.id != FAR_AWAY and not os.path.exists(f"/proc/{worker.pid}"):
+                if worker.id != FAR_AWAY and not self.lives(worker):
                     await store.release_flows_of(worker.id, time.time())
                     await store.remove_flow_worker(worker.id)
 
         self.ask_store(release)
+
+    def kill_worker(self, worker: FlowWorker) -> None:
+        """End a worker as a crash does: one of ours, or one that a gateway of this home has started."""
+        born = self._born(worker)
+        if born is not None:
+            born.send_signal(signal.SIGKILL)
+        elif self.lives(worker):
+            os.kill(worker.pid, signal.SIGKILL)
+
+    def lives(self, worker: FlowWorker) -> bool:
+        """True while a worker's process is there: its number may have been given to somebody else's since."""
+        born = self._born(worker)
+        if born is not None:
+            return born.poll() is None
+        return f"OUTLAST_HOME={self.home}".encode() in environment(worker.pid)
+
+    def _born(self, worker: FlowWorker) -> Born | None:
+        return next((born for born in reversed(self.workers) if born.pid == worker.pid), None)
 
     # ---- flows
 
