@@ -79,7 +79,7 @@ class FlowNode(Node):
         """Start a gateway that starts no workers: somebody far away is said to serve everything."""
         now = time.time()
         handlers = [EVERY, f"{PROGRAMS}:child"]
-        self.act("flow_worker", FlowWorker(FAR_AWAY, "elsewhere", 1, handlers, now, now + 3600))
+        self.act("flow_worker", FlowWorker(FAR_AWAY, "elsewhere", 999_999_999, handlers, now, now + 3600))
         assert self.begin(point)
 
     @property
