@@ -127,12 +127,14 @@ class Harness:
     """Runs flows as a worker would, in no time. Use it as a context manager; not within a running event loop.
 
     ``home`` is where it keeps its files (default: a temporary directory that is removed). ``start_at`` is when its
-    time begins, in seconds since the epoch.
+    time begins, in seconds since the epoch. ``store`` is the address of an empty PostgreSQL database, where a test is
+    to run over that instead of a file.
     """
 
-    def __init__(self, *, home: str | None = None, start_at: float = BEGIN) -> None:
+    def __init__(self, *, home: str | None = None, start_at: float = BEGIN, store: str = "") -> None:
         self.clock = SkippedClock(start_at)
         self._home = home
+        self._store_url = store
         self._temporary = home is None
         self._commands: dict[str, FakeCommand | Callable[[Sequence[str]], FakeCommand]] = {}
         self._answers: dict[str, AgentResult] = {}
@@ -153,6 +155,8 @@ class Harness:
             self._home = tempfile.mkdtemp(prefix="outlast-flows-")
         environ = {**os.environ, "OUTLAST_HOME": self._home}
         environ.pop("OUTLAST_STORE_URL", None)
+        if self._store_url:
+            environ["OUTLAST_STORE_URL"] = self._store_url
         self.config: Config = load(environ)
         ensure_dirs(self.config.paths)
         self._maker = Maker(self.config, self.clock, environ)

@@ -20,9 +20,9 @@ from outlast.flows.errors import FlowCancelled, NonRetryable, SignalTimeout, Ste
 from outlast.testing import FlowFailed, Harness, Stuck
 
 
-@pytest.fixture
-def flows():
-    with Harness() as harness:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def flows(request):
+    with Harness(store="" if request.param == "sqlite" else request.getfixturevalue("pg_database")) as harness:
         yield harness
 
 
@@ -175,6 +175,7 @@ def test_dataclasses_structs_datetimes_and_bytes_come_back_as_they_were_also_aft
     assert seen == [Shape([Point(3, datetime(2026, 1, 3, tzinfo=UTC))], b"\x00\xff" * 3)] * 2
 
 
+@pytest.mark.parametrize("flows", ["sqlite"], indirect=True)
 def test_fifty_megabytes_are_kept_beside_the_row_and_read_back(flows):
     sizes = []
 

@@ -56,7 +56,7 @@ async def every(ctx: outlast.FlowContext, place: str, kind: str) -> list[object]
     """Do one thing of a kind, as a step called ``op``, between two others."""
     for on in (ctx.on_cancel, ctx.on_failure) if kind in UNDOING else ():
         on("undo", marked, place, "undo")
-        on("undo too", ctx.run, "undo too", f"echo 'undo-too 0' >> {place}")
+        on("undo too", ctx.run, "undo too", f"sleep 0.2; echo 'undo-too 0' >> {place}")
     first = await ctx.step("first", marked, place, "first")
     found = await KINDS[kind](ctx, place)
     last = await ctx.step("last", marked, place, "last")

@@ -16,8 +16,9 @@ from crashing import Node, until
 from nursery import Born, bear
 from running import PATIENCE
 
+from houses import environment
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verdict
-from outlast.core.flow import FLOW_ENDS, Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, StepKind, StepRow
+from outlast.core.flow import FLOW_ENDS, Flow, FlowEvent, FlowMode, FlowStatus, FlowWorker, NewFlow, StepKind, StepRow
 from outlast.core.ids import timed_id
 from outlast.core.lifecycle import FLOW_MOVES, FlowVerb
 from outlast.core.session import Status
@@ -32,6 +33,7 @@ LEASE = 30.0
 """Seconds: so long that no machine is so busy that a worker of ours loses what it holds."""
 QUICK = {"outlast.gateway.flow_engine.LINGER_SECONDS": 0.02}
 """What waits is put away at once."""
+FAR_AWAY = "elsewhere/w1-1"
 NET = 0.05
 """Seconds between two looks: who died may have had no time to say that he had written."""
 FLOW_END_VERBS = (FlowVerb.SUCCEED, FlowVerb.FAIL, FlowVerb.CANCEL, FlowVerb.LOSE)
@@ -73,6 +75,13 @@ class FlowNode(Node):
         self.workers.append(born)
         return born
 
+    def begin_without_hosting(self, point: str | None = None) -> None:
+        """Start a gateway that starts no workers: somebody far away is said to serve everything."""
+        now = time.time()
+        handlers = [EVERY, f"{PROGRAMS}:child"]
+        self.act("flow_worker", FlowWorker(FAR_AWAY, "elsewhere", 999_999_999, handlers, now, now + 3600))
+        assert self.begin(point)
+
     @property
     def worker_log(self) -> str:
         return f"{self.home}/worker.log"
@@ -99,11 +108,29 @@ class FlowNode(Node):
 
         async def release(store: Store) -> None:
             for worker in await store.flow_workers():
-                if not os.path.exists(f"/proc/{worker.pid}"):
+                if worker.id != FAR_AWAY and not self.lives(worker):
                     await store.release_flows_of(worker.id, time.time())
                     await store.remove_flow_worker(worker.id)
 
         self.ask_store(release)
+
+    def kill_worker(self, worker: FlowWorker) -> None:
+        """End a worker as a crash does: one of ours, or one that a gateway of this home has started."""
+        born = self._born(worker)
+        if born is not None:
+            born.send_signal(signal.SIGKILL)
+        elif self.lives(worker):
+            os.kill(worker.pid, signal.SIGKILL)
+
+    def lives(self, worker: FlowWorker) -> bool:
+        """True while a worker's process is there: its number may have been given to somebody else's since."""
+        born = self._born(worker)
+        if born is not None:
+            return born.poll() is None
+        return f"OUTLAST_HOME={self.home}".encode() in environment(worker.pid)
+
+    def _born(self, worker: FlowWorker) -> Born | None:
+        return next((born for born in reversed(self.workers) if born.pid == worker.pid), None)
 
     # ---- flows
 

@@ -59,7 +59,7 @@ def help_on(flows: FlowNode, flow_id: str, kind: str) -> None:
 def test_a_worker_that_dies_anywhere_costs_nothing_that_is_on_record(flows: FlowNode, kind: str, point: str) -> None:
     """Another one goes on; only the step that was under way may be done twice, and a command never is."""
     if kind == "run":
-        assert flows.begin()
+        flows.begin_without_hosting()
     flow_id = flows.start(kind)
     flows.work(point)
     if ":signal:op:succeeded" in point:
@@ -108,7 +108,7 @@ def undone_once(flows: FlowNode, point: str) -> None:
 @pytest.mark.parametrize("point", UNDO_POINTS)
 def test_a_worker_that_dies_while_a_failed_flow_is_undone_has_it_undone_once(flows: FlowNode, point: str) -> None:
     """A wish to cancel that comes meanwhile is too late: the flow fails as it was to."""
-    assert flows.begin()
+    flows.begin_without_hosting()
     flow_id = flows.start("undone")
     flows.work(point)
     flows.worker_dies()
@@ -125,7 +125,7 @@ def test_a_worker_that_dies_while_a_failed_flow_is_undone_has_it_undone_once(flo
 @pytest.mark.parametrize("point", UNDO_POINTS)
 def test_a_worker_that_dies_while_a_cancelled_flow_is_undone_has_it_undone_once(flows: FlowNode, point: str) -> None:
     """The command it waited for was ended meanwhile: that does not make a failure of it."""
-    assert flows.begin()
+    flows.begin_without_hosting()
     flow_id = flows.start("called_off")
     flows.work(point)
     until(lambda: flows.marks()["op"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -174,8 +173,8 @@ class Soak:
             self.node.kill()
         if what != "gateway":
             for worker in self.node.ask_store(lambda store: store.flow_workers()):
-                if os.path.exists(f"/proc/{worker.pid}") and self.luck.random() < 0.8:
-                    os.kill(worker.pid, signal.SIGKILL)
+                if self.luck.random() < 0.8:
+                    self.node.kill_worker(worker)
             time.sleep(self.luck.uniform(0, 0.1))
             self.node.work(source=PROGRAM)
         if what != "worker":

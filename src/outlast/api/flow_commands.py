@@ -133,19 +133,22 @@ def _asked_before(api: Api, flow: Flow) -> Conflict:
     )  # fmt: skip
 
 
-async def end_tasks(api: Api, flow_id: str) -> None:
-    """Have the tasks of a flow end that this gateway holds; whoever holds others sees the wish on record."""
+async def end_tasks(api: Api, flow_id: str, *, force: bool = False) -> None:
+    """Have the tasks of a flow end that this gateway holds; whoever holds others sees the wish on record.
+
+    Those the wish did not reach undo what the flow has done: they end with ``force`` only.
+    """
     for task_id in await api.store.live_tasks_of_flow(flow_id):
         task = await api.store.get_task(task_id)
-        if task is None or task.status.final:
+        if task is None or task.status.final or not (force or task.cancel_asked_at):
             continue
         if task.runtime is Runtime.EXTERNAL or task.cancel_asked_at is None:
             task = await api.ledger.cancel(task, Cause.PARENT)  # what runs elsewhere nobody here ends otherwise
         if not task.status.final and api.books.holds(task.id):
             await api.books.call_off(task, Cause.PARENT)
     for child in await api.store.child_flows(flow_id):
-        if not child.status.final:
-            await end_tasks(api, child.id)
+        if not child.status.final and (force or child.cancel_asked_at):
+            await end_tasks(api, child.id, force=force)
 
 
 async def _force(api: Api, caller: Caller, flow: Flow, request: FlowCancelRequest) -> FlowResult:
@@ -153,7 +156,7 @@ async def _force(api: Api, caller: Caller, flow: Flow, request: FlowCancelReques
     if flow.status.final:
         raise flow_ended(flow)
     await api.store.ask_cancel_flow(flow.id, api.clock.now(), masked(request.reason))
-    await end_tasks(api, flow.id)
+    await end_tasks(api, flow.id, force=True)
     move = flow_transition(
         flow.id, FlowVerb.CANCEL, api.clock.now(), cause=Cause.OPERATOR,
         error="it was ended by force: compensations did not run",

@@ -50,6 +50,8 @@ SUSPECT_AT = 2
 """Workers that died in a row over a flow, from which on it is not run beside another such flow."""
 SUSPECT_SECONDS, TURN_SECONDS = 600.0, 5.0
 """How long such a flow keeps others from running beside it, and how long one waits until it asks for its turn again."""
+STALE = 2 / 3
+"""The part of a lease after which leases that were not renewed in time are renewed before anything is claimed."""
 TROUBLE_FIRST, TROUBLE_MAX = 0.2, 5.0
 """Seconds between two tries while the store is in trouble."""
 
@@ -105,6 +107,7 @@ class Engine:
         self._coming = 0
         self._news = asyncio.Event()
         self._unheard = False
+        self._renewed_at = self._spares_until = 0.0
         self.at_work = threading.Event()
         """Set while this engine holds flows, for other threads."""
         self._later: asyncio.Task[None] | None = None
@@ -206,6 +209,7 @@ class Engine:
         return FlowClaim(
             worker=self.worker, claim_ids=[f"{self._claims}{next(self._numbers):x}" for _ in range(count)],
             handlers=list(self.programs), now=now, lease_until=now + self.lease_seconds,
+            spare=now < self._spares_until,
         )  # fmt: skip
 
     def _changed(self, change: Change) -> None:
@@ -237,6 +241,7 @@ class Engine:
                 pause = TROUBLE_FIRST
             except GatewayTrouble as trouble:
                 log.warning("no flow can be taken: %s", trouble.message)
+                self._spare()
                 wait, pause = pause, min(pause * 2, TROUBLE_MAX)
             except Exception:  # a bad row must not end the loop
                 log.exception("a round over flows failed")
@@ -260,6 +265,8 @@ class Engine:
                 if (run := self._runs.get(flow_id)) is not None:
                     await run.look()
         before = self.clock.now()
+        if self._runs and before >= self._renewed_at + self.lease_seconds * STALE:
+            await self.renew()  # we were held up: what is ours must not look like what nobody cares for
         while (room := min(self._held_max - self.held, CLAIM_MAX)) > 0:
             self._coming += room
             try:
@@ -279,7 +286,9 @@ class Engine:
             return self.net_seconds
         # What was ready before is taken, or cannot be: asking for it again at once would turn for ever.
         due = await self.store.next_flow_ready(list(self.programs), before)
-        return self.net_seconds if due is None else min(self.net_seconds, max(0.0, due - self.clock.now()))
+        now = self.clock.now()
+        moments = [moment for moment in (due, self._spares_until if self._spares_until > now else None) if moment]
+        return min([self.net_seconds, *(max(0.0, moment - now) for moment in moments)])
 
     # ---- running them
 
@@ -302,6 +311,8 @@ class Engine:
         if older is not None:
             older.cancel()  # a run of ours that has lost its claim, and has not noticed
         run = Run(self, held)
+        if not self._runs:
+            self._renewed_at = run.since
         self._runs[flow.id] = run
         self.holding.set()
         self.at_work.set()
@@ -338,21 +349,30 @@ class Engine:
 
     async def _renew_on(self) -> None:
         """Extend the leases of what is held, well before they run out."""
+        pause = self.lease_seconds / 3
         while True:
             await self.holding.wait()
-            await self.clock.sleep(self.lease_seconds / 3)
+            await self.clock.sleep(pause)
+            pause = self.lease_seconds / 3
             try:
                 await self.renew()
             except GatewayTrouble as trouble:
                 log.warning("leases cannot be renewed: %s", trouble.message)
+                self._spare()
+                pause = min(pause, TROUBLE_MAX)
             except Exception:
                 log.exception("leases cannot be renewed")
 
+    def _spare(self) -> None:
+        """Give others a whole lease to come back: the store is out of reach, maybe not for us alone."""
+        self._spares_until = self.clock.now() + self.lease_seconds
+
     async def renew(self) -> None:
         """Extend the leases of what is held; what is held no more is let go."""
-        held = {run.claim_id: run for run in self._runs.values()}
+        held, now = {run.claim_id: run for run in self._runs.values()}, self.clock.now()
         if held:
             for claim_id in held.keys() - await self.store.renew_flow_leases(
-                list(held), self.clock.now() + self.lease_seconds
+                list(held), now + self.lease_seconds
             ):
                 held[claim_id].lose_claim()
+        self._renewed_at = now

@@ -25,7 +25,8 @@ from outlast.core.task import NewTask, Notice, Task
 class FlowClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's wish for flows: at most one for each of its ``claim_ids``, of the handlers it serves.
 
-    Higher priority goes first, then what has been ready longest.
+    Higher priority goes first, then what has been ready longest. With ``spare``, what others hold stays theirs though
+    their leases are over: the store was out of reach, and perhaps nobody could extend one.
     """
 
     worker: str
@@ -33,6 +34,7 @@ class FlowClaim(msgspec.Struct, frozen=True, kw_only=True):
     handlers: Sequence[str]
     now: float
     lease_until: float
+    spare: bool = False
 
 
 class HeldFlow(msgspec.Struct, frozen=True):

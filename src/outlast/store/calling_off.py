@@ -28,18 +28,20 @@ def call_off_task(task_id: str, now: float) -> Steps[None]:
 
 
 def call_off_children(flow_id: str, now: float, reason: str | None) -> Steps[None]:
-    """Ask for the end of all that a flow has begun, and take its questions back."""
+    """Ask for the end of all that a flow has begun, and take its questions back. What undoes its steps is spared."""
     found = yield [
         ("live_tasks_of_flow", {"flow_id": flow_id, "limit": NO_LIMIT}),
         ("live_flows_of_flow", {"parent_id": flow_id, "limit": NO_LIMIT}),
         ("pending_of_flow", {"flow_id": flow_id}),
+        ("undoing_refs", {"flow_id": flow_id}),
     ]
-    tasks, flows, questions = found
+    spared = {row[0] for row in found[3]}
+    tasks, flows, questions = ([row for row in rows if row[0] not in spared] for rows in found[:3])
     yield from take_back(questions, now)
-    for (task_id,) in tasks:
-        yield from call_off_task(task_id, now)
-    for (child_id,) in flows:
-        yield from ask_cancel_flow(child_id, now, reason, Cause.PARENT)
+    for row in tasks:
+        yield from call_off_task(row[0], now)
+    for row in flows:
+        yield from ask_cancel_flow(row[0], now, reason, Cause.PARENT)
 
 
 def ask_cancel_flow(flow_id: str, now: float, reason: str | None, cause: Cause = Cause.OPERATOR) -> Steps[Flow | None]:

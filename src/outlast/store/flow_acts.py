@@ -163,7 +163,8 @@ def _choose(claim: FlowClaim) -> Steps[list[Row]]:
         ("ready_flows", {"handler": handler, "priority": level[0], "now": claim.now, "limit": wished})
         for handler, rows in zip(handlers, levels, strict=True) for level in rows
     ]  # fmt: skip
-    return list(islice(heapq.merge(*heads, key=_order), wished))
+    ready = heapq.merge(*heads, key=_order)
+    return list(islice((row for row in ready if not claim.spare or row[3] != FlowStatus.RUNNING), wished))
 
 
 def _order(row: Row) -> tuple[int, float, str]:

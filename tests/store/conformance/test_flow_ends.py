@@ -107,6 +107,30 @@ async def test_a_flow_that_was_blocked_without_a_place_waits_for_one_when_it_goe
 # ---- cancelling
 
 
+async def test_what_undoes_a_flow_is_not_called_off_with_it(store):
+    """A wish to cancel that comes when a failure is being undone already, or a second worker's start of such a step."""
+    flow = await running(store, "c1")
+    keys = ("compensate:task", "task")
+    for seq, key in enumerate(keys):
+        row = waiting_for(flow.id, f"t-{key}", key, seq)
+        await store.start_child(flow.id, "c1", row, Child(task=child_task(flow.id, f"t-{key}")))
+        row = waiting_for(flow.id, f"f-{key}", f"{key}-flow", 10 + seq, StepKind.FLOW)
+        await store.start_child(
+            flow.id, "c1", row, Child(flow=new_flow(id=f"f-{key}", parent_id=flow.id, parent_step=row.key))
+        )  # fmt: skip
+        asked = question(seq, flow_id=flow.id, step=f"{key}-ask")
+        row = waiting_for(flow.id, asked.id, f"{key}-ask", 20 + seq, StepKind.APPROVAL)
+        await store.start_child(flow.id, "c1", row, Child(approval=asked))
+    await store.ask_cancel_flow(flow.id, 2_000_005.0, None)
+    late = waiting_for(flow.id, "late", "compensate:late", 30)
+    await store.start_child(flow.id, "c1", late, Child(task=child_task(flow.id, "late")))
+    assert sorted(await store.live_tasks_of_flow(flow.id)) == ["late", "t-compensate:task"]
+    assert await status_of(store, "f-compensate:task") is FlowStatus.QUEUED
+    assert await status_of(store, "f-task") is FlowStatus.CANCELLED
+    assert (await store.get_approval(question(0).id)).status is ApprovalStatus.PENDING
+    assert (await store.get_approval(question(1).id)).status is ApprovalStatus.CANCELLED
+
+
 @pytest.mark.parametrize("verb", [FlowVerb.SUCCEED, FlowVerb.FAIL, FlowVerb.CANCEL, FlowVerb.LOSE])
 async def test_what_a_flow_was_at_when_it_ended_badly_has_ended_too(store, verb):
     flow = await running(store, "c1")

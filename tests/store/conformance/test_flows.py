@@ -147,6 +147,14 @@ async def test_crashes_count_while_a_flow_gets_no_further(store):
     assert await take_over("c8", 2_000_700.0) == 1
 
 
+async def test_a_claim_that_spares_others_takes_only_what_nobody_holds(store):
+    held = [await running(store, f"c{number}", number) for number in range(3)]
+    queued = await make(store, 9)
+    wish = claim("n1", "n2", worker="w2", now=2_000_100.0, lease_until=2_000_200.0, spare=True)
+    assert [one.flow.id for one in await store.claim_flows(wish)] == [queued.id]
+    assert {(await store.get_flow(flow.id)).claim_id for flow in held} == {"c0", "c1", "c2"}
+
+
 async def test_what_a_dead_worker_held_is_ready_at_once(store):
     mine, other = await running(store, "c1", 1), await running(store, "c2", 2)
     await store.claim_flows(claim("c3", worker="w2", now=2_000_100.0))
