@@ -371,8 +371,6 @@ class Engine:
         """Extend the leases of what is held; what is held no more is let go."""
         held, now = {run.claim_id: run for run in self._runs.values()}, self.clock.now()
         if held:
-            for claim_id in held.keys() - await self.store.renew_flow_leases(
-                list(held), now + self.lease_seconds
-            ):
+            for claim_id in held.keys() - await self.store.renew_flow_leases(list(held), now + self.lease_seconds):
                 held[claim_id].lose_claim()
         self._renewed_at = now
