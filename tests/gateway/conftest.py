@@ -47,3 +47,14 @@ def flows(request: pytest.FixtureRequest) -> Iterator[FlowNode]:
     node = FlowNode("" if request.param == "sqlite" else request.getfixturevalue("pg_database"))
     yield node
     node.close()
+
+
+LONG = ("test_flow_crash.py", "test_flow_crash_gateway.py", "test_agent_crash.py")
+"""Every point of every kind of step, over both stores: in a usual run the one store, the other in the long runs."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in LONG and "[postgresql" in item.nodeid:
+            item.add_marker(pytest.mark.soak)
