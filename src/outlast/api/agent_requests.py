@@ -71,7 +71,7 @@ class TranscriptRequest(Request, frozen=True, kw_only=True):
     With ``timeoutMs`` and ``after`` the call waits for the next entry.
     """
 
-    after: Annotated[int, Meta(ge=0)] | None = None
-    before: Annotated[int, Meta(ge=1)] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
     timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None

@@ -29,7 +29,7 @@ from outlast.api.agent_results import (
     describe_entry,
     describe_turn,
 )
-from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents
+from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
@@ -131,7 +131,7 @@ def _fields(caller: Caller, request: AgentRunRequest | SpawnRequest) -> dict[str
 
 def _own_conversation(caller: Caller, agent: str) -> str:
     """Return where an agent speaks with who asks: in its main conversation with the operator, else one of his own."""
-    return main_conversation(agent) if caller.operator else f"agent:{agent}:with:{caller.requester}"
+    return main_conversation(agent) if caller.operator else with_requester(agent, caller.requester)
 
 
 async def _may_speak(api: Api, caller: Caller, conversation: str) -> None:
@@ -144,13 +144,20 @@ async def _may_speak(api: Api, caller: Caller, conversation: str) -> None:
 async def _is_own(api: Api, caller: Caller, conversation: str) -> bool:
     held, key = None, conversation
     for _ in range(32):  # up the line of those who have spawned it
-        if key == caller.requester or key.endswith(f":with:{caller.requester}"):
+        if key == caller.requester or _is_with(key, caller.requester):
             return True
         held = await api.store.get_agent_conversation(key)
         if held is None or held.parent is None:
             return False
         key = held.parent
     return False
+
+
+def _is_with(key: str, requester: str) -> bool:
+    """True for a conversation an agent holds with a requester. The whole key counts: names may hold anything."""
+    kind, _, rest = key.partition(":")
+    agent, _, _ = rest.partition(":")
+    return kind == "agent" and bool(agent) and key == with_requester(agent, requester)
 
 
 # ---- spawned agents

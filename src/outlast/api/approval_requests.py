@@ -40,7 +40,7 @@ class DecideRequest(Request, frozen=True, kw_only=True):
     """An answer: a ``note`` for whoever asked, the ``revision`` that was read, and ``via`` which surface."""
 
     note: Annotated[str, Meta(max_length=NOTE_MAX)] | None = None
-    revision: Annotated[int, Meta(ge=1)] | None = None
+    revision: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     via: Literal["cli", "http", "tool", "mcp", "web"] | None = None
 
 

@@ -60,7 +60,7 @@ class CronAddRequest(ScheduleFields, frozen=True, kw_only=True, rename={"in_": "
 class CronEditRequest(ScheduleFields, frozen=True, kw_only=True, rename={"in_": "in"}):
     """Change a rule; what is not given stays. ``revision`` is that at which it was read: a later one is a conflict."""
 
-    revision: Annotated[int, Meta(ge=1)] | None = None
+    revision: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     rename: ScheduleName | None = None
 
 
@@ -103,7 +103,7 @@ class ConversationsRequest(Request, frozen=True, kw_only=True):
 class ConversationEventsRequest(Request, frozen=True, kw_only=True):
     """Events of a conversation that wait (or ``all`` that are kept), after the one with the id ``after``."""
 
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     limit: Limit | None = None
     all: bool | None = None
     timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
@@ -112,7 +112,7 @@ class ConversationEventsRequest(Request, frozen=True, kw_only=True):
 class AckRequest(Request, frozen=True, kw_only=True):
     """Note that a conversation has consumed its events up to an id; without one, all that wait now."""
 
-    upto: Annotated[int, Meta(ge=0)] | None = None
+    upto: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 class WakeAddRequest(Request, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class NoticesRequest(Request, frozen=True, kw_only=True):
     state: Literal["pending", "delivered", "parked", "dismissed"] | None = None
     target: Name | None = None
     limit: Limit | None = None
-    before: Annotated[int, Meta(ge=0)] | None = None
+    before: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 class SystemEventRequest(Request, frozen=True, kw_only=True):
