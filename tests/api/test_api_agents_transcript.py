@@ -14,6 +14,7 @@ from told_world import ALICE, BOB, HOSTILE
 from outlast.api.context import Caller
 from outlast.core.agent import EntryKind
 from outlast.core.errors import BadInput, NotFound
+from outlast.core.session import Status
 
 KEY = "agent:coder:main"
 
@@ -144,3 +145,39 @@ async def test_what_agents_say_comes_back_as_it_is_on_record(tmp_path: Path) -> 
         one, two = (await page(at)).entries
         assert (one.text, one.data, one.kind) == (said, data, "tool")
         assert len(two.text) == 512 * 1024
+
+
+@asynchronous
+async def test_who_waits_for_a_turn_is_let_go_when_it_ends_also_where_it_says_nothing_more(tmp_path: Path) -> None:
+    """A runner that dies, or never began, leaves no entry of its end: nobody may wait for one for ever."""
+    async with played_world(tmp_path) as at:
+        made = await at.turn()
+        await at.say(KEY, "working", task_id=made.task_id)
+        assert (await page(at, task=made.task_id)).ended is False
+        assert (await page(at, after=0, task=made.task_id)).ended is False
+        waiting = asyncio.ensure_future(page(at, after=1, timeoutMs=600_000, task=made.task_id))
+        await at.settle()
+        assert not waiting.done()
+        await at.play_out(made.task_id, Status.LOST)
+        assert ((await waiting).entries, (await waiting).ended) == ([], True)
+        last = await page(at, after=0, task=made.task_id, limit=1)
+        assert (seqs(last), last.ended) == ([1], False)  # there may be more on the next page
+        assert (await page(at, after=1, task=made.task_id, limit=1)).ended is True
+        assert (await page(at, task=made.task_id[:14])).ended is True
+        assert (await page(at)).ended is False
+
+
+@asynchronous
+async def test_a_turn_that_is_waited_for_is_ones_own_and_of_that_conversation(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        made = await at.turn()
+        mine = await at.turn(caller=ALICE)
+        command = await at.run("make")
+        with pytest.raises(BadInput, match="is a turn in another conversation"):
+            await page(at, after=0, task=mine.task_id)
+        with pytest.raises(BadInput, match="no turn of an agent"):
+            await page(at, after=0, task=command.task_id)
+        with pytest.raises(NotFound):
+            await page(at, mine.conversation, after=0, task=made.task_id, caller=ALICE)
+        with pytest.raises(NotFound):
+            await page(at, after=0, task="t0nothing")

@@ -383,8 +383,9 @@ async def test_a_wake_that_ended_while_no_gateway_ran_is_not_started_again(tmp_p
 @pytest.mark.parametrize(
     ("act", "name", "field"),
     [
-        ("conversations.events", "k", "after"), ("conversations.ack", "k", "upto"), ("notifications.list", None, "before"),
-        ("conversations.transcript", "k", "after"), ("conversations.transcript", "k", "before"),
+        ("conversations.events", "k", "after"), ("conversations.ack", "k", "upto"),
+        ("notifications.list", None, "before"), ("conversations.transcript", "k", "after"),
+        ("conversations.transcript", "k", "before"),
     ],
 )  # fmt: skip
 @asynchronous

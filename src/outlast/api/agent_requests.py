@@ -68,10 +68,12 @@ class SteerRequest(Request, frozen=True, kw_only=True):
 class TranscriptRequest(Request, frozen=True, kw_only=True):
     """Entries of a transcript: those after ``after``, or the newest before ``before`` (neither: the newest of all).
 
-    With ``timeoutMs`` and ``after`` the call waits for the next entry.
+    With ``timeoutMs`` and ``after`` the call waits for the next entry, and where ``task`` names a turn of the
+    conversation no longer than to its end.
     """
 
     after: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
     timeout_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    task: Name | None = None

@@ -43,13 +43,17 @@ class EntryResult(Record, frozen=True, kw_only=True):
 
 
 class TranscriptPage(Record, frozen=True, kw_only=True):
-    """Some entries in order. ``after`` is where the next page begins, ``before`` where the one before ends."""
+    """Some entries in order. ``after`` is where the next page begins, ``before`` where the one before ends.
+
+    ``ended`` says that the turn that was named has ended and all it said was read: nothing more comes of it.
+    """
 
     conversation: str
     agent: str | None
     entries: list[EntryResult]
     after: int | None
     before: int | None
+    ended: bool
 
 
 class SubagentShown(Record, frozen=True, kw_only=True):

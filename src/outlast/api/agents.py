@@ -219,10 +219,14 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
     if request.after is not None and request.before is not None:
         raise BadInput("before: does not go with after")
     limit = request.limit or PAGE_DEFAULT
+    turn = None if request.task is None else await _turn_in(api, caller, request.task, key)
     if request.after is None:
+        ended = turn is None or (await api.ledger.require(turn)).status.final
         entries = await api.store.entries_before(key, request.before, limit)
+        ended = ended and request.before is None
     else:
-        entries = await _after(api, key, request.after, limit, (request.timeout_ms or 0) / 1000)
+        seconds = (request.timeout_ms or 0) / 1000
+        entries, ended = await _after(api, key, request.after, limit, seconds, turn)
     held = await api.store.get_agent_conversation(key)
     return TranscriptPage(
         conversation=key,
@@ -230,18 +234,33 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
         entries=[describe_entry(entry) for entry in entries],
         after=entries[-1].seq if entries else request.after,
         before=entries[0].seq if entries and entries[0].seq > 1 else None,
+        ended=turn is not None and ended,
     )
 
 
-async def _after(api: Api, key: str, after: int, limit: int, seconds: float) -> list[Entry]:
+async def _turn_in(api: Api, caller: Caller, lookup: str, key: str) -> str:
+    task = await _found(api, caller, lookup)
+    if task.conversation != key:
+        raise BadInput(f"task: {task.id} is a turn in another conversation", hint=f"outlast subagents log {task.id}")
+    return task.id
+
+
+async def _after(
+    api: Api, key: str, after: int, limit: int, seconds: float, turn: str | None
+) -> tuple[list[Entry], bool]:
+    """Return what comes after an entry, and whether nothing more will come of the turn."""
     deadline = api.clock.monotonic() + seconds
     while True:
         news = api.ledger.news.next_entry()  # before looking, so that nothing falls between
+        moved = api.ledger.news.waiting_for([] if turn is None else [turn])
         try:
+            # A turn's last entry is on record before its end is: so it is looked for in that order.
+            ended = turn is not None and (await api.ledger.require(turn)).status.final
             found = await api.store.entries_of(key, after, limit)
             left = deadline - api.clock.monotonic()
-            if found or left <= 0 or api.stopping:
-                return found
-            await api.first(until(news), seconds=left)
+            if found or ended or left <= 0 or api.stopping:
+                return found, ended and len(found) < limit
+            await api.first(until(news), until(moved), seconds=left)
         finally:
             news.cancel()
+            moved.cancel()

@@ -237,6 +237,18 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
     return _items(items, incomplete)
 
 
+def _complete_agents(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """List the configured agents whose name begins like this; no gateway is asked."""
+    from outlast.config import load
+
+    try:
+        agents = load(os.environ).agents
+    except OutlastError:
+        return []
+    rows = ((name, f"{spec.backend}: {spec.model or ' '.join(spec.command)}") for name, spec in agents.items())
+    return _items(rows, incomplete)
+
+
 def _from_records(
     act: str, path: str, rows: str, id: str, about: Callable[[dict[str, Any]], str], limit: int | None = None
 ) -> Completion:
@@ -264,13 +276,14 @@ def _items(rows: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionI
 
 
 _COMPLETIONS = {
+    "agent": _complete_agents,
     "session": _complete_sessions,
     "task": _from_records(
         "tasks.list",
         "/v1/tasks",
         "tasks",
         "taskId",
-        lambda row: f"{row['status']}: {row.get('label') or row['command']}",
+        lambda row: f"{row['status']}: {row.get('label') or row['command'] or row.get('title')}",
         limit=200,
     ),
     "flow": _from_records(

@@ -6,7 +6,8 @@ from outlast.surfaces.cli.options import ASKED, CLI, COMMON, JSON
 from outlast.surfaces.cli.spec import DURATION, PAIR, Argument, Option, Verb, choice, integer, text
 
 HERE = CLI + "agents."
-AGENT = Argument("agent", text("AGENT"))
+NEW = Argument("agent", text("AGENT"))
+AGENT = Argument("agent", text("AGENT"), complete="agent")
 TURN = Argument("task", text("TASK"), complete="task")
 POLICIES = ("done_only", "state_changes", "failures_only", "silent")
 GIVEN = (
@@ -24,7 +25,7 @@ AGENT_VERBS = (
         "agents add",
         HERE + "add:run",
         "Add an agent to the configuration; the gateway takes it up when it is started again.",
-        arguments=(AGENT, Argument("command", text("COMMAND"), many=True, required=False)),
+        arguments=(NEW, Argument("command", text("COMMAND"), many=True, required=False)),
         options=(
             Option("--backend", choice("acp", "command", "model"), "How it is spoken to, default acp."),
             Option("--output", choice("text", "json", "claude-stream-json", "codex-jsonl"), "What a command prints."),
@@ -93,7 +94,7 @@ AGENT_VERBS = (
         HERE + "transcript:of_task",
         "Show what was said in the conversation of a turn.",
         arguments=(TURN,),
-        options=(Option("--follow/-f", None, "Stay, and show what comes."), *ASKED),
+        options=(Option("--follow/-f", None, "Stay to the end of the turn, and show what comes."), *ASKED),
     ),
     Verb(
         "subagents steer",
@@ -120,7 +121,7 @@ AGENT_VERBS = (
         "conversations transcript",
         HERE + "transcript:of_conversation",
         "Show what was said in a conversation with an agent.",
-        arguments=(Argument("conversation", text("KEY")),),
+        arguments=(Argument("conversation", text("KEY"), complete="conversation"),),
         options=(
             Option("--follow/-f", None, "Stay, and show what comes."),
             Option("--limit", integer(1, 1000), "The newest so many entries, default 100."),

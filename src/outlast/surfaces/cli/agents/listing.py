@@ -36,7 +36,7 @@ def _print_agents(found: Result) -> None:
             one["agent"],
             one["backend"],
             f"{one['running']} running, {one['queued']} queued" if one["running"] or one["queued"] else "idle",
-            "-" if one["heartbeatSeconds"] is None else span(one["heartbeatSeconds"]),
+            "-" if one["heartbeatSeconds"] is None else span(one["heartbeatSeconds"] * 1000),
             brief(one["model"] or " ".join(one["command"]), 60),
         )
         for one in found["agents"]
@@ -81,7 +81,7 @@ def _print_turns(page: Result) -> None:
         (
             task["taskId"],
             task["status"],
-            "-" if task["durationMs"] is None else span(task["durationMs"] / 1000),
+            span(task["durationMs"]),
             brief(task["requester"], 30),
             brief(task["title"] or task["command"], 60),
         )
@@ -107,7 +107,7 @@ def _print_turn(shown: Result) -> None:
         ("for", task["requester"]),
         ("conversation", task["conversation"]),
         ("spawned by", shown["parent"]),
-        ("time", None if shown["durationMs"] is None else span(shown["durationMs"] / 1000)),
+        ("time", None if shown["durationMs"] is None else span(shown["durationMs"])),
         ("tokens", _tokens(shown)),
         ("cost", None if shown["costUsd"] is None else f"{shown['costUsd']:.4f} USD"),
         ("session", task["sessionId"]),

@@ -98,7 +98,7 @@ def _follow(call: Call, id: str, key: str) -> None:
     tail = "\n"
     terminal = sys.stderr.isatty()
     after = (mine[0]["seq"] - 1) if mine else (page["after"] or 0)
-    for entry in entries_after(call, key, after):
+    for entry in entries_after(call, key, after, id):
         if entry["taskId"] != id:
             continue
         if entry["kind"] == "text":

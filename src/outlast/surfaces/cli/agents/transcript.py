@@ -42,10 +42,10 @@ def of_task(call: Call) -> int:
     from outlast.surfaces.cli.agents.listing import turn_path
 
     task = call.client.get(turn_path(call["task"]))["task"]
-    return _show(call, task["conversation"], limit=1000, before=None)
+    return _show(call, task["conversation"], limit=1000, before=None, task=task["taskId"])
 
 
-def _show(call: Call, key: str, *, limit: int | None, before: int | None) -> int:
+def _show(call: Call, key: str, *, limit: int | None, before: int | None, task: str | None = None) -> int:
     page = call.read("conversations.transcript", path_of(key), key, limit=limit, before=before)
     for entry in page["entries"]:
         _print(call, entry)
@@ -56,20 +56,26 @@ def _show(call: Call, key: str, *, limit: int | None, before: int | None) -> int
             note(f"there is more before: --before {page['before']}")
         return 0
     try:
-        for entry in entries_after(call, key, page["after"] or 0):
+        for entry in entries_after(call, key, page["after"] or 0, task):
             _print(call, entry)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
 
 
-def entries_after(call: Call, key: str, after: int) -> Iterator[Result]:
-    """Yield entries as they come, however often the gateway is restarted meanwhile."""
-    asking = Asking(call, path_of(key), lambda answer: bool(answer["entries"]))
+def entries_after(call: Call, key: str, after: int, task: str | None = None) -> Iterator[Result]:
+    """Yield entries as they come, however often the gateway is restarted; with a ``task``, to the end of that turn.
+
+    An end need not be among the entries: a runner that dies, or never began, says nothing more.
+    """
+    asking = Asking(call, path_of(key), lambda answer: bool(answer["entries"] or answer["ended"]))
+    of_turn = {} if task is None else {"task": task}
     while True:
-        page = asking.ask({"after": after, "limit": 1000}, None)
+        page = asking.ask({"after": after, "limit": 1000, **of_turn}, None)
         assert page is not None
         yield from page["entries"]
+        if page["ended"]:
+            return
         after = page["after"]
 
 
