@@ -108,3 +108,13 @@ def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversati
     assert "give an agent a turn" in run(own, "cron", "show", "echo")
     run(own, "cron", "add", "--every", "1h", "--agent", "nobody", "--message", "x", code=2)
     run(own, "cron", "add", "--every", "1h", "--agent", "echo", code=2)
+
+
+def test_a_runner_that_is_killed_lets_its_caller_go_with_the_reason(own: Live) -> None:
+    """It writes no last entry, which the caller would otherwise wait for."""
+    add(own, "rude", "--", "sh", "-c", "echo half; kill -9 $PPID", "sh", "{message}")
+    done = own.run("agent", "run", "rude", "x")
+    assert done.returncode == 1
+    assert b"failed: the agent's runner ended without a result (signal SIGKILL)" in done.stderr
+    [task] = json.loads(run(own, "tasks", "list", "--json"))["tasks"]
+    run(own, "subagents", "log", "-f", task["taskId"])

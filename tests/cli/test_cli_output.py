@@ -1,6 +1,7 @@
 """What people and scripts see."""
 
 import io
+import json
 import os
 import threading
 
@@ -81,3 +82,13 @@ def test_json_is_valid_in_every_encoding(monkeypatch, encoding, text):
     output.print_json({"a": "é"})
     output.sys.stdout.flush()
     assert raw.getvalue().decode(encoding) == text
+
+
+def test_json_does_nothing_to_a_terminal_and_says_the_same(capsys):
+    value = {"a": "\x9b31m\x85\u2028\u202e\x7f\x1b\u2066é\U0001f600", "\u202e": ["\udcff"]}
+    output.prepare()
+    output.print_json(value)
+    out = capsys.readouterr().out
+    assert json.loads(out) == value
+    assert not set(out[:-1]) & set("\x9b\x85\u2028\u202e\x7f\x1b\u2066\n")
+    assert "é\U0001f600" in out

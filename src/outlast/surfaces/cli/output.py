@@ -72,7 +72,17 @@ def note(text: str) -> None:
 def print_json(value: object) -> None:
     """Print one JSON document on one line."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    say(json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":")))
+    say(readable_json(json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))))
+
+
+def readable_json(text: str) -> str:
+    """Return a JSON text as `json.dumps` makes it with what a terminal would obey, or cut lines at, as escapes."""
+    if text.isprintable():
+        return text
+    import re
+
+    unsafe = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+    return re.sub(unsafe, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_text(text: str) -> None:

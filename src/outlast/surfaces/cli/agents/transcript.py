@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from outlast.surfaces.cli.agents.words import safe_text
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.flows.asking import Asking
-from outlast.surfaces.cli.output import DIM, colour, note, safe
+from outlast.surfaces.cli.output import DIM, colour, note, print_json, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def entries_after(call: Call, key: str, after: int, task: str | None = None) -> 
 
 def _print(call: Call, entry: Result) -> None:
     if call.json:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        print_json(entry)
     elif entry["kind"] == "text":
         sys.stdout.write(safe_text(entry["text"]))
     elif entry["text"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.core.errors import BadInput
 from outlast.surfaces.cli.context import Call
-from outlast.surfaces.cli.output import note, print_json, safe, say
+from outlast.surfaces.cli.output import note, print_json, readable_json, safe, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ def schema(call: Call) -> None:
     if call.json:
         print_json(found)
     else:
-        say(json.dumps(found, indent=2, ensure_ascii=False))
+        say(readable_json(json.dumps(found, indent=2, ensure_ascii=False)))

@@ -1,0 +1,428 @@
+"""The commands of agents, from a line to an exit code, with a scripted gateway behind them."""
+
+import io
+import json
+import os
+import re
+import sys
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+from cli_fakes import answer, body
+from cli_ledger import TASK, path_of
+
+from outlast.surfaces.cli.flows import asking
+from outlast.surfaces.cli.verbs import VERBS
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31m{message} $(id) `id` \u202edrow\u2028\x9b2J\x7f"
+AGENT = {
+    "agent": "coder", "backend": "acp", "command": ["claude-agent-acp", "--x y"], "model": None, "workdir": None,
+    "permissions": "ask", "timeoutSeconds": 3600.0, "heartbeatSeconds": None, "conversation": "agent:coder:main",
+    "running": 0, "queued": 0,
+}  # fmt: skip
+MODEL = {**AGENT, "agent": "main", "backend": "model", "command": [], "model": HOSTILE, "heartbeatSeconds": 1800.0,
+         "running": 1, "queued": 2}  # fmt: skip
+TURN = {**TASK, "taskId": "01turn", "runtime": "acp", "kind": "turn", "command": "", "title": f"coder: {HOSTILE}",
+        "conversation": "agent:coder:main", "requester": f"agent:{HOSTILE}", "durationMs": 120_000}  # fmt: skip
+DONE = {**TURN, "status": "succeeded", "cause": "exit", "endedAt": "2026-11-23T10:00:13.000Z"}
+FAILED = {**DONE, "taskId": "01bad", "status": "failed", "cause": "error", "error": f"no luck\n{HOSTILE}"}
+SHOWN = {
+    "task": DONE, "agent": "coder", "parent": f"agent:{HOSTILE}", "depth": 1, "text": f"All\n{HOSTILE}\ndone.",
+    "stop": "end_turn", "inputTokens": 1200, "outputTokens": None, "costUsd": 0.25, "durationMs": 120_000,
+}  # fmt: skip
+
+
+def entry(seq, kind="text", text="hello", task="01turn", **data):
+    return {"seq": seq, "at": "2026-11-23T10:00:13.000Z", "kind": kind, "text": text, "data": data, "taskId": task}
+
+
+def page(*entries, ended=False, before=None, after=None):
+    last = entries[-1]["seq"] if entries else after
+    found = {"conversation": "agent:coder:main", "agent": "coder", "entries": list(entries), "after": last}
+    return answer({**found, "before": before, "ended": ended})
+
+
+def harmless(*texts):
+    """True when nothing in a text does more than to be read."""
+    return not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e]", "".join(texts))
+
+
+# ---- which there are
+
+
+def test_agents_are_a_table_with_what_each_is_at(outlast, gateway):
+    gateway.will(answer({"agents": [AGENT, MODEL]}), answer({"agents": []}), answer({"agents": [MODEL]}))
+    code, out, err = outlast("agents")
+    assert (code, path_of(gateway), err) == (0, "/v1/agents", "")
+    heads, first, second = out.splitlines()
+    assert heads.split() == ["AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"]
+    assert first.split()[:4] == ["coder", "acp", "idle", "-"]
+    assert "claude-agent-acp --x y" in first
+    assert "1 running, 2 queued" in second
+    assert "30m" in second
+    assert harmless(out)
+    code, out, err = outlast("agents", "list")
+    assert (code, out) == (0, "")
+    assert "outlast agents add NAME" in err
+    assert json.loads(outlast("agents", "list", "--json")[1])["agents"][0]["model"] == HOSTILE
+
+
+def test_a_look_at_an_agent_says_what_it_can_or_what_is_wrong(outlast, gateway):
+    good = {"ok": True, "agent": "coder", "backend": "acp", "title": f"Coder{HOSTILE}", "version": "1.0",
+            "can": ["load", HOSTILE], "notes": [HOSTILE]}  # fmt: skip
+    bad = {"ok": False, "agent": "coder", "backend": "acp", "error": f"log in {HOSTILE}", "code": "login_wanted",
+           "hint": "coder login", "can": [], "notes": []}  # fmt: skip
+    gateway.will(answer(good), answer(bad), answer({**bad, "error": None}), answer(bad))
+    code, out, err = outlast("agents", "check", "coder")
+    assert (code, path_of(gateway)) == (0, "/v1/agents/coder/check")
+    assert out.startswith("Coder")
+    assert "1.0 answers (acp)" in out
+    assert "  can load\n" in out
+    assert harmless(out, err)
+    code, out, err = outlast("agents", "check", "coder")
+    assert (code, "cannot be used: log in" in out, "coder login" in err) == (1, True, True)
+    assert harmless(out, err)
+    assert "cannot be used: login_wanted" in outlast("agents", "check", "coder")[1]
+    code, out, _ = outlast("agents", "check", "coder", "--json")
+    assert (code, json.loads(out)["code"]) == (1, "login_wanted")
+
+
+def test_an_unknown_agent_is_said_with_those_there_are(outlast, gateway):
+    wrong = {"error": {"code": "no_such_agent", "message": "no agent 'nobody'", "hint": "there is: coder"}}
+    gateway.will(*[answer(wrong, 400)] * 3)
+    for line in (("agents", "check", "nobody"), ("agent", "run", "nobody", "x"), ("subagents", "spawn", "nobody", "x")):
+        code, out, err = outlast(*line)
+        assert (code, out) == (2, "")
+        assert "no agent 'nobody'" in err
+        assert "there is: coder" in err
+
+
+# ---- adding
+
+
+@pytest.fixture
+def configured(home):
+    home.agents = {"coder": SimpleNamespace(backend="acp", model="", command=("coder", HOSTILE))}
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "table"),
+    [
+        (["--", "coder", "--acp"], {"backend": "acp", "command": ["coder", "--acp"]}),
+        (["--backend", "command", "--output", "codex-jsonl", "--", "codex", "exec", "{message}"],
+         {"backend": "command", "output": "codex-jsonl", "command": ["codex", "exec", "{message}"]}),
+        (["--model", "openai:x", "--cwd", "/w"],
+         {"backend": "model", "model": "openai:x", "workdir": "/w"}),
+        (["--backend", "command", "--resume", "--session", "--resume", "{session}", "--", "q", "{message}"],
+         {"backend": "command", "resume": ["--session", "{session}"], "command": ["q", "{message}"]}),
+        (["--", "sh", "-c", "echo \"a'b\\c\"\n\x1b[31m\u202e$(id)\x7f", "\U0001f600"],
+         {"backend": "acp", "command": ["sh", "-c", "echo \"a'b\\c\"\n\x1b[31m\u202e$(id)\x7f", "\U0001f600"]}),
+    ],
+)  # fmt: skip
+def test_what_is_added_is_what_the_file_says(outlast, configured, words, table):
+    path = configured.paths.config_file
+    with open(path, "wb") as file:
+        file.write(b"# mine\r\n[tasks]\nslots = 3")
+    code, out, err = outlast("agents", "add", "new", *words)
+    assert (code, out) == (0, f"agent new is in {path}\n"), err
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data.startswith(b"# mine\r\n[tasks]\nslots = 3\n\n[agents.new]\n")
+    assert tomllib.loads(data.decode().replace("\r\n", "\n"))["agents"]["new"] == table
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["coder", "--", "x"], 4, "there is an agent 'coder' already"),
+        (["two words", "--", "x"], 2, "two words"),
+        (["\x1b[31m", "--", "x"], 2, ""),
+        (["a" * 65, "--", "x"], 2, ""),
+        (["../x", "--", "x"], 2, ""),
+        (["new"], 2, "command"),
+        (["new", "--backend", "model", "--model", "nonsense"], 2, "model"),
+        (["new", "--backend", "telepathy", "--", "x"], 2, "telepathy"),
+        (["new", "--output", "text", "--", "x"], 2, "output"),
+        (["new", "--backend", "command", "--", "x", "{nonsense}"], 2, "nonsense"),
+        ([], 2, "AGENT"),
+    ],
+)
+def test_what_is_no_agent_leaves_the_file_alone(outlast, configured, words, code, said):
+    found, out, err = outlast("agents", "add", *words)
+    assert (found, out) == (code, ""), err
+    assert said in err
+    assert harmless(err)
+    assert not os.path.exists(configured.paths.config_file)
+
+
+def test_a_file_that_cannot_be_written_is_said(outlast, configured):
+    os.mkdir(configured.paths.config_file)
+    code, _, err = outlast("agents", "add", "new", "--", "x")
+    assert code == 5
+    assert "cannot write" in err
+
+
+# ---- turns
+
+
+def test_a_turn_that_is_left_alone_is_an_id_and_what_to_type_next(outlast, gateway):
+    gateway.will(answer(TURN), answer(TURN), answer(TURN))
+    words = ("--title", "t", "--label", "l", "--timeout", "90s", "--notify", "silent", "--env", "A=b=c")
+    code, out, err = outlast("agent", "run", "coder", "say {message}", "--detach", "--conversation", "c", *words)
+    assert (code, out, path_of(gateway)) == (0, "01turn\n", "/v1/agents/run")
+    asked = body(gateway)
+    assert asked.pop("callerEnv")["PATH"]
+    assert asked == {
+        "agent": "coder", "message": "say {message}", "conversation": "c", "timeoutSeconds": 90, "title": "t",
+        "label": "l", "notify": "silent", "env": {"A": "b=c"},
+    }  # fmt: skip
+    for line in ("subagents log -f 01turn", "subagents show 01turn", "subagents steer 01turn", "subagents cancel"):
+        assert line in err
+    code, out, _ = outlast("subagents", "spawn", "coder", "look", "--as", "agent:a:main")
+    assert (code, out, path_of(gateway)) == (0, "01turn\n", "/v1/subagents")
+    assert (body(gateway)["agent"], body(gateway)["task"]) == ("coder", "look")
+    assert b"agent:a:main" in gateway.seen[-1].partition(b"\r\n\r\n")[0]
+    assert json.loads(outlast("agent", "run", "coder", "x", "--detach", "--json")[1])["taskId"] == "01turn"
+    assert outlast("agent", "run", "coder", "x", "--detach", "--wait")[0] == 2
+    assert outlast("agent", "run", "coder")[0] == 2
+    assert outlast("agent", "run", "coder", "x", "--timeout", "soon")[0] == 2
+
+
+def test_a_message_may_come_from_standard_input(outlast, gateway, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("from\nafar"))
+    gateway.will(answer(TURN))
+    assert outlast("agent", "run", "coder", "-", "--detach")[0] == 0
+    assert body(gateway)["message"] == "from\nafar"
+
+
+def test_the_answer_alone_is_on_standard_output(outlast, gateway):
+    gateway.will(
+        answer(TURN),
+        page(entry(1, "prompt", "look"), entry(2, "text", "of another turn", task="01other")),
+        page(entry(2, "text", "of another turn", task="01other"), entry(3, text=f"Hel{HOSTILE}")),
+        page(entry(4, "tool", "ls"), entry(5, text="lo\nthere"), entry(6, "end", "Hello\nthere")),
+        answer({"met": True, "timedOut": False, "tasks": [DONE]}),
+    )
+    code, out, err = outlast("agent", "run", "coder", "look")
+    assert code == 0, err
+    assert out.startswith("Hel\\x1b]0;owned")
+    assert out.endswith("lo\nthere\n")
+    assert "another" not in out
+    assert "task 01turn, conversation agent:coder:main" in err
+    assert "ls" not in err  # what it does is for a terminal
+    assert harmless(out, err)
+    assert b"task=01turn" in gateway.seen[2]
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "said"),
+    [
+        ({"status": "failed", "cause": "error", "error": f"no luck {HOSTILE}"}, 1, "task 01turn failed: no luck"),
+        ({"status": "timed_out", "cause": "timeout", "error": None}, 124, "task 01turn timed_out: timeout"),
+        ({"status": "lost", "cause": None, "error": "its session is gone"}, 1, "lost: its session is gone"),
+        ({"status": "cancelled", "cause": "operator", "error": None}, 1, "cancelled: operator"),
+    ],
+)
+def test_a_turn_that_leaves_no_last_word_lets_its_caller_go(outlast, gateway, ended, code, said):
+    """The runner died: no entry says so, but the turn has ended."""
+    gateway.will(
+        answer(TURN), page(entry(1, "prompt", "look")), page(entry(2, text="half")), page(ended=True, after=2),
+        answer({"met": True, "timedOut": False, "tasks": [{**TURN, **ended}]}),
+    )  # fmt: skip
+    found, out, err = outlast("agent", "run", "coder", "look")
+    assert (found, out) == (code, "half\n")
+    assert said in err
+    assert harmless(err)
+
+
+def test_json_is_the_turn_as_show_has_it(outlast, gateway):
+    gateway.will(answer(DONE), answer(SHOWN))
+    code, out, err = outlast("agent", "run", "coder", "look", "--json")
+    assert (code, json.loads(out), err) == (0, SHOWN, "")
+    gateway.will(answer(FAILED), answer({**SHOWN, "task": FAILED}))
+    assert outlast("subagents", "spawn", "coder", "look", "--wait", "--json")[0] == 1
+
+
+# ---- spawned agents
+
+
+def test_spawned_agents_are_a_table(outlast, gateway):
+    gateway.will(answer({"tasks": [TURN, FAILED], "next": "c"}), answer({"tasks": [], "next": None}))
+    code, out, err = outlast("subagents", "--status", "running", "--limit", "2", "--cursor", "z")
+    assert (code, path_of(gateway)) == (0, "/v1/subagents?status=running&limit=2&cursor=z")
+    heads, first, second = out.splitlines()
+    assert heads.split() == ["TASK", "STATUS", "TIME", "FOR", "WHAT"]
+    assert first.split()[:3] == ["01turn", "running", "2m"]
+    assert second.split()[:2] == ["01bad", "failed"]
+    assert "--cursor c" in err
+    assert harmless(out, err)
+    assert outlast("subagents", "list") == (0, "", "outlast: no agent has been spawned\n")
+    assert outlast("subagents", "list", "--limit", "0")[0] == 2
+
+
+def test_a_turn_is_shown_with_its_answer_in_full(outlast, gateway):
+    gateway.will(answer(SHOWN), answer({**SHOWN, "task": FAILED, "text": None, "costUsd": None, "durationMs": None}))
+    code, out, err = outlast("subagents", "show", "01turn")
+    assert (code, path_of(gateway), err) == (0, "/v1/subagents/01turn", "")
+    assert "time          2m 00s\n" in out
+    assert "tokens        1200 in, 0 out\n" in out
+    assert "cost          0.2500 USD\n" in out
+    assert out.endswith("\ndone.\n")
+    assert harmless(out)
+    code, out, _ = outlast("subagents", "show", "01bad")
+    assert "status        failed (error)\nerror         no luck\\n" in out
+    assert "cost" not in out
+    assert harmless(out)
+
+
+def test_who_is_unknown_is_said_with_what_to_do(outlast, gateway):
+    wrong = {"error": {"code": "not_found", "message": "no task 'x'", "hint": "outlast tasks list"}}
+    for line in ("show x", "log x", "steer x y", "wait x", "cancel x"):
+        gateway.will(answer(wrong, 404))
+        code, out, err = outlast("subagents", *line.split())
+        assert (code, out) == (3, ""), line
+        assert "no task 'x'" in err
+        assert "outlast tasks list" in err
+
+
+def test_a_turn_is_steered(outlast, gateway):
+    gateway.will(*[answer({"taskId": "01turn", "steerId": "m1"})] * 2)
+    code, out, err = outlast("subagents", "steer", "01turn", "faster; $(id)", "--interrupt")
+    assert (code, out, err) == (0, "", "outlast: it is told\n")
+    assert (path_of(gateway), body(gateway)) == (
+        "/v1/subagents/01turn/steer", {"text": "faster; $(id)", "interrupt": True},
+    )  # fmt: skip
+    assert json.loads(outlast("subagents", "steer", "01turn", "x", "--json")[1])["steerId"] == "m1"
+    assert body(gateway)["interrupt"] is False
+    wrong = {"error": {"code": "not_running", "message": "task 01turn is lost: nobody would hear it"}}
+    gateway.will(answer(wrong, 409))
+    assert outlast("subagents", "steer", "01turn", "x")[0] == 4
+
+
+def test_several_turns_are_waited_for_in_one_call(outlast, gateway):
+    bad = {**SHOWN, "task": FAILED, "text": None}
+    gateway.will(
+        answer({**SHOWN, "task": TURN}), answer(bad), answer({"met": True, "timedOut": False, "tasks": [DONE, FAILED]}),
+        answer(SHOWN), answer(bad),
+    )  # fmt: skip
+    code, out, err = outlast("subagents", "wait", "01turn", "01bad", "--timeout", "1h")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    assert (lines[0], lines[1], lines[3]) == ("01turn succeeded", "All", "done.")
+    assert lines[4].startswith("01bad failed: no luck\\n")
+    assert harmless(out)
+    assert b'"lookups":["01turn","01bad"]' in gateway.seen[2]
+    gateway.will(answer({**SHOWN, "task": TURN}), answer({"met": False, "timedOut": True, "tasks": [TURN]}),
+                 answer({**SHOWN, "task": TURN, "text": None}))  # fmt: skip
+    code, out, _ = outlast("subagents", "wait", "01turn", "--timeout", "0s", "--json")
+    assert (code, json.loads(out)["met"]) == (124, False)
+
+
+def test_turns_are_called_off(outlast, gateway):
+    gateway.will(answer({**DONE, "status": "cancelled"}), answer({**FAILED, "status": "cancelled"}))
+    code, out, _ = outlast("subagents", "cancel", "01turn", "01bad")
+    assert (code, out) == (0, "01turn cancelled\n01bad cancelled\n")
+    gateway.will(answer({**DONE, "status": "cancelled"}))
+    assert json.loads(outlast("subagents", "cancel", "01turn", "--json")[1])["tasks"][0]["status"] == "cancelled"
+    assert outlast("subagents", "cancel")[0] == 2
+
+
+# ---- transcripts
+
+SAID = [
+    entry(1, "event", "the build is red"), entry(2, "prompt", f"look\nhere {HOSTILE}"), entry(3, "thought", "hm"),
+    entry(4, "tool", "ls\x1b[31m"), entry(5, text="two "), entry(6, text=f"pieces\n{HOSTILE}\n"),
+    entry(7, "plan", "[x] one"), entry(8, "permission", "may I?"), entry(9, "steer", "faster"), entry(10, "note", "n"),
+    entry(11, "tool", ""), entry(12, "end", "two pieces"), entry(13, "novelty", "unheard of"),
+]  # fmt: skip
+
+
+def test_a_transcript_says_who_said_what(outlast, gateway):
+    gateway.will(page(*SAID, before=1), page(), page(*SAID))
+    code, out, err = outlast("conversations", "transcript", "agent:coder:main", "--limit", "20", "--before", "30")
+    assert (code, path_of(gateway)) == (0, "/v1/conversations/agent%3Acoder%3Amain/transcript?limit=20&before=30")
+    lines = [line for line in out.splitlines() if line]
+    assert lines[:2] == ["* the build is red", "> look"]
+    assert lines[2].startswith("> here \\x1b]0;owned")
+    assert lines[3:6] == ["~ hm", "$ ls\\x1b[31m", "two pieces"]
+    assert lines[7:] == ["# [x] one", "? may I?", "> faster", "! n", "= two pieces", "  unheard of"]
+    assert "--before 1" in err
+    assert harmless(out, err)
+    code, out, err = outlast("conversations", "transcript", "agent:coder:main")
+    assert (code, out, err) == (0, "", "outlast: nothing has been said in agent:coder:main\n")
+    out = outlast("conversations", "transcript", "agent:coder:main", "--json")[1]
+    assert [json.loads(line) for line in out.splitlines()] == SAID
+    assert harmless(out)  # JSON on a terminal is read there too
+
+
+def test_colours_are_for_terminals(outlast, gateway, monkeypatch):
+    monkeypatch.setattr("outlast.surfaces.cli.output.sys.stdout.isatty", lambda: True, raising=False)
+    gateway.will(page(*SAID), page(*SAID))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    out = outlast("conversations", "transcript", "k")[1]
+    assert "\x1b[2m* the build is red\x1b[0m" in out
+    assert harmless(re.sub(r"\x1b\[(?:2|0)m", "", out))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert harmless(outlast("conversations", "transcript", "k")[1])
+
+
+def test_the_log_of_a_turn_is_followed_to_its_end(outlast, gateway):
+    gateway.will(
+        answer({**SHOWN, "task": TURN}), page(entry(1, "prompt", "look")), page(entry(2, text="hello")),
+        page(entry(3, "end", "hello"), ended=True),
+    )  # fmt: skip
+    code, out, _ = outlast("subagents", "log", "-f", "01turn")
+    assert (code, out) == (0, "\n> look\nhello\n= hello\n")
+    assert b"after=2&limit=1000&task=01turn" in gateway.seen[3]
+
+
+def test_following_outlives_a_restart_and_ctrl_c_is_130(outlast, gateway, monkeypatch):
+    gateway.will(page(entry(1, text="a")), page(entry(2, text="b")), None, page(entry(3, text="c")), page(after=3))
+    seen = []
+    ask = asking.Asking.ask
+
+    def counted(self, query, seconds):
+        seen.append(query["after"])
+        if len(seen) > 2:
+            raise KeyboardInterrupt
+        return ask(self, query, seconds)
+
+    monkeypatch.setattr(asking.Asking, "ask", counted)
+    code, out, _ = outlast("conversations", "transcript", "k", "-f")
+    assert (code, out, seen) == (130, "abc", [1, 2, 3])
+
+
+# ---- help and completion
+
+
+def test_every_command_of_agents_has_help_speaks_json_and_completes(outlast):
+    verbs = [verb for verb in VERBS if verb.words[0] in ("agents", "agent", "subagents")]
+    assert len(verbs) == 11
+    for verb in verbs:
+        code, out, err = outlast(*verb.words, "--help")
+        assert (code, err) == (0, "")
+        assert verb.help.split()[0] in out
+        assert "--json" in out
+    offered = {argument.name: argument.complete for verb in verbs for argument in verb.arguments if argument.complete}
+    assert offered == {"agent": "agent", "task": "task", "tasks": "task"}
+
+
+def test_names_of_agents_turns_and_conversations_are_completed(outlast, configured, gateway, monkeypatch):
+    def offered(line):
+        monkeypatch.setenv("_OUTLAST_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
+        return [row.partition(",")[2] for row in outlast()[1].split()]
+
+    gateway.will(answer({"tasks": [TURN, FAILED], "next": None}))
+    gateway.will(answer({"conversations": [{"conversation": "agent:a:main", "waiting": 0}], "next": None}))
+    for line in ("agents check ", "agent run co", "subagents spawn c"):
+        assert offered(f"outlast {line}") == ["coder"]
+    assert offered("outlast agents check x") == []
+    assert offered("outlast agents add c") == []
+    assert offered("outlast subagents steer 01t") == ["01turn"]
+    assert offered("outlast conversations transcript agent") == ["agent:a:main"]
+    assert "--interrupt" in offered("outlast subagents steer --in")
+    assert offered("outlast agents add x --backend co") == ["command"]
