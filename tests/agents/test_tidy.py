@@ -71,3 +71,29 @@ def test_values_are_bounded() -> None:
 def test_a_title_is_one_short_line() -> None:
     assert tidy.title("rm -rf\n  build\x1b[31m\ttoken=hunter2x") == "rm -rf build token=***"
     assert len(tidy.title("word " * 1000)) == tidy.TITLE_MAX
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQ8Zk3Lm0pQr5tUv\n" * 100 + "-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("limit", [1000, 8 * 1024, 64 * 1024])
+@pytest.mark.parametrize(
+    ("secret", "part"), [("sk-ant-Zq7" + "Kd83" * 9, "Kd83"), ("password=Kd83Kd83", "Kd83"), (KEY, "MIIEvQ")]
+)
+@pytest.mark.parametrize("where", ["head", "tail"])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(limit: int, secret: str, part: str, where: str) -> None:
+    """A half of it looks like no secret, so it must be found before the text is cut."""
+    size = 4 * limit + 4 * len(secret)
+    at = limit // 2 if where == "head" else size - limit // 2
+    for back in (1, 2, 5, 11, len(secret) // 2, len(secret) - 1):
+        text = ("x " * size)[: at - back - 1] + " " + secret + " "
+        text += ("y " * size)[: size - len(text)]
+        said = tidy.clean(text, limit)
+        assert part not in said, (back, said[limit // 2 - 100 :][:300])
+        assert "characters left out]" in said
+        assert len(said) <= limit + 200
+
+
+def test_a_title_shows_no_part_of_a_secret_either() -> None:
+    for blank in range(1_900, 2_100, 7):
+        assert "Kd83" not in tidy.title("t" + " " * blank + "sk-ant-Zq7" + "Kd83" * 9)

@@ -395,3 +395,15 @@ async def test_a_place_no_record_can_have_is_refused(tmp_path: Path, act: str, n
         for beyond in (2**53 + 1, 2**63, 2**70):
             with pytest.raises(BadInput, match=f"{field}: must be a whole number"):
                 await at.ask(act, name, **{field: beyond})
+
+
+@asynchronous
+async def test_secrets_in_what_is_told_are_masked_before_it_is_on_record(tmp_path: Path) -> None:
+    async with telling_world(tmp_path) as at:
+        await at.ask("system.event", to="k", text="the password: swordfish99 has changed")
+        await at.rule("r", event="use token=swordfish99", to="k")
+        await at.go(61)
+        assert "swordfish99" not in shown(await at.ask("conversations.events", "k"), await at.ask("cron.show", "r"))
+        texts = [event.text for event in await at.store.system_events("k", 0, 10)]
+        assert len(texts) == 2
+        assert "swordfish99" not in str([*texts, await at.store.list_schedules(10)])

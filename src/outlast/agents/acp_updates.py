@@ -7,8 +7,6 @@ from typing import Any
 from outlast.agents.desk import Desk
 from outlast.core.agent import Usage
 
-OUTPUT_MAX = 32 * 1024
-"""Characters of what a tool brought, of which the journal keeps less still."""
 _STATUSES = frozenset(("pending", "in_progress", "completed", "failed"))
 
 
@@ -91,7 +89,7 @@ def content_text(content: object) -> str:
 
 def contents_text(contents: object) -> str:
     """Return what a tool call shows as text."""
-    return "\n".join(filter(None, map(_shown, contents)))[:OUTPUT_MAX] if isinstance(contents, list) else ""
+    return "\n".join(filter(None, map(_shown, contents))) if isinstance(contents, list) else ""
 
 
 def _shown(item: object) -> str:

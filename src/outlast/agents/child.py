@@ -117,7 +117,8 @@ class Child:
         self.stdout.feed_eof()
         if self._cut:
             note = f"\n[{self._cut} bytes of standard error left out]\n".encode()
-            self._pass_on(note + b"".join(self._tail))
+            tail = b"".join(self._tail)
+            self._pass_on(note + tail[tail.find(b"\n") + 1 :])  # half a line may be half a secret
             self._cut = 0
 
     async def _gone_within(self, seconds: float) -> bool:

@@ -79,7 +79,7 @@ class Desk:
         if not (title or status or data):
             return
         self._event(
-            EventKind.TOOL, id=tidy.plain(call[:200]), title=title and tidy.title(title), status=status, data=data
+            EventKind.TOOL, id=tidy.title(call)[:200], title=title and tidy.title(title), status=status, data=data
         )
 
     def plan(self, entries: list[dict[str, object]]) -> None:

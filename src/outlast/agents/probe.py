@@ -44,7 +44,7 @@ async def look(turn: Turn, env: Mapping[str, str], *, seconds: float = PROBE_SEC
     except AgentTrouble as trouble:
         found = {"code": trouble.code, "error": trouble.message, "hint": trouble.hint}
     texts: dict[str, Any] = {
-        name: tidy.clean(text, 2000) if isinstance(text, str) else text for name, text in found.items()
+        name: tidy.clean(fact, 2000) if isinstance(fact, str) else tidy.value(fact) for name, fact in found.items()
     }
     return AgentCheck(
         ok=found.get("code") is None,
@@ -98,7 +98,7 @@ async def _command(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
     lines = tidy.plain(head.decode("utf-8", "replace")).strip().splitlines()
     return {
         "title": program.rpartition("/")[2],
-        "version": lines[0][:200] if lines else None,
+        "version": tidy.title(lines[0])[:200] if lines else None,
         "can": can,
         "notes": notes,
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from outlast.agents import tidy
 from outlast.agents.backend import AgentTrouble
 from outlast.agents.child import DRAIN_SECONDS, READ_SIZE, Child
 from outlast.core.text import sound
@@ -181,7 +182,7 @@ class Rpc:
     def _heard_noise(self, line: bytes) -> None:
         self._noise += 1
         self._noted += 1
-        shown = line[:200].decode("utf-8", "replace").strip()
+        shown = tidy.title(line.decode("utf-8", "replace"))[:200]
         if self._noted <= 3:
             self._note(f"the agent wrote something that is not a message: {shown}")
         if self._noise >= NOISE_MAX:

@@ -47,9 +47,10 @@ class Runner:
     async def run(self) -> int:
         """Do the turn and write its end; return the exit code."""
         ended, trouble = Ended("error"), None
-        keep_secret({**self._turn.agent.env, **self._turn.env})
+        env = environment(self._turn, os.environ)
+        keep_secret(env)
         try:
-            self._backend = make_backend(self._turn, environment(self._turn, os.environ), self.desk, self._errors.take)
+            self._backend = make_backend(self._turn, env, self.desk, self._errors.take)
             ended = await self._bounded(self._backend)
         except AgentTrouble as found:
             trouble = found

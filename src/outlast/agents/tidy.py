@@ -15,6 +15,8 @@ TITLE_MAX = 500
 SESSION_MAX = 300
 KNOWN_MIN = 8
 """Characters of a value that is known to be secret: a shorter one would hide words that are none."""
+SEAM = 8 * 1024
+"""Characters around a cut in which secrets are looked for: one that lies over it is left out with what is left out."""
 VALUE_TEXT_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX = 8 * 1024, 100, 8
 """Of a value from an agent (what a tool was given, say): characters of a text, items of a list or table, depth."""
 
@@ -63,7 +65,24 @@ def cut(text: str, limit: int) -> str:
 
 def clean(text: str, limit: int = TEXT_MAX) -> str:
     """Return a text as it may go on record: plain, redacted, cut."""
-    return redacted(plain(cut(text, limit)))
+    text = plain(text)
+    if len(text) <= limit:
+        return redacted(text)
+    half = limit // 2
+    head, tail = _part(text[: half + SEAM], 0, half), _part(text[-half - SEAM :], -half, None)
+    return f"{head}\n[{len(text) - 2 * half} characters left out]\n{tail}"
+
+
+def _part(text: str, start: int, end: int | None) -> str:
+    """Return a slice of a text with its secrets masked, also those of which it has no more than a part."""
+    at, end, _ = slice(start, end).indices(len(text))
+    out: list[str] = []
+    for first, last in secret_spans(text):
+        if last > at and first < end:
+            out += (text[at : max(at, first)], MASK)
+            at = min(last, end)
+    out.append(text[at:end])
+    return "".join(out)
 
 
 def session(given: object) -> str | None:
@@ -73,7 +92,7 @@ def session(given: object) -> str | None:
 
 def title(text: str) -> str:
     """Return a text as one line that may go on record."""
-    line = " ".join(redacted(plain(text[: 4 * TITLE_MAX])).split())
+    line = " ".join(clean(text, 2 * SEAM).split())
     return line if len(line) <= TITLE_MAX else line[: TITLE_MAX - 1] + "…"
 
 

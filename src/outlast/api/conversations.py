@@ -36,6 +36,7 @@ from outlast.core.conversation import Conversation, Mode, NewSystemEvent, Wake, 
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.ids import timed_id
 from outlast.core.notice_text import notice_text
+from outlast.core.redact import redact
 from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.base import Message, SendFailed
 from outlast.delivery.channels.signature import new_secret, read_secret
@@ -119,7 +120,7 @@ async def tell(api: Api, caller: Caller, request: SystemEventRequest) -> Told:
     check_key(request.to, "to")
     if request.to != caller.requester:
         caller.needs_operator("speak to other conversations")
-    now, text = api.clock.now(), sound(request.text)
+    now, text = api.clock.now(), redact(sound(request.text))
     key = check_key(request.key, "key") if request.key else timed_id("e", now, secrets.randbits(40), 4)
     queued = await api.store.add_system_event(
         NewSystemEvent(

@@ -24,6 +24,7 @@ from outlast.core.durations import parse_duration
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.ids import timed_id
+from outlast.core.redact import redact
 from outlast.core.schedule import (
     AgentPayload,
     CommandPayload,
@@ -265,7 +266,7 @@ def _payload(api: Api, caller: Caller, request: ScheduleFields, made: Made | Non
             raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
         to = request.to or request.conversation or ""
         _may_tell(caller, to)
-        return EventPayload(conversation=to, text=sound(request.event))
+        return EventPayload(conversation=to, text=redact(sound(request.event)))
     argv = None if request.argv is None else tuple(request.argv)
     return CommandPayload(
         command=request.command, argv=argv, workdir=request.workdir or api.environ.get("HOME"), env=env

@@ -180,7 +180,7 @@ class AgentRoom:
             ids = [event.id for event in events]
             entries.append(
                 NewEntry(
-                    at=now, kind=EntryKind.EVENT, text=told, data={"eventIds": ids}, task_id=turn.task_id,
+                    at=now, kind=EntryKind.EVENT, text=redact(told), data={"eventIds": ids}, task_id=turn.task_id,
                     source_key=f"{key}:events",
                 )
             )  # fmt: skip

@@ -50,7 +50,8 @@ def connect(path: str, *, writer: bool) -> apsw.Connection:
     connection.set_busy_timeout(BUSY_MS)
     cache = f"cache_size = {-4096 if writer else -1024}"
     # What a command really was is deleted with its end; what is deleted is to be gone from the file, and its copies.
-    for pragma in ("synchronous = FULL", "secure_delete = FAST", "temp_store = MEMORY", cache):
+    # FAST would leave it in pages that become free, and an environment is longer than one page.
+    for pragma in ("synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY", cache):
         connection.execute(f"PRAGMA {pragma}")
     if not writer:
         connection.execute("PRAGMA query_only = 1")
