@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from outlast.agents import tidy
 from outlast.agents.desk import Desk
 from outlast.core.agent import Usage
 
@@ -46,7 +47,7 @@ class Updates:
             self._plan(update["plan"].get("entries"))
 
     def _tool(self, update: dict[str, Any]) -> None:
-        status = update.get("status")
+        status = _text(update.get("status"))
         output = contents_text(update.get("content"))
         self._desk.tool(
             _text(update.get("toolCallId")) or "?",
@@ -66,8 +67,9 @@ class Updates:
 
     def _usage(self, update: dict[str, Any]) -> None:
         cost = update.get("cost")
-        if isinstance(cost, dict) and cost.get("currency") == "USD" and isinstance(cost.get("amount"), int | float):
-            self._cost = float(cost["amount"])
+        if isinstance(cost, dict) and cost.get("currency") == "USD":
+            spent = tidy.money(cost.get("amount"))
+            self._cost = self._cost if spent is None else spent
         if not self.replaying:
             usage = None if self.cost_usd is None else Usage(cost_usd=self.cost_usd)
             self._desk.usage(usage, used=update.get("used"), size=update.get("size"))
@@ -106,8 +108,7 @@ def _shown(item: object) -> str:
 def usage_of(given: object, cost_usd: float | None) -> Usage | None:
     """Return what an agent says it used, None when it says nothing."""
     said = given if isinstance(given, dict) else {}
-    counts = [said.get(name) for name in ("inputTokens", "outputTokens", "totalTokens")]
-    tokens = [count if type(count) is int and count >= 0 else None for count in counts]
+    tokens = [tidy.count(said.get(name)) for name in ("inputTokens", "outputTokens", "totalTokens")]
     if cost_usd is None and tokens == [None, None, None]:
         return None
     return Usage(input_tokens=tokens[0], output_tokens=tokens[1], total_tokens=tokens[2], cost_usd=cost_usd)

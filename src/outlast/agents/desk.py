@@ -26,6 +26,11 @@ QUIET_SECONDS = 1.0
 _BESIDE = frozenset((EventKind.USAGE, EventKind.NOTE))
 NOTES_MAX = 200
 """Notes of one turn: an agent that gives reason for more has said it."""
+LINES_MAX, BYTES_MAX = 50_000, 64 * 1024 * 1024
+"""Of the journal of one turn. What an agent says beyond that is left out, but for its answer and its questions."""
+USAGE_SECONDS = 1.0
+"""Between two lines of what was used so far."""
+_ALWAYS = frozenset((EventKind.END, EventKind.PERMISSION, EventKind.PERMITTED))
 
 
 class Desk:
@@ -36,7 +41,13 @@ class Desk:
         self._now = now
         self._messages = 0
         self._notes = 0
+        self._lines = 0
+        self._bytes = 0
+        self._left_out = 0
         self._open: tuple[EventKind, str | None, Message] | None = None
+        self._held: AgentEvent | None = None
+        self._used: AgentEvent | None = None
+        self._used_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = False
         self._answer: list[str] = []
@@ -78,17 +89,27 @@ class Desk:
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
         if not (title or status or data):
             return
-        self._event(
+        self._hold(
             EventKind.TOOL, id=tidy.title(call)[:200], title=title and tidy.title(title), status=status, data=data
         )
 
     def plan(self, entries: list[dict[str, object]]) -> None:
         """The agent's plan, as a whole."""
-        self._event(EventKind.PLAN, data=tidy.table({"entries": entries}))
+        self._hold(EventKind.PLAN, data=tidy.table({"entries": entries}))
 
     def usage(self, usage: Usage | None = None, *, used: object = None, size: object = None) -> None:
         """What was used so far; ``used`` of ``size`` tokens of the context are taken."""
-        self._event(EventKind.USAGE, usage=usage, data=tidy.table({"used": used, "size": size}))
+        now, data = self._now(), tidy.table({"used": used, "size": size})
+        self._used = AgentEvent(ev=EventKind.USAGE, at=now, usage=usage, data=data)
+        if now - self._used_at >= USAGE_SECONDS:
+            self._tell_usage()
+
+    def _tell_usage(self) -> None:
+        self._let_go()
+        if self._used is not None:
+            self._used_at = self._used.at
+            self._write(self._used)
+            self._used = None
 
     def note(self, text: str) -> None:
         """Something a person should know."""
@@ -103,6 +124,10 @@ class Desk:
     def end(self, ended: Ended, *, error: str | None = None, code: str | None = None, hint: str | None = None) -> None:
         """The last line. ``data.dropped`` counts lines that nobody took in time."""
         self.close_message()
+        self._tell_usage()
+        if self._left_out:
+            self._notes = 0
+            self.note(f"the agent said more than is kept: {self._left_out} lines were left out")
         answer = ended.answer if ended.answer is not None else self.answer()
         self._event(
             EventKind.END,
@@ -125,7 +150,7 @@ class Desk:
         await self._out.room()
 
     def close_message(self) -> None:
-        """Write the rest of the open message: it ends here."""
+        """Write what waits for more to go with it: here it ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -133,6 +158,25 @@ class Desk:
             message = self._open[2]
             self._open = None
             message.flush(whole=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Write the line that was held back, so that it stays before what comes now."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._write(held)
+
+    def _hold(self, ev: EventKind, **fields: object) -> None:
+        """Write a line a little later: the next one may say the same thing newer."""
+        event = AgentEvent(ev=ev, at=self._now(), **fields)  # type: ignore[arg-type]
+        held = self._held
+        if held is not None and (held.ev, held.id, held.status) == (event.ev, event.id, event.status):
+            data = {**held.data, **event.data}
+            self._held = msgspec.structs.replace(event, at=held.at, title=event.title or held.title, data=data)
+            return
+        self.close_message()
+        self._held = event
+        self._flush_in(FLUSH_SECONDS, quiet=False)
 
     def _piece(self, kind: EventKind, piece: str, message: str | None) -> None:
         if self._open is None or self._open[:2] != (kind, message):
@@ -156,6 +200,7 @@ class Desk:
     def _flush_late(self) -> None:
         self._timer = None
         if self._open is None:
+            self.close_message()
             return
         message = self._open[2]
         message.flush(whole=self._quiet)
@@ -178,14 +223,21 @@ class Desk:
         """Write a line. Some leave the open message open: they may come in the middle of it."""
         if ev not in _BESIDE:
             self.close_message()
+        self._let_go()
         event = AgentEvent(ev=ev, at=self._now(), **fields)  # type: ignore[arg-type]
         self._write(event)
         return event
 
     def _write(self, event: AgentEvent) -> None:
+        must = event.ev in _ALWAYS
+        if not must and event.ev is not EventKind.NOTE and (self._lines >= LINES_MAX or self._bytes >= BYTES_MAX):
+            self._left_out += 1
+            return
         line = msgspec.json.encode(event)
         if len(line) >= LINE_MAX:
             text = None if event.text is None else tidy.cut(event.text, LINE_MAX // 16)
             error = None if event.error is None else tidy.cut(event.error, LINE_MAX // 32)
             line = msgspec.json.encode(msgspec.structs.replace(event, data={"tooLong": True}, text=text, error=error))
-        self._out.put(line + b"\n", must=event.ev in (EventKind.END, EventKind.PERMISSION, EventKind.PERMITTED))
+        self._lines += 1
+        self._bytes += len(line)
+        self._out.put(line + b"\n", must=must)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from outlast.agents import tidy
 from outlast.agents.desk import Desk
 from outlast.core.agent import OutputFormat, Usage
 from outlast.core.text import sound
@@ -159,14 +160,12 @@ def usage_in(given: object, cost_usd: float | None) -> Usage | None:
 
 def cost_in(table: dict[str, Any]) -> float | None:
     """Return what a run cost in US dollars, where it is said."""
-    for name in ("total_cost_usd", "cost_usd", "costUsd"):
-        if isinstance(table.get(name), int | float) and not isinstance(table[name], bool):
-            return float(table[name])
-    return None
+    names = ("total_cost_usd", "cost_usd", "costUsd")
+    return next((cost for name in names if (cost := tidy.money(table.get(name))) is not None), None)
 
 
 def _count(said: dict[str, Any], *names: str) -> int | None:
-    return next((said[name] for name in names if type(said.get(name)) is int and said[name] >= 0), None)
+    return next((number for name in names if (number := tidy.count(said.get(name))) is not None), None)
 
 
 def _error(found: dict[str, Any]) -> str | None:

@@ -138,7 +138,10 @@ class Rpc:
         params = message.get("params")
         params = params if isinstance(params, dict) else {}
         if "id" not in message:
-            self._notified(method, params)
+            try:
+                self._notified(method, params)
+            except Exception as error:  # one bad piece of news is no end of the turn
+                self._note(f"news of the agent was not understood: {type(error).__name__}: {error}")
             return
         task = asyncio.create_task(self._answer(message["id"], method, params))
         self._answering.add(task)

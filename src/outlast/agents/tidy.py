@@ -13,6 +13,8 @@ TEXT_MAX = 64 * 1024
 """Characters of one text in the journal; answers and pieces of messages have limits of their own."""
 TITLE_MAX = 500
 SESSION_MAX = 300
+COUNT_MAX = 2**53
+"""A count of tokens from here on is none, nor is there so much money."""
 KNOWN_MIN = 8
 """Characters of a value that is known to be secret: a shorter one would hide words that are none."""
 SEAM = 8 * 1024
@@ -88,6 +90,16 @@ def _part(text: str, start: int, end: int | None) -> str:
 def session(given: object) -> str | None:
     """Return an agent's own name for its session, None for what cannot be one: it is shown, and handed to commands."""
     return given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= SESSION_MAX else None
+
+
+def count(given: object) -> int | None:
+    """Return a count as agents tell it, None for what cannot be one."""
+    return given if type(given) is int and 0 <= given < COUNT_MAX else None
+
+
+def money(given: object) -> float | None:
+    """Return a sum in US dollars, None for what cannot be one."""
+    return float(given) if type(given) in (int, float) and 0 <= given < COUNT_MAX else None  # type: ignore[operator, arg-type]
 
 
 def title(text: str) -> str:

@@ -1,0 +1,88 @@
+"""A scripted agent that says what nobody should: names that are traps, numbers that are none, far too much of it all.
+
+hostile_acp.py WORD      standard library only
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
+import scripted_acp as agent
+
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202edrow\u2028\u2066\x00{message} {{x}} $(id) `id` '\"\\"
+
+
+def numbers(number, session, said):
+    """Numbers that no record holds, in every place a number may be."""
+    for huge in (10**30, -(10**30), 2**63, 1e308, True, "12", None, [1], {"a": 1}):
+        cost = {"amount": huge, "currency": "USD"}
+        agent.update(session, sessionUpdate="usage_update", used=huge, size=huge, cost=cost)
+        agent.update(session, sessionUpdate="tool_call", toolCallId="n", title="n", rawInput={"n": huge}, status=huge)
+    raw = '{"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s-1", "update": {"sessionUpdate":'
+    agent.write(raw + ' "usage_update", "used": NaN, "size": 1e999, "cost": {"amount": NaN, "currency": "USD"}}}}')
+    agent.text(session, "counted")
+    agent.answer(number, {"stopReason": "end_turn", "usage": dict.fromkeys(("inputTokens", "outputTokens"), 10**30)})
+
+
+def names(number, session, said):
+    """Files, tools, sessions and options by names that are traps; tell what came of the files."""
+    home = os.getcwd()
+    asked = [
+        ("fs/write_text_file", {"path": f"{home}/two\nlines\x1b[31m{{x}} $(touch owned)", "content": NASTY}),
+        ("fs/read_text_file", {"path": f"{home}/two\nlines\x1b[31m{{x}} $(touch owned)"}),
+        ("fs/write_text_file", {"path": f"{home}/nul\x00/etc/passwd", "content": "x"}),
+        ("fs/write_text_file", {"path": f"{home}/half\ud800", "content": "half\udcff"}),
+        ("fs/write_text_file", {"path": f"{home}/../escaped\n", "content": "x"}),
+        ("fs/write_text_file", {"path": f"{home}/" + "n" * 300, "content": "x"}),
+        ("fs/write_text_file", {"path": home, "content": "x"}),
+        ("fs/read_text_file", {"path": f"{home}/" + "d/" * 3000}),
+        ("fs/read_text_file", {"path": 7}),
+        ("fs/read_text_file", {"path": f"{home}/\x1b[2J"}),
+        ("\x1b]0;method\x07" + "m" * 10_000, {}),
+    ]
+    got = [agent.ask(method, {"sessionId": session, **params}) for method, params in asked]
+    agent.update(
+        session, sessionUpdate="tool_call", toolCallId=NASTY * 50, title=NASTY * 50, kind=NASTY, status=NASTY,
+        rawInput={NASTY: NASTY, "deep": json.loads("[" * 100 + "]" * 100)}, locations=[{"path": NASTY}],
+    )  # fmt: skip
+    agent.update(session, sessionUpdate="plan", entries=[{"content": NASTY, "priority": NASTY, "status": NASTY}] * 500)
+    agent.update(session, sessionUpdate=NASTY, content=NASTY)
+    agent.say({"method": NASTY, "params": [NASTY]})
+    said = [one["result"] if "result" in one else one["error"]["message"] for one in got]
+    agent.text(session, json.dumps(said))
+    agent.text(session, NASTY, "agent_thought_chunk")
+    return "end_turn"
+
+
+def many(number, session, said):
+    """As many small updates as the prompt says, of the kind it says."""
+    kind, count = said.split()
+    lines = {
+        "text": lambda n: {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "a "}},
+        "messages": lambda n: {"sessionUpdate": "agent_message_chunk", "messageId": str(n),
+                               "content": {"type": "text", "text": "a "}},
+        "tool": lambda n: {"sessionUpdate": "tool_call_update", "toolCallId": "t", "status": "in_progress",
+                           "title": f"step {n}"},
+        "tools": lambda n: {"sessionUpdate": "tool_call", "toolCallId": f"t{n}", "title": f"tool {n}"},
+        "plan": lambda n: {"sessionUpdate": "plan", "entries": [{"content": f"step {n}", "status": "pending"}]},
+        "usage": lambda n: {"sessionUpdate": "usage_update", "used": n, "size": 10**9},
+    }[kind]  # fmt: skip
+    out: list[str] = []
+    for n in range(int(count)):
+        params = {"sessionId": session, "update": lines(n)}
+        out.append(json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": params}))
+        if len(out) == 1000:
+            agent.write("\n".join(out))
+            out.clear()
+    if out:
+        agent.write("\n".join(out))
+    agent.text(session, "that was all")
+    return "end_turn"
+
+
+agent.TURNS.update({"numbers": numbers, "names": names, "many": many})
+agent.main()

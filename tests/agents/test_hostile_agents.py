@@ -1,0 +1,116 @@
+"""What an agent says is data, however it is meant: traps in names, numbers that are none, and far too much."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from agent_running import HERE, Running, command
+
+from outlast.core.agent import AgentSpec, EventKind
+
+NASTY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def hostile(habit: str, **fields) -> AgentSpec:
+    argv = (sys.executable, "-S", str(HERE / "hostile_acp.py"), habit)
+    return AgentSpec(name="hostile", backend="acp", command=argv, **fields)
+
+
+def sound(turn: Running) -> None:
+    """Nothing in a journal would move a terminal, and every line of it is what every reader takes."""
+    for line in turn.lines:
+        assert not NASTY.search(json.dumps(json.loads(line), ensure_ascii=False)), line[:300]
+
+
+def test_numbers_that_no_record_holds_are_left_out(start) -> None:
+    turn = start(hostile("numbers"))
+    end = turn.end()
+    assert (end.error, end.stop, end.text) == (None, "end_turn", "counted")
+    sound(turn)
+    assert end.usage is None or end.usage.input_tokens is None
+    for line in turn.lines:
+        for number in re.findall(rb"[:,\[](-?[0-9]{16,})", line):
+            assert abs(int(number)) < 2**63
+
+
+def test_names_that_are_traps_do_no_harm(start, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    turn = start(hostile("names"), workdir=work)
+    end = turn.end()
+    assert end.error is None
+    sound(turn)
+    said = json.loads(end.text)
+    assert said[0] == {}
+    assert "{message} {{x}} $(id)" in said[1]["content"]
+    assert all(isinstance(one, str) for one in said[4:])
+    assert "refused: it is outside" in said[4]
+    assert "not offered" in said[-1]
+    assert len(said[-1]) < 300
+    assert "two\nlines\x1b[31m{x} $(touch owned)" in os.listdir(work)
+    assert set(os.listdir(tmp_path)) == {"work"}
+    assert "owned" not in os.listdir(work)
+    [tool] = [event for event in turn.of(EventKind.TOOL) if event.title]
+    assert len(tool.title) <= 500
+    assert len(tool.id) <= 200
+    [plan] = turn.of(EventKind.PLAN)
+    assert len(plan.data["entries"]) <= 100
+
+
+def bounded(lines: int = 50_000, size: int = 64 * 1024 * 1024) -> list[str]:
+    """A runner whose journal has other bounds."""
+    code = f"from outlast.agents import desk, runner; desk.LINES_MAX, desk.BYTES_MAX = {lines}, {size}; runner.main()"
+    return [sys.executable, "-P", "-c", code]
+
+
+@pytest.mark.parametrize("kind", ["text", "usage", "tool", "plan"])
+def test_small_news_that_comes_closely_is_told_together(start, kind: str) -> None:
+    """The newest of it counts: a thousand steps of one tool are a few lines."""
+    turn = start(hostile("many"), f"{kind} 20000")
+    end = turn.end()
+    assert (end.error, end.text.endswith("that was all")) == (None, True)
+    assert len(turn.lines) < 400
+    if kind == "tool":
+        assert turn.of(EventKind.TOOL)[-1].title == "step 19999"
+    if kind == "plan":
+        assert turn.of(EventKind.PLAN)[-1].data["entries"][0]["content"] == "step 19999"
+    if kind == "usage":
+        assert turn.of(EventKind.USAGE)[-1].data["used"] == 19_999
+    if kind == "text":
+        assert "".join(event.text for event in turn.of(EventKind.TEXT)).count("a ") == 20_000
+
+
+@pytest.mark.parametrize("kind", ["tools", "messages"])
+def test_a_journal_has_a_length_and_its_end_is_there_all_the_same(start, kind: str) -> None:
+    turn = start(hostile("many"), f"{kind} 3000", argv=bounded(lines=500))
+    end = turn.end()
+    assert (end.error, end.stop, end.text) == (None, "end_turn", "that was all")
+    assert len(turn.lines) < 510
+    [note] = turn.of(EventKind.NOTE)
+    left_out = int(re.search("kept: ([0-9]+) lines", note.text).group(1))
+    assert left_out in range(2_400, 2_600)
+
+
+def test_a_journal_has_a_size(start) -> None:
+    turn = start(hostile("many"), "text 60000", argv=bounded(size=20_000))
+    end = turn.end()
+    assert (end.error, end.text.endswith("that was all")) == (None, True)
+    assert sum(map(len, turn.lines)) < 150_000
+    assert "lines were left out" in turn.of(EventKind.NOTE)[0].text
+
+
+@pytest.mark.parametrize("output", ["text", "json", "claude-stream-json", "codex-jsonl"])
+def test_what_a_program_prints_is_data_too(start, output: str) -> None:
+    nasty = "\\x1b]0;owned\\x07\\x9b31m\\xff\\xfe\\x00{message} {{x}} \\xe2\\x80\\xae $(id)"
+    line = f'\'{{"result": "done", "type": "result", "x": "\' + {"z" * 10!r} * 52000 + \'"}}\\n\''
+    code = f"import sys; sys.stdout.buffer.write(b'{nasty}\\n' * 20); sys.stdout.write({line}); sys.stdout.flush()"
+    turn = start(command(sys.executable, "-S", "-c", code.replace("{", "{{").replace("}", "}}"), output=output))
+    end = turn.end()
+    sound(turn)
+    assert end.stop in ("end_turn", "error")
+    assert max(map(len, turn.lines)) <= 256 * 1024
