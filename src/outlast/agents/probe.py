@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -113,9 +114,16 @@ async def _model(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
     return {"title": turn.agent.model, "can": list(turn.agent.tools), "notes": notes}
 
 
+def _leave(*_: object) -> None:
+    """Nobody waits for the answer any more."""
+    orphans.end_all()
+    os._exit(1)
+
+
 def main() -> None:
     """Look, and write what was found."""
     orphans.adopt()
+    signal.signal(signal.SIGTERM, _leave)
     try:
         turn = controls.read_turn(Lines(0))
     except BadTurn as bad:

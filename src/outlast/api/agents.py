@@ -45,6 +45,8 @@ from outlast.core.task import NotifyPolicy, Runtime, Task, TaskFilter
 PAGE_DEFAULT = 100
 CHECK_SECONDS = 70.0
 """How long a look at an agent may take; the look itself ends after a minute."""
+END_SECONDS = 5.0
+"""How long one that nobody waits for any more may take to end what it has started."""
 
 
 # ---- which there are
@@ -69,8 +71,8 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     caller.needs_operator("look at the agents")
     spec = agent_named(api, name)
     turn = Turn(
-        agent=spec, conversation=main_conversation(spec.name), prompt="", workdir=spec.workdir or "/",
-        env=dict(api.environ),
+        agent=spec, conversation=main_conversation(spec.name), prompt="", env=dict(api.environ),
+        workdir=spec.workdir or "/",
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
@@ -83,8 +85,17 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
         raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await asyncio.shield(_end(process))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Have a look at an agent end, which ends the agent."""
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), END_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 # ---- turns
