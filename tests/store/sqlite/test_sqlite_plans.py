@@ -29,6 +29,7 @@ WALKS = {
     "foreign_version": "no table",
     "flow_workers": "a row for each worker that lives",
     "beat_states": "a row for each agent that has a heartbeat",
+    "failing_beats": "a row for each agent that has a heartbeat; its newest beats by an index",
 }
 LIVE = (
     "task_running",
@@ -59,6 +60,8 @@ SORTS_FEW = {
     "due_heads",
     "running_tasks",
     "stale_running",
+    "silent_agents",
+    "login_wanted",
     "expired_leases",
     "missing_cleanup",
     "cancel_asked",
