@@ -61,8 +61,7 @@ def _silent(task: Task, now: float, last_sign: LastSign | None) -> Finding | Non
 
 def _parked(approval: Approval, now: float) -> Finding:
     age = format_duration(max(0.0, now - approval.created_at))
-    agent = visible_line(str(approval.detail.get("agent")), SAID_MAX)
-    message = f"agent {agent} has waited for leave for {age}: {visible_line(approval.prompt, SAID_MAX)}"
+    message = f"nobody has answered for {age}: {visible_line(approval.prompt, SAID_MAX)}"
     return Finding(
         Code.PARKED_PERMISSION, approval.id, message, approval.task_id, since=approval.created_at, about=approval.id
     )
