@@ -58,7 +58,12 @@ class LedgerWorld(World):
         runtimes = self.runtimes
         if runtimes is None:
             runtimes = {Runtime.CLI: CliRuntime(self.sessions, self.clock, umask=0o022)}  # type: ignore[arg-type]
-        return Books(ledger, self.sessions, runtimes, slots=self.slots)  # type: ignore[arg-type]
+        books = Books(ledger, self.sessions, runtimes, slots=self.slots)  # type: ignore[arg-type]
+        self.staff(books, ledger)
+        return books
+
+    def staff(self, books: Books, ledger: Ledger) -> None:
+        """Have more who do work; nobody here."""
 
     # ---- life
 

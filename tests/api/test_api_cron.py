@@ -69,7 +69,7 @@ async def test_a_rule_says_what_was_understood_of_it(tmp_path: Path) -> None:
     ({"every": "5m", "event": "x", "command": None}, "to: is required"),
     ({"every": "5m", "event": "x", "to": "y"}, "does not go with"),
     ({"every": "5m", "command": None}, "command: is required"),
-    ({"every": "5m", "command": None, "agent": "x"}, "cannot be scheduled"),
+    ({"every": "5m", "command": None, "agent": "x"}, "no agent 'x'"),
     ({"every": "5m", "name_": "../etc/passwd"}, "cannot be the name"),
     ({"every": "5m", "name_": HOSTILE[:60]}, "cannot be the name"),
     ({"every": "5m", "command": "x", "workdir": "relative"}, "workdir"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from api_ledger import LedgerWorld, ledger_world
 
-from outlast.api import cron
+from outlast.api import cron_firing
 from outlast.api.context import Api, Caller
 from outlast.gateway.telling import Telling
 
@@ -24,7 +24,7 @@ class TellingWorld(LedgerWorld):
         api = super().make_api()
         telling = Telling(self.config, self.clock, dict(api.environ))
         telling.serve(api)
-        self.books.tell_by(telling, partial(cron.compose, api))
+        self.books.tell_by(telling, partial(cron_firing.firing_of, api))
         return api
 
     async def go(self, seconds: float = 0.05) -> None:
@@ -34,7 +34,7 @@ class TellingWorld(LedgerWorld):
 
     async def rule(self, name: str = "job", *, caller: Caller | None = None, **fields: Any) -> Any:
         """Add a rule; by default it runs ``make`` every minute."""
-        does = {} if {"argv", "event", "flow", "flowFile"} & set(fields) else {"command": "make"}
+        does = {} if {"argv", "event", "flow", "flowFile", "agent"} & set(fields) else {"command": "make"}
         given = {"name_": name, **does, **fields}
         if not {"cron", "every", "at", "in"} & set(given):
             given["every"] = "1m"

@@ -89,3 +89,22 @@ def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: L
         assert file.read().startswith(before + "\n\n[agents.echo]\n")
     run(own, "agents", "add", "echo", "--backend", "command", "--", "true", code=4)
     run(own, "agents", "add", "two", "--backend", "acp", code=2)
+
+
+def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversation_of_its_own(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    run(own, "gateway", "restart")
+    when = ("--cron", "0 7 * * 1-5", "--announce", "--conversation", "me")
+    added = run(own, "cron", "add", *when, "--agent", "echo", "--message", "what is new? {message} $(id)")
+    assert "agent echo: what is new?" in added
+    run(own, "cron", "run", "echo", "--wait")
+    [fired] = json.loads(run(own, "cron", "runs", "echo", "--json"))["runs"]
+    task = json.loads(run(own, "tasks", "show", fired["taskId"], "--json"))
+    assert (task["status"], task["source"], task["label"]) == ("succeeded", "cron", "echo")
+    said = run(own, "conversations", "transcript", task["conversation"])
+    assert "you said what is new? {message} $(id)" in said
+    heard = run(own, "conversations", "events", "me", "--follow", "--limit", "1", "--json")
+    assert "you said what is new?" in heard
+    assert "give an agent a turn" in run(own, "cron", "show", "echo")
+    run(own, "cron", "add", "--every", "1h", "--agent", "nobody", "--message", "x", code=2)
+    run(own, "cron", "add", "--every", "1h", "--agent", "echo", code=2)

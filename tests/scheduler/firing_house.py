@@ -67,7 +67,7 @@ class House:
         await self.settle()
         await self.clock.advance(seconds)
 
-    def compose(self, schedule: Schedule, instant: float, how: Literal["fired", "manual"]) -> NewFiring:
+    async def compose(self, schedule: Schedule, instant: float, how: Literal["fired", "manual"]) -> NewFiring:
         """What an instant brings, as the API composes it."""
         if error := self.refusing.get(schedule.name):
             raise error

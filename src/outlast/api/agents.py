@@ -94,7 +94,7 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
     """Give an agent a turn; others of the same conversation are before it."""
     require_agents(api, caller.requester)
     conversation = request.conversation or _own_conversation(caller, request.agent)
-    await _may_speak(api, caller, conversation)
+    await may_speak(api, caller, conversation)
     ask = TurnAsk(
         agent=request.agent, message=request.message, requester=caller.requester, conversation=conversation,
         dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
@@ -108,7 +108,7 @@ async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
     """Have an agent do something for a conversation, in one of its own. The conversation is told when it is done."""
     require_agents(api, caller.requester)
     parent = check_key(request.as_ or caller.requester, "as")
-    await _may_speak(api, caller, parent)
+    await may_speak(api, caller, parent)
     requester = parent if caller.operator else caller.requester
     ask = TurnAsk(
         agent=request.agent, message=request.task, kind="spawn", requester=requester, **_fields(caller, request)
@@ -134,7 +134,7 @@ def _own_conversation(caller: Caller, agent: str) -> str:
     return main_conversation(agent) if caller.operator else f"agent:{agent}:with:{caller.requester}"
 
 
-async def _may_speak(api: Api, caller: Caller, conversation: str) -> None:
+async def may_speak(api: Api, caller: Caller, conversation: str) -> None:
     """Raise Refused where a conversation is none of the caller's."""
     if caller.operator or await _is_own(api, caller, conversation):
         return
@@ -159,7 +159,7 @@ async def _is_own(api: Api, caller: Caller, conversation: str) -> bool:
 async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) -> TaskPage:
     """Return turns that were spawned, newest first."""
     if request.as_ is not None:
-        await _may_speak(api, caller, request.as_)
+        await may_speak(api, caller, request.as_)
     requester = request.as_ if request.as_ is not None else None if caller.operator else caller.requester
     narrow = TaskFilter(runtime=Runtime.SUBAGENT, requester=requester, statuses=statuses_of(request.status))
     page = await api.store.list_tasks(narrow, request.limit or PAGE_DEFAULT, request.cursor)

@@ -1,32 +1,31 @@
-"""Rules of work to come: adding, changing, looking ahead. What an instant brings is composed here too."""
+"""Rules of work to come: adding and changing them."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from outlast.api import detach as detached
 from outlast.api.context import Api, Caller
-from outlast.api.cron_flows import compose_flow, flow_payload
-from outlast.api.exec import make_plan, workdir_at
-from outlast.api.requests import ExecRequest, PlainRequest
+from outlast.api.cron_agents import agent_payload, check_change
+from outlast.api.cron_firing import compose, firing_of, queue_of
+from outlast.api.cron_flows import flow_payload
+from outlast.api.exec import workdir_at
+from outlast.api.requests import PlainRequest
 from outlast.api.results import Removed
 from outlast.api.told_requests import CronAddRequest, CronEditRequest, ScheduleFields
 from outlast.api.told_results import FiredResult, ScheduleResult, describe_schedule, understood
 from outlast.core import schedule as rules
-from outlast.core.conversation import NewSystemEvent, check_key
+from outlast.core.conversation import check_key
 from outlast.core.durations import parse_duration
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.ids import timed_id
-from outlast.core.redact import redact
-from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT
 from outlast.core.schedule import (
+    AgentPayload,
     CommandPayload,
     Deliver,
     EventPayload,
@@ -37,17 +36,15 @@ from outlast.core.schedule import (
     Schedule,
     Unreadable,
 )
-from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.core.text import is_sound, sound
 from outlast.delivery.channels.targets import parse_target
 from outlast.scheduler.instants import following, preview
 from outlast.scheduler.when import parse_when
 from outlast.scheduler.zones import zone
-from outlast.store.base_told import NewFiring
 
-SOURCE = "cron"
 PREVIEWED = 3
 _RULES = ("cron", "every", "at", "in_")
+Made = FlowPayload | AgentPayload
 _PAYLOADS = ("command", "argv", "event", "flow", "flow_file", "agent")
 
 
@@ -98,7 +95,7 @@ async def add(api: Api, caller: Caller, request: CronAddRequest) -> ScheduleResu
         kind=kind,
         expr=expr,
         tz=tz,
-        payload=_payload(api, caller, request, await flow_payload(api, caller, request)),
+        payload=_payload(api, caller, request, await _made(api, caller, request)),
         conversation=None if request.conversation is None else check_key(request.conversation, "conversation"),
         delete_after_run=bool(request.delete_after_run),
         comment=sound(request.comment),
@@ -118,11 +115,6 @@ async def put(api: Api, schedule: Schedule) -> None:
         raise
 
 
-def queue_of(schedule: Schedule) -> str:
-    """Return the queue of a rule's tasks: one of its own where its instants are to wait for each other."""
-    return f"cron:{schedule.id}" if schedule.overlap is Overlap.QUEUE else "default"
-
-
 async def _one_at_a_time(api: Api, schedule: Schedule, before: Schedule | None = None) -> None:
     """Limit the queue of a rule before anything can come into it; lift the limit of a rule that wants it no more."""
     if schedule.overlap is Overlap.QUEUE:
@@ -137,12 +129,14 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
     before = await find(api, caller, name)
     if request.revision is not None and request.revision != before.revision:
         raise _changed(before)
-    flow = await flow_payload(api, caller, request)
-    return await _written(api, before, lambda found: _edited(api, caller, found, request, flow, now), now)
+    made = await _made(api, caller, _payload_of(before, request))
+    if made is None and isinstance(before.payload, AgentPayload):
+        await check_change(api, caller, request)
+    return await _written(api, before, lambda found: _edited(api, caller, found, request, made, now), now)
 
 
 def _edited(
-    api: Api, caller: Caller, before: Schedule, request: CronEditRequest, flow: FlowPayload | None, now: float
+    api: Api, caller: Caller, before: Schedule, request: CronEditRequest, made: Made | None, now: float
 ) -> Schedule:
     _check_workdir(api, request)
     after = replace(before, updated_at=now)
@@ -150,7 +144,7 @@ def _edited(
         kind, expr, tz = _rule(api, _rule_of(before, request), now)
         after = replace(after, kind=kind, expr=expr, tz=tz, anchor_at=now if kind is Kind.EVERY else None)
     if any(getattr(request, field) is not None for field in _PAYLOADS):
-        after = replace(after, payload=_payload(api, caller, _payload_of(before, request), flow))
+        after = replace(after, payload=_payload(api, caller, _payload_of(before, request), made))
     else:
         after = replace(after, payload=_dressed(after.payload, caller, request))
     if request.conversation is not None:
@@ -242,33 +236,39 @@ def _rule(api: Api, request: ScheduleFields, now: float) -> tuple[Kind, str, str
     return Kind.AT, rules.format_moment(parse_when(text, now=now, tz=tz).at), tz
 
 
-def _payload(api: Api, caller: Caller, request: ScheduleFields, flow: FlowPayload | None) -> Payload:
+async def _made(api: Api, caller: Caller, request: ScheduleFields) -> Made | None:
+    """Return the flow or the agent's turn that a request wants, once it is known that there is such a thing."""
+    if len([name for name in _PAYLOADS if getattr(request, name) is not None]) > 1:
+        return None  # `_payload` says so
+    return await agent_payload(api, caller, request) or await flow_payload(api, caller, request)
+
+
+def _payload(api: Api, caller: Caller, request: ScheduleFields, made: Made | None) -> Payload:
     given = [name for name in _PAYLOADS if getattr(request, name) is not None]
     if len(given) != 1:
         raise BadInput(
-            "command: is required (or argv, event, flow, flowFile)"
+            "command: is required (or argv, event, flow, flowFile, agent)"
             if not given
             else f"{given[1]}: does not go with {given[0]}"
         )
-    if flow is not None:
-        env = check_overrides(request.env or {}, caller.remote)
+    for name, whose in (("arguments", ("flow", "flow_file")), ("message", ("agent",))):
+        if getattr(request, name) is not None and given[0] not in whose:
+            raise BadInput(f"{name}: goes with {whose[0]} only")
+    env = check_overrides(request.env or {}, caller.remote)
+    if isinstance(made, AgentPayload):
+        return replace(made, env=env)
+    if made is not None:
         workdir = request.workdir or api.environ.get("HOME")
-        return replace(flow, arguments=request.arguments or {}, workdir=workdir, env=env)
-    if request.arguments is not None:
-        raise BadInput("arguments: goes with flow only")
-    match given[0]:
-        case "event":
-            if not request.to and not request.conversation:
-                raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
-            to = request.to or request.conversation or ""
-            _may_tell(caller, to)
-            return EventPayload(conversation=to, text=sound(request.event))
-        case "agent":
-            raise BadInput(f"{given[0]}: cannot be scheduled in this version", code="not_available")
+        return replace(made, arguments=request.arguments or {}, workdir=workdir, env=env)
+    if request.event is not None:
+        if not request.to and not request.conversation:
+            raise BadInput("to: is required with event", hint="the key of the conversation that is to hear it")
+        to = request.to or request.conversation or ""
+        _may_tell(caller, to)
+        return EventPayload(conversation=to, text=sound(request.event))
     argv = None if request.argv is None else tuple(request.argv)
-    check_overrides(request.env or {}, caller.remote)
     return CommandPayload(
-        command=request.command, argv=argv, workdir=request.workdir or api.environ.get("HOME"), env=request.env or {}
+        command=request.command, argv=argv, workdir=request.workdir or api.environ.get("HOME"), env=env
     )
 
 
@@ -294,22 +294,27 @@ def _payload_of(before: Schedule, request: ScheduleFields) -> ScheduleFields:
         kept = {"to": before.payload.conversation}
     elif isinstance(before.payload, FlowPayload) and (request.flow is not None or request.flow_file is not None):
         kept = {"workdir": before.payload.workdir, "env": before.payload.env, "arguments": before.payload.arguments}
+    elif isinstance(before.payload, AgentPayload) and request.agent is not None:
+        held = before.payload
+        kept = {"workdir": held.workdir, "env": held.env, "to": held.conversation, "message": held.message}
     return replace(request, **{name: value for name, value in kept.items() if getattr(request, name) is None})
 
 
 def _dressed(payload: Payload | Unreadable, caller: Caller, request: ScheduleFields) -> Payload | Unreadable:
-    """Return a payload whose command or text stays, with another place, environment or conversation."""
+    """Return a payload that stays what it is, with another place, environment, conversation or message."""
     check_overrides(request.env or {}, caller.remote)
-    _may_tell(caller, request.to)
     fields: dict[str, str] = {}
     if isinstance(payload, CommandPayload):
         fields = {"env": "env", "workdir": "workdir"}
     elif isinstance(payload, EventPayload):
+        _may_tell(caller, request.to)
         fields = {"to": "conversation"}
     elif isinstance(payload, FlowPayload):
         fields = {"env": "env", "workdir": "workdir", "arguments": "arguments"}
+    elif isinstance(payload, AgentPayload):
+        fields = {"env": "env", "workdir": "workdir", "to": "conversation", "message": "message"}
     changes: dict[str, Any] = {}
-    for name in ("env", "workdir", "to", "arguments"):
+    for name in ("env", "workdir", "to", "arguments", "message"):
         if (value := getattr(request, name)) is None:
             continue
         if name not in fields:
@@ -373,7 +378,7 @@ async def run_now(api: Api, caller: Caller, name: str, request: PlainRequest) ->
     """Do the work of a rule now, whatever its instants say; they stay as they are."""
     schedule = await find(api, caller, name)
     now = api.clock.now()
-    firing = compose(api, schedule, now, "manual")
+    firing = await firing_of(api, schedule, now, "manual")
     fired = await api.store.fire_manually(schedule, firing, now)
     task = fired.tasks[0][0] if fired.tasks else None
     flow = fired.flows[0] if fired.flows else None
@@ -381,63 +386,3 @@ async def run_now(api: Api, caller: Caller, name: str, request: PlainRequest) ->
         name=schedule.name, task_id=None if task is None else task.id, flow_id=None if flow is None else flow.id,
         how="manual",
     )  # fmt: skip
-
-
-# ---- what an instant brings
-
-
-def compose(api: Api, schedule: Schedule, instant: float, how: Literal["fired", "manual"]) -> NewFiring:
-    """Return the work of an instant. Raises BadInput or Refused where the rule can make none (any more)."""
-    payload = schedule.payload
-    if isinstance(payload, EventPayload):
-        event = NewSystemEvent(
-            conversation=payload.conversation, at=api.clock.now(), kind="cron", text=payload.text,
-            data={"title": f"schedule {schedule.name}", "text": payload.text, "schedule": schedule.name},
-            source_key=f"{schedule.id}:{instant!r}",
-        )  # fmt: skip
-        return NewFiring(instant=instant, how=how, event=event)
-    if isinstance(payload, Unreadable):
-        raise BadInput(
-            payload.why, code="unreadable", hint=f"outlast cron remove {schedule.name}, or give it a new one"
-        )
-    if isinstance(payload, FlowPayload):
-        return NewFiring(instant=instant, how=how, flow=compose_flow(api, schedule, payload))
-    if not isinstance(payload, CommandPayload):
-        raise BadInput(f"schedule {schedule.name} wants what this version cannot do", code="not_available")
-    return NewFiring(instant=instant, how=how, task=_task(api, schedule, payload))
-
-
-def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
-    request = ExecRequest(
-        command=payload.command,
-        argv=None if payload.argv is None else list(payload.argv),
-        workdir=payload.workdir,
-        env=dict(payload.env) or None,
-        stdin=None if payload.stdin is None else payload.stdin,
-        timeout_seconds=schedule.timeout_seconds,
-        labels=[schedule.name],
-        background=True,
-        allow_duplicate=True,
-    )
-    caller = Caller(schedule.requester, operator=schedule.requester == Caller().requester)
-    spec = make_plan(api, caller, request, scheduled=True).spec
-    retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
-    return NewTask(
-        id=api.ledger.new_id(),
-        runtime=Runtime.CLI,
-        kind="exec",
-        source=SOURCE,
-        requester=schedule.requester,
-        created_at=api.clock.now(),
-        ask=detached.asked(request, spec),
-        payload={"spec": msgspec.to_builtins(spec)},
-        conversation=schedule.conversation,
-        label=redact(schedule.name),
-        attempts_max=1 + schedule.retries,
-        retry=retry if schedule.retries else None,
-        notify=NotifyPolicy.SILENT if schedule.deliver is Deliver.NONE else NotifyPolicy.DONE_ONLY,
-        queue=queue_of(schedule),
-        session_id=spec.id,
-        schedule_id=schedule.id,
-        channel=schedule.channel if schedule.deliver is Deliver.WEBHOOK else None,
-    )

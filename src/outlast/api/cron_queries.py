@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from outlast.api import cron
 from outlast.api.context import Api, Caller
+from outlast.api.cron_firing import compose
 from outlast.api.requests import PlainRequest
 from outlast.api.told_requests import CronImportRequest, CronListRequest, CronNextRequest, CronRunsRequest
 from outlast.api.told_results import (
@@ -131,7 +132,7 @@ def _from_entry(api: Api, caller: Caller, entry: Entry, name: str) -> Schedule:
     )  # fmt: skip
     rules.check_spans(schedule)
     check_overrides(fields["payload"].env, caller.remote)
-    cron.compose(api, schedule, now, "fired")
+    compose(api, schedule, now, "fired")
     return rules.begin(schedule, now, following(schedule))
 
 

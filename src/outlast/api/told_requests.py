@@ -20,7 +20,7 @@ Zone = Annotated[str, Meta(min_length=1, max_length=100)]
 
 class ScheduleFields(Request, frozen=True, kw_only=True):
     """What a rule says. One of ``cron``, ``every``, ``at``, ``in``; one of ``command``, ``argv``, ``event``, ``flow``,
-    ``flowFile``. ``arguments`` are those of a flow, as texts.
+    ``flowFile``, ``agent`` (with ``message``). ``arguments`` are those of a flow, as texts.
     """
 
     cron: Expression | None = None

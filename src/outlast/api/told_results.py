@@ -52,6 +52,9 @@ class ScheduleResult(Record, frozen=True, kw_only=True):
     flow: str | None
     arguments: dict[str, str] | None
     event: str | None
+    agent: str | None
+    message: str | None
+    to: str | None
     conversation: str | None
     misfire: str
     overlap: str
@@ -260,10 +263,13 @@ def describe_schedule(schedule: Schedule, **more: Any) -> ScheduleResult:  # noq
         words=_words(schedule),
         payload=_kind_of(payload),
         command=command_shown(payload),
-        workdir=payload.workdir if isinstance(payload, CommandPayload | FlowPayload) else None,
+        workdir=payload.workdir if isinstance(payload, CommandPayload | FlowPayload | AgentPayload) else None,
         flow=payload.flow if isinstance(payload, FlowPayload) else None,
         arguments=_arguments(payload),
         event=payload.text if isinstance(payload, EventPayload) else None,
+        agent=payload.agent if isinstance(payload, AgentPayload) else None,
+        message=redact(payload.message) if isinstance(payload, AgentPayload) else None,
+        to=payload.conversation if isinstance(payload, AgentPayload) else None,
         conversation=payload.conversation if isinstance(payload, EventPayload) else schedule.conversation,
         misfire=f"all:{schedule.misfire_max}" if schedule.misfire is Misfire.ALL else misfire,
         overlap=schedule.overlap.value,

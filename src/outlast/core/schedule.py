@@ -119,10 +119,13 @@ class FlowPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag
 
 
 class AgentPayload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag="agent"):
-    """Give an agent a turn."""
+    """Give an agent a turn, in ``conversation``; None: each instant has a fresh one of its own."""
 
     agent: str
     message: str
+    conversation: str | None = None
+    workdir: str | None = None
+    env: dict[str, str] = {}
 
 
 Payload = CommandPayload | EventPayload | FlowPayload | AgentPayload

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from outlast._version import __version__
-from outlast.api import cron, flow_values
+from outlast.api import cron_firing, flow_values
 from outlast.api.context import Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
@@ -191,7 +191,7 @@ class GatewayProcess:
             umask=self._umask,
         )
         telling.serve(api)
-        books.tell_by(telling, partial(cron.compose, api))
+        books.tell_by(telling, partial(cron_firing.firing_of, api))
         books.flow_by(maker, FILE_PROGRAMS, self._umask)
         face = make_face(api)
         prune_sessions = partial(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ trouble. Doubled from look to look."""
 WHY_MAX = 300
 """Characters of a reason that are told."""
 
-Compose = Callable[[Schedule, float, Literal["fired", "manual"]], NewFiring]
+Compose = Callable[[Schedule, float, Literal["fired", "manual"]], Awaitable[NewFiring]]
 """What an instant of a rule brings. Raises BadInput when the rule can make no work (any more)."""
 
 
@@ -114,7 +114,7 @@ class Scheduler:
         if schedule.next_at is None or not schedule.active:
             return await self._straightened(schedule)
         plan = rules.plan(schedule, now, following(schedule))
-        firings = self._firings(schedule, plan)
+        firings = await self._firings(schedule, plan)
         after = rules.settle(schedule, plan)
         if not firings and after == schedule:
             return False
@@ -125,8 +125,8 @@ class Scheduler:
         log.warning("schedule %s says when it fires but not what: it does not fire", schedule.name)
         return await self._store.edit_schedule(replace(schedule, next_at=None, next_fire_at=None)) is not None
 
-    def _firings(self, schedule: Schedule, plan: Plan) -> Sequence[NewFiring]:
-        firings = [self._compose(schedule, instant, "fired") for instant in plan.fire]
+    async def _firings(self, schedule: Schedule, plan: Plan) -> Sequence[NewFiring]:
+        firings = [await self._compose(schedule, instant, "fired") for instant in plan.fire]
         if plan.missed is not None:
             missed = plan.missed
             about = "" if missed.exact else "at least "

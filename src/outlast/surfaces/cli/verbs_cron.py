@@ -37,10 +37,14 @@ PAYLOAD = (
     Option("--workdir/-C", text("DIR"), "Run the command in this directory, default here."),
     Option("--env/-e", PAIR, "Set a variable for the command (repeat).", many=True),
     Option("--event", text(), "Instead of a command: tell a conversation this."),
-    Option("--to", text("KEY"), "The conversation that --event is for."),
+    Option(
+        "--to",
+        text("KEY"),
+        "The conversation that --event is for, or that the agent has its turns in: default a fresh one each.",
+    ),
     Option("--flow", text("NAME|FILE"), "Instead of a command: start this flow, by name, program or file."),
     Option("--arg/-a", PAIR, "An argument of the flow by its name (repeat).", many=True),
-    Option("--agent", text("NAME"), "Instead of a command: give this agent a turn."),
+    Option("--agent", text("NAME"), "Instead of a command: give this agent a turn, with --message."),
     Option("--message", text(), "What the agent is told."),
     Option("--conversation", text("KEY"), "The conversation that is told of runs, default the requester's own."),
     Option("--comment", text(), "A remark, shown with the schedule and kept in an export."),
@@ -107,7 +111,7 @@ ACTING = (
             "word is a line for the shell, several are the program and its arguments. It runs in this directory, in "
             "the environment of the gateway. The answer says in words what was understood, the next three firings, "
             "and what changes of the clocks do to it. A flow file is kept as it is now: to have a change of it run, "
-            "give it again with cron edit."
+            "give it again with cron edit. An agent works where its table or --workdir says."
         ),
         free_options=False,
     ),

@@ -30,7 +30,7 @@ def add(call: Call) -> None:
     body = _fields(call)
     if call.gateway is None:
         body |= given(tz=call["tz"] or _zone_here())
-        if call["command"] or call["flow"]:
+        if call["command"] or call["flow"] or call["workdir"] is not None:
             body["workdir"] = exec.workdir(call["workdir"])
     exec.check_text(_words(body))
     call.answer(_put(call, body), _print_added)
@@ -40,7 +40,7 @@ def _put(call: Call, body: dict[str, object]) -> Result:
     """Add it under its name; without one under that of its command, with a number where that is taken."""
     if call["name"] is not None:
         return call.client.post("/v1/cron", {"name": call["name"], **body})
-    words = (call["command"] or [call["flow"] or "event"])[0].split() or [""]
+    words = (call["command"] or [call["flow"] or call["agent"] or "event"])[0].split() or [""]
     program = words[0].rpartition("/")[2].partition(".")[0]
     base = "".join(letter for letter in program if letter.isascii() and (letter.isalnum() or letter in "_-"))
     base = base.lstrip("_-")[:40] or "schedule"

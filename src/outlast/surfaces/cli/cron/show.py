@@ -30,15 +30,22 @@ def _print(schedule: Result) -> None:
     fact("zone", schedule["tz"])
     fact(
         "does",
-        {"command": None, "flow": None, "event": "tell a conversation"}.get(schedule["payload"], schedule["payload"]),
+        {"command": None, "flow": None, "event": "tell a conversation", "agent": "give an agent a turn"}.get(
+            schedule["payload"], schedule["payload"]
+        ),
     )
     fact("command", schedule.get("command"))
     fact("flow", what(schedule).removeprefix("flow ") if schedule["payload"] == "flow" else None, plain=False)
+    fact("agent", schedule.get("agent"))
     fact("in", schedule.get("workdir"))
+    fact("its turns in", schedule.get("to"))
     fact("conversation", schedule.get("conversation"))
     if schedule.get("event"):
         say(colour("event:", DIM))
         quoted(schedule["event"])
+    if schedule.get("message"):
+        say(colour("message:", DIM))
+        quoted(schedule["message"])
     _policies(schedule)
     fact("requester", schedule["requester"])
     moment_fact("added", schedule["createdAt"])

@@ -36,6 +36,8 @@ def what(schedule: Result) -> str:
     if schedule["payload"] == "flow":
         given = " ".join(f"{name}={value}" for name, value in (schedule.get("arguments") or {}).items())
         return f"flow {brief(schedule.get('flow') or '', 80)} {brief(given, 100)}".rstrip()
+    if schedule["payload"] == "agent":
+        return f"agent {brief(schedule.get('agent') or '', 60)}: {brief(schedule.get('message') or '', 100)}"
     return brief(schedule.get("command") or schedule["payload"])
 
 
