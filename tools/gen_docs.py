@@ -280,6 +280,9 @@ def listed(some: Iterable[str]) -> str:
 ABOUT = {
     findings.Code.MISSING_LINKED_TASKS: "STEP",
     findings.Code.NO_WORKER: "outlast flow worker SOURCE",
+    findings.Code.LOGIN_WANTED: "the login it told, else outlast agents check AGENT",
+    findings.Code.PARKED_PERMISSION: "APPROVAL",
+    findings.Code.FAILING_HEARTBEAT: "AGENT",
     findings.Code.STALE_BLOCKED: " (with --revision N where it is managed)",
 }
 """What stands for what a finding is about."""

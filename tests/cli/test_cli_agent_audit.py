@@ -98,7 +98,9 @@ def test_a_login_that_is_wanted_is_named_with_its_way_until_a_turn_goes_well(pas
 
     past.write(wanted)
     text = audited(past, "login_wanted", 1)
-    assert f"agent coder wants a login: {SEEN} (1h 59m)" in text or f"agent coder wants a login: {SEEN} (2h 00m)" in text
+    assert (
+        f"agent coder wants a login: {SEEN} (1h 59m)" in text or f"agent coder wants a login: {SEEN} (2h 00m)" in text
+    )
     assert f"{SEEN}; or: outlast tasks dismiss t1\n" in text
     past.write(well)
     assert audited(past, "login_wanted", 0) == ""
