@@ -16,7 +16,11 @@ from outlast.runtimes import evidence
 async def agent_findings(api: Api, caller: Caller, now: float, limit: int) -> tuple[list[Finding], bool]:
     """Return the findings about agents that a caller may see, and whether a kind had more than ``limit``."""
     found, more = await audit_agents(
-        api.store, now, api.config.agents, limit=limit, last_sign=lambda task: evidence.last_sign(api.sessions, task)
+        api.store,
+        now,
+        frozenset(api.config.agents),
+        limit=limit,
+        last_sign=lambda task: evidence.last_sign(api.sessions, task),
     )
     return [finding for finding, about in found if _may_see(api, caller, about)], more
 
