@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from cli_live import PATIENCE, Live
@@ -167,3 +168,21 @@ def test_a_broken_file_keeps_the_agents_there_were_and_says_so(own: Live) -> Non
     with open(own.home + "/config.toml", "w") as file:
         file.write(text.replace("[agents.half\n]", "[agents.half]"))
     assert [one["agent"] for one in client.get("/v1/agents")["agents"]] == ["echo", "half"]
+
+
+def test_an_agent_that_wants_a_login_is_found_until_somebody_has_given_it_one(own: Live) -> None:
+    """A real runner, a real protocol: what the agent told of its login is the mend; its key is put into the file."""
+    program = str(Path(__file__).parent.parent / "agents" / "scripted_acp.py")
+    run(own, "agents", "add", "coder", "--backend", "acp", "--", sys.executable, program, "login", "key")
+    run(own, "agent", "run", "coder", "hello", code=1)
+    found = json.loads(run(own, "tasks", "audit", "--json", code=1))
+    [finding] = [one for one in found["findings"] if one["code"] == "login_wanted"]
+    assert (finding["severity"], finding["subject"]) == ("error", "coder")
+    assert finding["message"] == "agent coder wants a login: Scripted wants somebody to log in"
+    assert finding["fix"].startswith("Log in with a browser: ")
+    assert "scripted_acp.py login key login; or A key (set SCRIPTED_KEY in env of the agent)" in finding["fix"]
+    assert finding["fix"].endswith(f"; or: outlast tasks dismiss {finding['taskId']}")
+    with open(own.home + "/config.toml", "a") as file:
+        file.write('env = { SCRIPTED_KEY = "k" }\n')
+    assert run(own, "agent", "run", "coder", "hello") == "you said: hello\n"
+    assert json.loads(run(own, "tasks", "audit", "--json"))["codes"].get("login_wanted") is None
