@@ -1,4 +1,4 @@
-"""A real ACP agent under a real gateway that is killed in mid-turn: fast-agent, whose passthrough model needs no key."""
+"""A real ACP agent under a gateway that is killed in mid-turn: fast-agent, whose passthrough model needs no key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from cli_live import PATIENCE, Live
 
 sys.path.append(str(Path(__file__).parent.parent / "agents"))
-from real_agents import fast_agent  # noqa: E402
+from real_agents import fast_agent
 
 SLOW = 4 * PATIENCE
 """A real agent takes its time to start, and two cores may have other work."""
@@ -67,7 +67,7 @@ def test_a_turn_goes_on_while_the_gateway_is_dead_and_is_told_once(own: Live, pr
     readable(runner)  # the whole turn has ended, and nobody was there to see it
     for fd in (hears, says, runner):
         os.close(fd)
-    done = own.run("subagents", "wait", task["taskId"], "--as", "agent:me:main", "--json")
+    done = own.run("subagents", "wait", task["taskId"], "--json")
     [turn] = json.loads(done.stdout)["turns"]
     assert (turn["task"]["status"], turn["stop"]) == ("succeeded", "end_turn"), turn
     assert "it said onwards" in turn["text"]
