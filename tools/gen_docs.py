@@ -49,8 +49,8 @@ CONFIG_INTRODUCTION = """\
 A setting comes from its environment variable, else from the [configuration file](files.md), else from its
 default. `outlast config show` names the value in force and where it came from; `outlast config path` names the
 file. An unknown key or an impossible value is an error at once: a policy that is misspelled must not be a policy
-that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay); [agents](#agents) alone it
-reads again.
+that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay); of
+[agents](#agents) alone it hears while it runs.
 
 ```toml
 [exec]
