@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TOOL_CALLS_PER_REQUEST = 8
 """How many calls of tools a turn may take for each request it may take."""
+_STOPS = {"length": "max_tokens", "content_filter": "refusal"}
 _EXTRA = "pip install 'outlast[models]'"
 _KEY = "set the key in env of the agent, as in OPENAI_API_KEY or ANTHROPIC_API_KEY"
 
@@ -97,6 +98,9 @@ class ModelBackend:
         stop = "end_turn"
         try:
             await self._ask(agent, said or [])
+            stop = self._stopped(before)
+        except AgentTrouble:
+            raise
         except UsageLimitExceeded as limit:
             stop = "max_tokens" if "token" in str(limit) else "max_turns"
             self._desk.note(f"the turn was stopped at its limit: {limit}")
@@ -108,6 +112,20 @@ class ModelBackend:
         assert self._run is not None
         self._history.save(session, self._run.all_messages())
         return Ended(stop, usage=self._used(), agent_session=session)
+
+    def _stopped(self, before: str | None) -> str:
+        """Say why the model has stopped. Raises AgentTrouble where it did not, and its answer merely ends somewhere."""
+        from pydantic_ai.messages import ModelResponse
+
+        assert self._run is not None
+        answers = [message for message in self._run.all_messages() if isinstance(message, ModelResponse)]
+        reason = answers[-1].finish_reason if answers else None
+        if reason in (None, "error"):
+            raise AgentTrouble(
+                "agent_error", "the model failed: its answer broke off before it was complete",
+                ended=Ended("error", usage=self._used(), agent_session=before),
+            )  # fmt: skip
+        return _STOPS.get(str(reason), "end_turn")
 
     async def _ask(self, agent: Agent[None, str], said: list[ModelMessage]) -> None:
         from pydantic_ai import UsageLimits
@@ -161,8 +179,10 @@ def _model(name: str) -> Model | str:
     provider, _, rest = name.partition(":")
     if provider == "openai":
         from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.profiles.openai import OpenAIModelProfile
 
-        return OpenAIChatModel(rest)
+        # Without this an answer that merely breaks off would count as whole.
+        return OpenAIChatModel(rest, profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True))
     from pydantic_ai.models import infer_model
 
     return infer_model(name)
