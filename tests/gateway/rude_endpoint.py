@@ -77,7 +77,7 @@ class RudeEndpoint:
                 closing.wait()
 
             def floods(self) -> None:
-                for _ in range(50):
+                for _ in range(10):
                     self.wfile.write(chunk(role="assistant", content="x" * 100_000))
                 self.wfile.write(END)
 
