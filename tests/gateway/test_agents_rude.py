@@ -208,7 +208,7 @@ async def test_models_whose_endpoint_misbehaves(house: House, endpoint: RudeEndp
 
     tables = {habit: table(habit) for habit in MODELS}
     async with agent_house(house, runner=None, **tables) as home:
-        limits = {"silent": 8.0, "stalls": 8.0}
+        limits = {"silent": 6.0, "stalls": 6.0}
         tasks = {
             habit: await home.start(agent=habit, message="x", timeout_seconds=limits.get(habit)) for habit in MODELS
         }

@@ -41,10 +41,18 @@ def test_lines_are_whole_though_other_output_falls_into_them(house: House) -> No
 
 
 def test_a_line_without_an_end_is_skipped_and_said_to_be(house: House) -> None:
-    command = f"head -c {2 * READ_MAX + 5} /dev/zero | tr '\\0' y; echo; echo '{event('after')}'"
-    _, found, last = journal_of(house, command)
-    assert [text for _, text in found][-1] == "after" and last == ""
-    assert len(found) == 4 and all("no event" in text for _, text in found[:-1])
+    """Once for a line, however long it is: 50 MB of it are one note."""
+    for size in (2 * READ_MAX + 5, 50_000_000):
+        command = f"head -c {size} /dev/zero | tr '\\0' y; echo; echo '{event('after')}'; echo '{event('bye', 'end')}'"
+        _, found, last = journal_of(house, command)
+        assert [text for _, text in found][1:] == ["after", "bye"] and last == ""
+        assert "no event" in found[0][1] and len(found[0][1]) < 300
+
+
+def test_blanks_longer_than_what_is_read_in_one_go_are_no_end(house: House) -> None:
+    command = f"head -c {2 * READ_MAX} /dev/zero | tr '\\0' '\\n'; echo '{event('bye', 'end')}'"
+    _, found, _ = journal_of(house, command)
+    assert [text for _, text in found] == ["bye"]
 
 
 def test_a_home_without_output_has_no_lines(house: House) -> None:

@@ -22,12 +22,20 @@ class Journal:
         self.at = at
         self._output = output
         self._now = now
+        self._skipping = False
 
     def read(self) -> list[JournalLine]:
         """Return the whole lines that follow; none where there is none yet.
 
-        A line without an end that fills all that is read in one go is skipped, and a note stands for it.
+        A line without an end that fills all that is read in one go is skipped, and one note stands for it.
         """
+        while True:
+            before = self.at
+            lines = self._read()
+            if lines or self.at == before:  # else there was nothing but blanks, or more of what is skipped
+                return lines
+
+    def _read(self) -> list[JournalLine]:
         pieces = self._pieces()
         lines: list[JournalLine] = []
         rest = b""
@@ -37,13 +45,17 @@ class Journal:
                 self.at = at + stop + 1
                 line = rest + data[start:stop]
                 rest, start = b"", stop + 1
-                if line.strip():
+                if self._skipping:
+                    self._skipping = False
+                elif line.strip():
                     lines.append(JournalLine(self.at, read_line(line, self._now())))
             rest += data[start:]
         if len(rest) >= READ_MAX:
             at, data = pieces[-1]
             self.at = at + len(data)
-            lines.append(JournalLine(self.at, read_line(rest[:1024], self._now())))
+            if not self._skipping:
+                lines.append(JournalLine(self.at, read_line(rest[:1024], self._now())))
+            self._skipping = True
         return lines
 
     def _pieces(self) -> list[tuple[int, bytes]]:
