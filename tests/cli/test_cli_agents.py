@@ -26,7 +26,8 @@ MODEL = {**AGENT, "agent": "main", "backend": "model", "command": [], "model": H
 TURN = {**TASK, "taskId": "01turn", "runtime": "acp", "kind": "turn", "command": "", "title": f"coder: {HOSTILE}",
         "conversation": "agent:coder:main", "requester": f"agent:{HOSTILE}", "durationMs": 120_000}  # fmt: skip
 DONE = {**TURN, "status": "succeeded", "cause": "exit", "endedAt": "2026-11-23T10:00:13.000Z"}
-FAILED = {**DONE, "taskId": "01bad", "status": "failed", "cause": "error", "error": f"no luck\n{HOSTILE}"}
+FAILED = {**DONE, "taskId": "01bad", "status": "failed", "cause": "error", "error": f"no luck\n{HOSTILE}",
+          "detail": {"hint": f"log in{HOSTILE}"}}  # fmt: skip
 SHOWN = {
     "task": DONE, "agent": "coder", "parent": f"agent:{HOSTILE}", "depth": 1, "text": f"All\n{HOSTILE}\ndone.",
     "stop": "end_turn", "inputTokens": 1200, "outputTokens": None, "costUsd": 0.25, "durationMs": 120_000,
@@ -220,6 +221,11 @@ def test_the_answer_alone_is_on_standard_output(outlast, gateway):
     ("ended", "code", "said"),
     [
         ({"status": "failed", "cause": "error", "error": f"no luck {HOSTILE}"}, 1, "task 01turn failed: no luck"),
+        (
+            {"status": "failed", "cause": "error", "error": "x", "detail": {"hint": f"log in{HOSTILE}"}},
+            1,
+            "outlast: log in",
+        ),
         ({"status": "timed_out", "cause": "timeout", "error": None}, 124, "task 01turn timed_out: timeout"),
         ({"status": "lost", "cause": None, "error": "its session is gone"}, 1, "lost: its session is gone"),
         ({"status": "cancelled", "cause": "operator", "error": None}, 1, "cancelled: operator"),
@@ -262,6 +268,14 @@ def test_spawned_agents_are_a_table(outlast, gateway):
     assert outlast("subagents", "list", "--limit", "0")[0] == 2
 
 
+def test_a_turn_among_the_tasks_is_told_by_its_label_and_its_title(outlast, gateway):
+    gateway.will(answer({"tasks": [TURN, {**TURN, "label": None}], "next": None}))
+    _, out, _ = outlast("tasks")
+    assert "nightly: coder: \\x1b]0;owned" in out.splitlines()[1]
+    assert "  coder: \\x1b]0;owned" in out.splitlines()[2]
+    assert harmless(out)
+
+
 def test_a_turn_is_shown_with_its_answer_in_full(outlast, gateway):
     gateway.will(answer(SHOWN), answer({**SHOWN, "task": FAILED, "text": None, "costUsd": None, "durationMs": None}))
     code, out, err = outlast("subagents", "show", "01turn")
@@ -273,6 +287,7 @@ def test_a_turn_is_shown_with_its_answer_in_full(outlast, gateway):
     assert harmless(out)
     code, out, _ = outlast("subagents", "show", "01bad")
     assert "status        failed (error)\nerror         no luck\\n" in out
+    assert "hint          log in" in out
     assert "cost" not in out
     assert harmless(out)
 

@@ -6,13 +6,14 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from agent_house import AgentHouse, agent_house, asynchronous
 
 from houses import House
+from outlast.api.agent_work import TurnAsk
 from outlast.core.session import Status
+from outlast.core.task import Task
 
 LEAKY = [sys.executable, "-S", str(Path(__file__).parent.parent / "agents" / "leaky_acp.py")]
 SECRETS = {
@@ -27,6 +28,7 @@ SECRETS = {
 KNOWN = ["plainvalueofakey77", "inheritedvalue88"]
 """Values of variables whose names sound secret: they look like nothing. The second is of the caller's environment."""
 
+PARTS = [*SECRETS.values(), *KNOWN]
 LONG = "long " * 8_000
 """Makes what is to be run longer than a page of the store, as whole environments are."""
 
@@ -42,32 +44,43 @@ def found_in(folder: Path, secrets: list[str]) -> dict[str, list[str]]:
     return found
 
 
-async def turn(home: AgentHouse, agent: str) -> Any:
+async def turn(home: AgentHouse, *, spawned: bool) -> Task:
+    """Give the agent a turn full of secrets, answer what it asks, and see it to its end."""
     first = next(iter(SECRETS))
-    task = await home.start(
-        agent=agent, message=f"{LONG}use these\n{json.dumps([*SECRETS])}", title=f"go {first}", label=f"with {first}",
+    ask = TurnAsk(
+        agent="leaky", message=f"{LONG}use these\n{json.dumps([*SECRETS])}", title=f"go {first}", label=f"with {first}",
         env={"DEPLOY_TOKEN": KNOWN[0]}, caller_env={"PATH": "/usr/bin:/bin", "LONG": LONG, "API_KEY": KNOWN[1]},
     )  # fmt: skip
-    while not (ended := await home.record(task)).status.final:
+    made = await (home.turns.spawn(ask, "agent:boss:main") if spawned else home.turns.start(ask))
+    while not (task := await home.record(made.task)).status.final:
+        news = home.books.ledger.news.next_question(), home.books.ledger.news.waiting_for([task.id])
         for approval in await home.asked(0):
-            assert not [part for part in (*SECRETS.values(), *KNOWN) if part in str(approval)], approval
+            assert not leaked(approval), approval
             await home.answer(approval)
-        moved = home.books.ledger.news.next_event()
-        await asyncio.wait([moved], timeout=0.05)
-    return ended
+        await asyncio.wait(news, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
+    return task
 
 
-@pytest.mark.parametrize("habit", ["leak", "leak-error"])
-@asynchronous
-async def test_secrets_are_found_nowhere_once_a_turn_has_ended(house: House, habit: str) -> None:
-    table = {"backend": "acp", "command": [*LEAKY, habit]}
-    async with agent_house(house, runner=None, leaky=table) as home:
-        ended = await turn(home, "leaky")
-        assert ended.status is (Status.SUCCEEDED if habit == "leak" else Status.FAILED), ended.error
-        parts = [*SECRETS.values(), *KNOWN]
-        assert not [part for part in parts if part in str(ended)]
-        entries = await home.transcript("agent:leaky:main")
-        for entry in entries:
-            assert not [part for part in parts if part in str(entry)], (entry.kind, entry.text[:300], entry.data)
-        assert {path for path in found_in(home.path, parts) if not path.startswith("ledger.db")} == set()
-    assert found_in(home.path, parts) == {}
+def leaked(record: object) -> list[str]:
+    return [part for part in PARTS if part in str(record)]
+
+
+@pytest.mark.parametrize(("habit", "spawned"), [("leak", True), ("leak-error", False)])
+def test_secrets_are_found_nowhere_once_a_turn_has_ended(house: House, habit: str, spawned: bool) -> None:
+    """Not in its record, its transcript, its flow, what is told of it, nor in any file of the home."""
+
+    @asynchronous
+    async def see() -> None:
+        async with agent_house(house, runner=None, leaky={"backend": "acp", "command": [*LEAKY, habit]}) as home:
+            task = await turn(home, spawned=spawned)
+            assert task.status is (Status.SUCCEEDED if habit == "leak" else Status.FAILED), task.error
+            told = await home.told("agent:boss:main" if spawned else "local")
+            flow = await home.store.get_flow(task.flow_id) if task.flow_id else None
+            assert (flow is not None) is spawned
+            entries = await home.transcript(str(task.conversation))
+            assert len(entries) > 50
+            assert not leaked([task, told, flow, entries])
+            assert {path for path in found_in(home.path, PARTS) if not path.startswith("ledger.db")} == set()
+        assert found_in(home.path, PARTS) == {}
+
+    see()

@@ -106,6 +106,7 @@ def _print_turn(shown: Result) -> None:
         ("agent", shown["agent"]),
         ("status", task["status"] + (f" ({task['cause']})" if task["cause"] else "")),
         ("error", task["error"]),
+        ("hint", task["detail"].get("hint")),
         ("for", task["requester"]),
         ("conversation", task["conversation"]),
         ("spawned by", shown["parent"]),

@@ -88,6 +88,8 @@ def _stay(call: Call, task: Result) -> int:
         print_json(call.client.get(turn_path(id)))
     elif ended["status"] != "succeeded":
         note(f"task {id} {ended['status']}: {safe(ended['error'] or ended['cause'] or '')}")
+        if hint := ended["detail"].get("hint"):
+            note(safe(hint))
     return 0 if ended["status"] == "succeeded" else TIMED_OUT if ended["status"] == "timed_out" else FAILED
 
 

@@ -27,9 +27,10 @@ def session_of(task: Result) -> str | None:
 
 
 def what(task: Result) -> str:
-    """Label (or title) and command, on one safe line of bounded length."""
-    name = task.get("label") or task.get("title")
-    command = task.get("command") or task.get("kind") or ""
+    """Label (or title) and command (or title, or kind), on one safe line of bounded length."""
+    label, title = task.get("label"), task.get("title")
+    name = label or title
+    command = task.get("command") or (title if label else None) or task.get("kind") or ""
     tries = f" (try {task['attempt']} of {task['attemptsMax']})" if (task.get("attempt") or 0) > 1 else ""
     shown = f"{brief(name, 60)}: {brief(command)}" if name and command else brief(name or command)
     return shown + tries
