@@ -58,6 +58,16 @@ def names(number, session, said):
     return "end_turn"
 
 
+def options(number, session, said):
+    """Ask for leave with answers whose names no record keeps as they are, and tell which was given."""
+    ids = ["token=abcdefgh12345", "a\x1b[31mb", "same", "same", "x" * 20_000, ""]
+    choices = [{"optionId": one, "name": NASTY, "kind": "allow_once"} for one in ids]
+    call = {"toolCallId": "t", "title": "leave?"}
+    got = agent.ask("session/request_permission", {"sessionId": session, "toolCall": call, "options": choices})
+    agent.text(session, json.dumps(ids.index(got["result"]["outcome"]["optionId"])))
+    return "end_turn"
+
+
 def many(number, session, said):
     """As many small updates as the prompt says, of the kind it says."""
     kind, count = said.split()
@@ -84,5 +94,5 @@ def many(number, session, said):
     return "end_turn"
 
 
-agent.TURNS.update({"numbers": numbers, "names": names, "many": many})
+agent.TURNS.update({"numbers": numbers, "names": names, "many": many, "options": options})
 agent.main()

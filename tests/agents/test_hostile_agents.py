@@ -62,6 +62,18 @@ def test_names_that_are_traps_do_no_harm(start, tmp_path: Path) -> None:
     assert len(plan.data["entries"]) <= 100
 
 
+@pytest.mark.parametrize(("number", "given"), [(0, "0"), (1, "1"), (2, "2"), (3, "2"), (4, "4"), (5, "5")])
+def test_an_answer_reaches_the_agent_whatever_its_options_are_called(start, number: int, given: str) -> None:
+    """What is masked or cut on record is answered under another name: else nobody could say yes."""
+    turn = start(hostile("options"))
+    asked = turn.until(EventKind.PERMISSION)
+    turn.tell(op="permission", id=asked.id, option=asked.data["options"][number]["id"])
+    assert turn.end().text == given
+    assert turn.of(EventKind.PERMITTED)[0].status == "allowed"
+    sound(turn)
+    assert b"abcdefgh12345" not in b"".join(turn.lines)
+
+
 def bounded(lines: int = 50_000, size: int = 64 * 1024 * 1024) -> list[str]:
     """A runner whose journal has other bounds."""
     code = f"from outlast.agents import desk, runner; desk.LINES_MAX, desk.BYTES_MAX = {lines}, {size}; runner.main()"

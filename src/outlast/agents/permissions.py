@@ -31,7 +31,8 @@ class Answer(NamedTuple):
 
 
 class _Open(NamedTuple):
-    choices: tuple[Choice, ...]
+    choices: dict[str, Choice]
+    """By the name under which each is on record."""
     answered: asyncio.Future[Answer]
     timer: asyncio.TimerHandle
 
@@ -54,8 +55,10 @@ class Questions:
         """Ask, and wait for the answer, which the policy may give at once."""
         self._count += 1
         number = f"p{self._count}"
-        choices = choices[:OPTIONS_MAX]
-        data = {**about, "options": [choice._asdict() for choice in choices], "toolId": call}
+        named = _named(choices[:OPTIONS_MAX])
+        choices = tuple(named.values())
+        options = [{**choice._asdict(), "id": name} for name, choice in named.items()]
+        data = {**about, "options": options, "toolId": call}
         if self._policy != "ask":
             answer = _by_policy(self._policy, choices)
             self._told(number, answer, "policy", {**data, "title": title})
@@ -66,7 +69,7 @@ class Questions:
         )
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._seconds, self._settle, number, None, "expiry")
-        opened = self._open[number] = _Open(choices, loop.create_future(), timer)
+        opened = self._open[number] = _Open(named, loop.create_future(), timer)
         try:
             return await opened.answered
         finally:  # also where the agent has gone meanwhile
@@ -75,9 +78,9 @@ class Questions:
     def answer(self, number: str, option: str | None) -> bool:
         """Take an answer; False when nobody waits for one to that question, or it is none of its options."""
         asked = self._open.get(number)
-        if asked is None or (option is not None and option not in {choice.id for choice in asked.choices}):
+        if asked is None or (option is not None and option not in asked.choices):
             return False
-        self._settle(number, option, "answer")
+        self._settle(number, None if option is None else asked.choices[option].id, "answer")
         return True
 
     def cancel(self) -> None:
@@ -90,7 +93,7 @@ class Questions:
         if asked is None:
             return
         asked.timer.cancel()
-        answer = _answered(asked.choices, option, by)
+        answer = _answered(tuple(asked.choices.values()), option, by)
         if not asked.answered.done():
             asked.answered.set_result(answer)
         self._told(number, answer, by)
@@ -100,6 +103,17 @@ class Questions:
         heading = tidy.title(str((asked or {}).pop("title", ""))) or None
         data = tidy.table({**(asked or {}), "option": answer.option, "by": by})
         self._emit(EventKind.PERMITTED, id=number, title=heading, status=answer.status, data=data)
+
+
+def _named(choices: tuple[Choice, ...]) -> dict[str, Choice]:
+    """Return choices by a name that stays what it is on record: their id, where that is one."""
+    named: dict[str, Choice] = {}
+    for number, choice in enumerate(choices, 1):
+        name = choice.id
+        while name in named or tidy.value(name) != name:
+            name = f"option {number}" if name == choice.id else f"{name}+"
+        named[name] = choice
+    return named
 
 
 def _by_policy(policy: Permissions, choices: tuple[Choice, ...]) -> Answer:
