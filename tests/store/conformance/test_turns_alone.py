@@ -86,6 +86,21 @@ async def test_no_beat_begins_while_a_turn_runs_or_another_beat(store):
     assert await take_beat(store, 2, 1001.0) is not None
 
 
+async def test_of_a_turn_and_a_beat_in_one_commit_one_has_the_conversation(store):
+    expected: float | None = None
+    for one in range(1, 21):
+        pair = [store.create_task(turn(), start(f"c{one}")), take_beat(store, one, expected)]
+        await asyncio.gather(make(store), *(pair if one % 2 else reversed(pair)))
+        running = [task for task in await store.running_tasks(None, 10) if task.conversation == MAIN]
+        beats = await store.open_beats()
+        assert len(running) + len(beats) == 1
+        for open_beat in beats:
+            expected = 1000.0 + one
+            await store.end_beat(open_beat.id, "silent", "", None, 1005.0)
+        for task_id in await store.live_in_conversation(MAIN):
+            await store.apply(move(task_id, Verb.CANCEL))
+
+
 async def test_a_beat_that_is_skipped_takes_nothing_and_waits_for_nobody(store):
     await begun(store, turn(), "c1")
     line = beat(1, outcome="skipped", ended_at=1001.0)
