@@ -36,6 +36,7 @@ from outlast.api.task_results import (
     describe,
 )
 from outlast.api.tasks import queues
+from outlast.core.agent import conversation_in
 from outlast.core.errors import BadInput, Conflict
 from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
@@ -212,6 +213,11 @@ async def _report_end(api: Api, task: Task, request: ReportRequest) -> TaskResul
 async def set_queue(api: Api, caller: Caller, request: QueueRequest) -> Queues:
     """Limit how many tasks of a queue run at once; running ones go on."""
     caller.needs_operator("set the limits of queues")
+    if conversation_in(request.name) is not None and (request.limit is None or request.limit > 1):
+        raise BadInput(
+            f"{request.name}: a conversation has one turn at a time", code="bad_limit",
+            hint="limit it to 1, or to 0 to have it rest",
+        )  # fmt: skip
     await api.store.set_queue_limit(request.name, request.limit)
     return await queues(api, caller, PlainRequest())
 
