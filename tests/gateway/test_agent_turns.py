@@ -9,6 +9,7 @@ from agent_house import YES, agent_house, asynchronous, kinds, script
 
 from houses import House
 from outlast.api.agent_work import TurnAsk
+from outlast.config import ConfiguredAgents
 from outlast.core.approval import ApprovalStatus
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput, Conflict, Refused
@@ -325,7 +326,7 @@ async def test_a_runner_nobody_can_give_its_turn_to_is_ended(house: House) -> No
         await home.exists("begun")
 
         async def meanwhile() -> None:
-            home.config = home.config._replace(agent_tables={})
+            home.config = home.config._replace(agents=ConfiguredAgents({}))
 
         await home.restart(meanwhile)
         ended = await home.ended(task)

@@ -57,11 +57,15 @@ class TurnAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent_named(making: Making, name: str) -> AgentSpec:
-    """Return a configured agent. Raises BadInput (``no_such_agent``)."""
-    found = making.config.agents.get(name)
+    """Return an agent as it is configured now. Raises BadInput (``no_such_agent``)."""
+    agents = making.config.agents
+    found = agents.get(name)
     if found is None:
-        known = ", ".join(sorted(making.config.agents)) or "none is configured yet"
-        raise BadInput(f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}")
+        known = ", ".join(sorted(agents)) or "none is configured yet"
+        wrong = f"; not read: {agents.trouble.message}" if agents.trouble is not None else ""
+        raise BadInput(
+            f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}{wrong}"
+        )
     return found
 
 

@@ -61,7 +61,8 @@ async def list_agents(api: Api, caller: Caller, request: PlainRequest) -> AgentL
         )
         running = sum(task.status is Status.RUNNING for task in page.tasks)
         found.append(describe_agent(spec, conversation, running, len(page.tasks) - running))
-    return AgentList(agents=found)
+    trouble = api.config.agents.trouble
+    return AgentList(agents=found, trouble=None if trouble is None else trouble.message)
 
 
 async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentCheck:
@@ -78,7 +79,10 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     )  # fmt: skip
     try:
         out, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
-        return msgspec.json.decode(out, type=AgentCheck)
+        found = msgspec.json.decode(out, type=AgentCheck)
+        if (trouble := api.config.agents.trouble) is not None:
+            found = msgspec.structs.replace(found, notes=[*found.notes, f"it is as before: {trouble.message}"])
+        return found
     except (TimeoutError, msgspec.DecodeError):
         raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
     finally:

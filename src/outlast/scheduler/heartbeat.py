@@ -111,6 +111,10 @@ class Heartbeats:
         if change.wakes or change.foreign:
             self._loop.nudge()
 
+    def nudge(self) -> None:
+        """Look again: agents have been added, or changed."""
+        self._loop.nudge()
+
     # ---- the rounds
 
     async def _round(self) -> float | None:

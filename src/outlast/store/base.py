@@ -265,7 +265,7 @@ class Questions(Protocol):
         """Return tasks queued since before that moment, oldest first."""
 
     async def stale_running(self, before: float, limit: int) -> list[Task]:
-        """Return running tasks without a sign of life since that moment, quietest first."""
+        """Return running tasks without a sign of life since that moment, quietest first; no turns of agents."""
 
     async def delivery_failed(self, limit: int) -> list[Task]:
         """Return tasks whose requester could not be told."""

@@ -90,6 +90,32 @@ def _rows_read(connection, name: str, params: dict) -> int:
     )  # fmt: skip
 
 
+_TURNS = """
+    INSERT INTO task (
+        id, runtime, kind, source, requester, status, created_at, revision, ask, detail, attempt, attempts_max, notify,
+        delivery, priority, queue, ended_at
+    )
+    SELECT
+        't' || n, CASE n % 2 WHEN 1 THEN 'acp' ELSE 'subagent' END, 'turn', 'x', 'r',
+        CASE WHEN n <= 3 THEN 'failed' ELSE 'succeeded' END, n, 1,
+        '{"agent":"a' || CASE n WHEN 3 THEN 9 ELSE n % 3 END || '"}',
+        CASE WHEN n <= 3 THEN '{"stop":"login_wanted"}' ELSE '{}' END, 1, 1, 'silent', 'not_needed', 0, 'q', n
+    FROM generate_series(1, 100000) AS n
+"""
+
+
+def test_who_wants_a_login_is_found_as_fast_among_many_turns(pg_database):
+    """After 100,000 turns that went well a few rows are read, known to the planner or not."""
+    with psycopg.connect(pg_database, autocommit=True) as reader:
+        reader.execute(migrate.schema_text(PACKAGE).encode())
+        reader.execute(_TURNS.encode())
+        for known in ("nothing", "all"):
+            assert _rows_read(reader, "login_wanted", {"limit": 10}) < 50, known
+            reader.execute("ANALYZE task")
+        found = reader.execute(STATEMENTS["login_wanted"].sql, {"limit": 10}).fetchall()
+    assert [row[0] for row in found] == ["t3"]
+
+
 _PAGES = {
     "first": ("entries_of", {"after": 0}), "middle": ("entries_of", {"after": 0.5}),
     "last": ("entries_of", {"after": 1.0}), "newest": ("entries_before", {"before": 2**62}),

@@ -29,6 +29,7 @@ WALKS = {
     "foreign_version": "no table",
     "flow_workers": "a row for each worker that lives",
     "beat_states": "a row for each agent that has a heartbeat",
+    "failing_beats": "a row for each agent that has a heartbeat; its newest beats by an index",
 }
 LIVE = (
     "task_running",
@@ -59,6 +60,8 @@ SORTS_FEW = {
     "due_heads",
     "running_tasks",
     "stale_running",
+    "silent_agents",
+    "login_wanted",
     "expired_leases",
     "missing_cleanup",
     "cancel_asked",
@@ -285,3 +288,29 @@ def _steps(connection, sql: str, params: dict) -> tuple[int, list]:
     rows = connection.execute(sql, params).fetchall()
     connection.set_progress_handler(None)
     return taken, rows
+
+
+def test_who_wants_a_login_is_found_as_fast_among_many_turns():
+    """Steps of the machine that runs the statement: after 100,000 turns that went well as after ten."""
+    taken = {}
+    for count in (10, 100_000):
+        connection = apsw.Connection(":memory:")
+        connection.execute(migrate.schema_text(PACKAGE))
+        connection.execute(
+            """
+            INSERT INTO task (
+                id, runtime, kind, source, requester, status, created_at, revision, ask, detail, attempt, attempts_max,
+                notify, delivery, priority, queue, ended_at
+            )
+            WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+            SELECT
+                't' || n, iif(n % 2, 'acp', 'subagent'), 'turn', 'x', 'r', iif(n <= 3, 'failed', 'succeeded'), n, 1,
+                '{"agent":"a' || iif(n = 3, 9, n % 3) || '"}', iif(n <= 3, '{"stop":"login_wanted"}', '{}'), 1, 1,
+                'silent', 'not_needed', 0, 'q', n
+            FROM number
+            """,
+            (count,),
+        )
+        taken[count], rows = _steps(connection, SQL["login_wanted"], {"limit": 10})
+        assert [row[0] for row in rows] == ["t3"]
+    assert taken[100_000] <= taken[10] + 100 < 1_000

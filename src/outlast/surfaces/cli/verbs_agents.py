@@ -24,7 +24,7 @@ AGENT_VERBS = (
     Verb(
         "agents add",
         HERE + "add:run",
-        "Add an agent to the configuration; the gateway takes it up when it is started again.",
+        "Add an agent to the configuration; it is there for the next turn.",
         arguments=(AGENT, Argument("command", text("COMMAND"), many=True, required=False)),
         options=(
             Option("--backend", choice("acp", "command", "model"), "How it is spoken to, default acp."),

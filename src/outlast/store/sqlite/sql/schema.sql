@@ -87,6 +87,10 @@ CREATE INDEX task_ended ON task (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX task_lapsed ON task (node, id) WHERE status = 'lost' AND cause = 'lease_expired';
 CREATE INDEX task_undelivered ON task (id) WHERE delivery = 'failed';
 CREATE INDEX task_inconsistent ON task (id) WHERE started_at < created_at OR ended_at < created_at OR ended_at < started_at;
+-- Turns of agents that say whether their agent is logged in, by agent: a finding is made of the newest.
+CREATE INDEX task_agent ON task (json_extract(ask, '$.agent'), ended_at)
+    WHERE (runtime = 'subagent' OR runtime = 'acp')
+        AND (status = 'succeeded' OR instr(detail, '"stop":"login_wanted"') > 0);
 
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -380,6 +384,8 @@ CREATE INDEX approval_pending ON approval (flow_id) WHERE status = 'pending' AND
 CREATE INDEX approval_task ON approval (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX approval_due ON approval (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
 CREATE INDEX approval_decided ON approval (decided_at) WHERE decided_at IS NOT NULL;
+-- What agents wait for leave for.
+CREATE INDEX approval_parked ON approval (created_at, id) WHERE status = 'pending' AND kind = 'acp';
 
 -- What was said in a conversation of an agent: added at the end, never changed.
 CREATE TABLE transcript (
