@@ -76,7 +76,8 @@ def test_what_is_a_strangers_is_not_shown_and_an_agent_that_fails_says_why(own: 
 def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: Live) -> None:
     naptime = f"600.{os.getpid()}"  # like nobody else's on this machine
     add(own, "slow", "--", "sh", "-c", f"sleep {naptime}", "sh", "{message}")
-    task = run(own, "subagents", "spawn", "slow", "wait").strip()
+    task = run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip()
+    assert run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip() == task
     end = time.monotonic() + PATIENCE
     while json.loads(run(own, "tasks", "show", task, "--json"))["status"] != "running":
         assert time.monotonic() < end

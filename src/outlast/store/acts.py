@@ -117,13 +117,13 @@ def _room(claim: Claim) -> Steps[dict[str, int]]:
 
 
 def _held(queues: Sequence[str]) -> Steps[set[str]]:
-    """Return the queues of conversations that are occupied by what stands in none: a spawned agent, or a beat."""
+    """Return the queues of conversations that are occupied by what does not stand in them: a spawned agent, a beat."""
     keys = {name: key for name in queues if (key := conversation_in(name)) is not None}
     if not keys:
         return set()
-    spawns = yield [("spawn_in_conversation", {"conversation": key}) for key in keys.values()]
+    turns = yield [("turn_outside_queue", {"conversation": key, "queue": name}) for name, key in keys.items()]
     beats = yield [("open_beat_of", {"agent": main_of(key)}) for key in keys.values()]
-    return {name for name, *rows in zip(keys, spawns, beats, strict=True) if any(rows)}
+    return {name for name, *rows in zip(keys, turns, beats, strict=True) if any(rows)}
 
 
 def _choose(claim: Claim, room: dict[str, int]) -> Steps[list[str]]:

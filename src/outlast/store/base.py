@@ -143,7 +143,8 @@ class Acts(Protocol):
     async def claim_tasks(self, claim: Claim) -> list[Claimed]:
         """Move queued tasks that are ready to running, within the limits of their queues.
 
-        The queue of a conversation rests while the agent that was spawned with that lives, or a beat has it.
+        The queue of a conversation rests while a turn of that lives in another queue (as what it was spawned for does),
+        or a beat has it.
         """
 
     async def apply(self, transition: Transition) -> Task | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from outlast.core.lifecycle import Verb
 from outlast.core.session import Status
 from outlast.core.task import Runtime
@@ -127,6 +129,21 @@ async def test_a_turn_waits_for_the_agent_that_was_spawned_with_its_conversation
     await store.apply(move(task.id, Verb.SUCCEED, claim_id="c2"))
     assert any(one.queued for one in seen)
     assert [one.id for one in await take(store, "c4")] == [after.id]
+
+
+async def test_a_turn_waits_for_one_of_its_conversation_that_stands_in_another_queue(store):
+    """As that of a rule does whose instants wait for each other; a command of the conversation is no turn."""
+    key = "cron:r1:2027"
+    await make(store, conversation=key, queue="cron:r1")
+    first = await begun(store, replace(turn(key=key), queue="cron:r1"), "c1")
+    second = await begun(store, turn(key=key), "c2")
+    assert second.status is Status.QUEUED
+    claimed = await take(store, "c3", "c4", queues=["cron:r1"])
+    assert first.id in [one.id for one in claimed]
+    assert await take(store, "c5", queues=[second.queue]) == []
+    for one in claimed:
+        await store.apply(move(one.id, Verb.SUCCEED, claim_id=one.claim_id))
+    assert [one.id for one in await take(store, "c5")] == [second.id]
 
 
 async def test_the_lease_of_a_beat_is_renewed_until_it_has_ended(store):
