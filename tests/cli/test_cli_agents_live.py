@@ -74,8 +74,10 @@ def test_what_is_a_strangers_is_not_shown_and_an_agent_that_fails_says_why(own: 
 
 
 def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: Live) -> None:
-    add(own, "slow", "--", "sh", "-c", "sleep 600", "sh", "{message}")
-    task = run(own, "subagents", "spawn", "slow", "wait").strip()
+    naptime = f"600.{os.getpid()}"  # like nobody else's on this machine
+    add(own, "slow", "--", "sh", "-c", f"sleep {naptime}", "sh", "{message}")
+    task = run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip()
+    assert run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip() == task
     end = time.monotonic() + PATIENCE
     while json.loads(run(own, "tasks", "show", task, "--json"))["status"] != "running":
         assert time.monotonic() < end
@@ -83,7 +85,7 @@ def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: L
     ended = json.loads(run(own, "subagents", "wait", task, "--json", code=1))["turns"][0]["task"]
     assert ended["status"] == "cancelled"
     run(own, "subagents", "steer", task, "more", code=4)
-    assert subprocess.run(["pgrep", "-f", "sleep 60[0]"], capture_output=True, check=False).stdout == b""
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True, check=False).stdout == b""
 
 
 def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: Live) -> None:

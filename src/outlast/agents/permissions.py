@@ -109,9 +109,9 @@ def _named(choices: tuple[Choice, ...]) -> dict[str, Choice]:
     """Return choices by a name that stays what it is on record: their id, where that is one."""
     named: dict[str, Choice] = {}
     for number, choice in enumerate(choices, 1):
-        name = choice.id
-        while name in named or tidy.value(name) != name:
-            name = f"option {number}" if name == choice.id else f"{name}+"
+        name = choice.id if tidy.value(choice.id) == choice.id else f"option {number}"
+        while name in named:
+            name += f" {number}"
         named[name] = choice
     return named
 

@@ -46,7 +46,14 @@ class AgentActs(Protocol):
         """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
 
     async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
-        """Do `set_beat` and `add_beat` in one; None, and neither, where somebody was first."""
+        """Do `set_beat` and `add_beat` in one; None, and neither, where somebody was first.
+
+        A beat that begins (no ``ended_at``) takes the agent's main conversation: somebody is first there while a turn
+        runs in it or another beat has not ended; and no turn of it is claimed before the beat has ended.
+        """
+
+    async def renew_beat(self, beat_id: int, until: float) -> bool:
+        """Extend the lease of a beat; False when it has ended."""
 
     async def end_beat(
         self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None

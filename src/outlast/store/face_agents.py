@@ -43,6 +43,9 @@ class AgentFace(ABC):
     async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
         return cast(int | None, await self._act("take_beat", state, expected_next, beat))
 
+    async def renew_beat(self, beat_id: int, until: float) -> bool:
+        return cast(bool, await self._act("renew_beat", beat_id, until))
+
     async def end_beat(
         self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
     ) -> bool:

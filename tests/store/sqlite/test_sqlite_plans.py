@@ -132,6 +132,21 @@ def test_every_listing_follows_an_index_in_its_order(database):
     }  # fmt: skip
 
 
+def test_every_listing_of_spawned_agents_follows_an_index_of_theirs(database):
+    """Or that of a status in which few stand: what else their requester has begun is not walked over."""
+    reader = SqliteReader(database, SQL)
+    seen = set()
+    for among, requester, since, cursor in itertools.product(
+        [(), (Status.FAILED,), (Status.RUNNING,), (Status.FAILED, Status.LOST)],
+        (None, "r"),
+        (None, 1.0),
+        (None, "1.0:t"),
+    ):
+        narrow = TaskFilter(kind="spawn", statuses=among, requester=requester, since=since)
+        seen |= _in_order(database, reader, "list_tasks", lanes(narrow, cursor, "LIKE"))
+    assert seen == {"task_spawn", "task_spawn_of", "task_status"}
+
+
 def test_every_listing_of_flows_and_approvals_follows_an_index_in_its_order(database):
     reader = SqliteReader(database, SQL)
     words = ("name", "requester", "conversation", "parent_id", "label")
@@ -160,7 +175,7 @@ def _in_order(database, reader, name: str, lanes) -> set[str]:
         plan = _plan(database, reader.lane_sql(name, lane))
         assert not [line for line in plan if "TEMP B-TREE" in line], (lane, plan)
         walked = [line for line in plan if line.startswith("SCAN")]
-        whole = lane.leader in ("flow_created", "approval_created")
+        whole = lane.leader in ("flow_created", "approval_created", "task_spawn")
         assert whole or not walked, (lane, plan)
         assert all(f"INDEX {lane.leader}" in line for line in plan), (lane, plan)
     return {lane.leader for lane in lanes}

@@ -17,6 +17,7 @@ GIVEN = (
     Option("--title", text(), "What to call the turn."),
     Option("--label", text(), "A label for its task."),
     Option("--notify", choice(*POLICIES), "Of what its requester is told."),
+    Option("--dedupe", text("KEY"), "While a turn with this key is open, return it instead."),
 )
 
 AGENT_VERBS = (

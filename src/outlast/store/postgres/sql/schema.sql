@@ -66,6 +66,8 @@ CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_
 CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
 CREATE INDEX task_flow_live ON task (flow_id) WHERE status IN ('queued', 'running') AND flow_id IS NOT NULL;
 CREATE INDEX task_conversation_live ON task (conversation) WHERE status IN ('queued', 'running') AND conversation IS NOT NULL;
+CREATE INDEX task_spawn ON task (created_at, id) WHERE kind = 'spawn';
+CREATE INDEX task_spawn_of ON task (requester, created_at, id) WHERE kind = 'spawn';
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -435,7 +437,8 @@ CREATE TABLE beat (
     reason text NOT NULL,
     session_id text,
     ended_at double precision,
-    text text
+    text text,
+    lease_until double precision
 );
 CREATE INDEX beat_agent ON beat (agent, id);
 CREATE INDEX beat_ran ON beat (agent, at) WHERE outcome <> 'skipped';
