@@ -74,3 +74,37 @@ def test_pause_and_resume_say_how_it_stands_then(outlast, gateway, action):
     assert path_of(gateway) == f"/v1/heartbeat/{action}"
     assert body(gateway) == {"agent": "main"}
     assert json.loads(out)["heartbeats"][0]["state"] == "paused"
+
+
+def test_what_is_hostile_in_a_heartbeat_is_shown_harmlessly_and_as_it_is_in_json(outlast, gateway):
+    nasty = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202edrow\u2028{x} $(id)"
+    beat = {**BEAT, "why": nasty, "reason": nasty, "text": f"{nasty}\n" * 3}
+    stands = {**STATUS, "reason": nasty, "file": nasty, "tz": nasty, "last": beat}
+    gateway.will(
+        answer({"heartbeats": [stands]}), answer({"heartbeats": [stands]}), answer({"beats": [beat], "next": None}),
+        answer({"beats": [beat]}), answer({"beats": [beat]}),
+    )  # fmt: skip
+    lines = (("heartbeat",), ("heartbeat", "status", "main"), ("heartbeat", "history"), ("heartbeat", "run", "main"))
+    for line in lines:
+        code, out, err = outlast(*line)
+        assert (code, not set(out + err) & set("\x1b\x07\x9b\u202e\u2028")) == (0, True), line
+        assert "$(id)" in out
+    out = outlast("heartbeat", "run", "main", "--json")[1]
+    assert json.loads(out)["beats"][0]["reason"] == nasty
+    assert not set(out) & set("\x1b\x07\x9b\u202e\u2028")
+
+
+def test_an_unknown_agent_and_what_is_not_ones_own_are_said_as_such(outlast, gateway):
+    unknown = {"error": {"code": "no_such_agent", "message": "no agent 'nobody'", "hint": "there is: main"}}
+    refused = {"error": {"code": "refused", "message": "a heartbeat is its agent's own and the operator's"}}
+    for action in ("status", "run", "pause", "resume", "history"):
+        gateway.will(answer(unknown, 400), answer(refused, 403))
+        code, out, err = outlast("heartbeat", action, "nobody")
+        assert (code, out, "there is: main" in err) == (2, "", True)
+        assert outlast("heartbeat", action, "main", "--as", "agent:bob:main")[0] == 5
+        assert b"agent:bob:main" in gateway.seen[-1]
+    for line in ("heartbeat run --timeout soon", "heartbeat history --limit 0", "heartbeat dance"):
+        code, out, err = outlast(*line.split())
+        assert (code, out) == (2, "")
+        assert line.split()[-1] in err or line.split()[-2] in err
+    assert "pause" in outlast("heartbeat", "--help")[1]
