@@ -126,3 +126,11 @@ def test_what_a_program_prints_is_data_too(start, output: str) -> None:
     sound(turn)
     assert end.stop in ("end_turn", "error")
     assert max(map(len, turn.lines)) <= 256 * 1024
+
+
+def test_a_document_is_found_though_everything_before_it_looks_like_one(start) -> None:
+    """An agent that prints JSON lines where one document is expected: the last of them is it."""
+    code = """for n in range(50000): print('{"n": %d, "result": "r%d"}' % (n, n) + " " * 100)"""
+    turn = start(command(sys.executable, "-S", "-c", code.replace("{", "{{").replace("}", "}}"), output="json"))
+    end = turn.end()
+    assert (end.error, end.text) == (None, "r49999")

@@ -14,6 +14,9 @@ _STOPS = {
     "max_tokens": "max_tokens",
 }
 
+PIECES_MAX = 200_000
+"""Pieces of one message that are remembered, to know it again when it comes as a whole."""
+
 
 class ClaudeStream:
     """Messages and tool calls as they come; the last line is the result."""
@@ -24,7 +27,7 @@ class ClaudeStream:
         self._desk = desk
         self.session: str | None = None
         self._streamed: set[str] = set()
-        self._message = ""
+        self._pieces: list[str] = []
         self._result: dict[str, Any] | None = None
 
     def feed(self, line: bytes) -> None:
@@ -102,7 +105,7 @@ class ClaudeStream:
             return
         kind = event.get("type")
         if kind == "content_block_start":
-            self._message = ""
+            self._pieces = []
         elif kind == "content_block_delta" and isinstance(event.get("delta"), dict):
             delta = event["delta"]
             if isinstance(text := delta.get("text"), str):
@@ -111,9 +114,10 @@ class ClaudeStream:
                 self._desk.thought(text, f"partial{event.get('index')}")
             else:
                 return
-            self._message += text
-        elif kind == "content_block_stop" and self._message:
-            self._streamed = {self._message}
+            if len(self._pieces) < PIECES_MAX:
+                self._pieces.append(text)
+        elif kind == "content_block_stop" and self._pieces:
+            self._streamed = {"".join(self._pieces)}
             self._desk.close_message()
 
 

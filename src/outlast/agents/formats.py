@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections import deque
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -19,6 +21,8 @@ from outlast.core.text import sound
 
 DOCUMENT_MAX = 8 * 1024 * 1024
 """Bytes of a JSON document, of which the last are kept."""
+TRIES_MAX = 20
+"""Lines at either end of the output at which the document may begin."""
 
 
 class Result(NamedTuple):
@@ -90,7 +94,7 @@ class Document:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._size = 0
 
     def feed(self, line: bytes) -> None:
@@ -98,7 +102,7 @@ class Document:
         self._lines.append(line)
         self._size += len(line)
         while self._size > DOCUMENT_MAX and len(self._lines) > 1:
-            self._size -= len(self._lines.pop(0))
+            self._size -= len(self._lines.popleft())
 
     def result(self) -> Result:
         """Read the document."""
@@ -118,13 +122,15 @@ class Document:
 
     def _document(self) -> dict[str, Any] | None:
         """The whole output, or what of it begins at the first line from which on all is one document."""
-        for index, line in enumerate(self._lines):
-            if line.lstrip().startswith((b"{", b"[")):
-                found = decode(b"".join(self._lines[index:]))
-                if isinstance(found, list) and found and isinstance(found[-1], dict):
-                    found = found[-1]
-                if isinstance(found, dict):
-                    return found
+        starts = [index for index, line in enumerate(self._lines) if line.lstrip().startswith((b"{", b"["))]
+        if len(starts) > 2 * TRIES_MAX:
+            starts = starts[:TRIES_MAX] + starts[-TRIES_MAX:]
+        for index in starts:
+            found = decode(b"".join(islice(self._lines, index, None)))
+            if isinstance(found, list) and found and isinstance(found[-1], dict):
+                found = found[-1]
+            if isinstance(found, dict):
+                return found
         return None
 
 
