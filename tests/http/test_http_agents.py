@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -234,3 +235,18 @@ async def test_tool_calls_answer_what_the_address_does(tmp_path: Path, tool: dic
         method, path = {"spawn": ("POST", "/v1/subagents"), "list": ("GET", "/v1/subagents"),
                         "status": ("GET", "/v1/heartbeat")}[tool["action"]]  # fmt: skip
         assert misfits(answer.json, answer_schema(method, path), DOCUMENT) == []
+
+
+@asynchronous
+async def test_the_longest_message_arrives_whatever_it_is_made_of(tmp_path: Path) -> None:
+    """512 Ki characters: of one byte, of four, and of the six that an escape takes."""
+    async with agent_web(tmp_path) as web:
+        at: Any = web.world
+        for char in ("a", "\U0001f600", "\x1b"):
+            message = char * (512 * 1024)
+            body = json.dumps({"agent": "coder", "message": message, "conversation": f"c{ord(char)}"}).encode()
+            made = await web.ask("POST", "/v1/agents/run", body)
+            assert made.status == 200, made.body[:300]
+            await at.settle()
+            assert at.players.prompts[made.json["taskId"]] == message
+            assert len(made.body) < 5_000
