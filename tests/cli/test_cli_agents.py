@@ -388,9 +388,20 @@ def test_the_log_of_a_turn_is_followed_to_its_end(outlast, gateway):
         answer({**SHOWN, "task": TURN}), page(entry(1, "prompt", "look")), page(entry(2, text="hello")),
         page(entry(3, "end", "hello"), ended=True),
     )  # fmt: skip
-    code, out, _ = outlast("subagents", "log", "-f", "01turn")
-    assert (code, out) == (0, "\n> look\nhello\n= hello\n")
+    code, out, err = outlast("subagents", "log", "-f", "01turn")
+    assert (code, out, err) == (0, "\n> look\nhello\n= hello\n", "")
     assert b"after=2&limit=1000&task=01turn" in gateway.seen[3]
+
+
+def test_a_log_without_a_last_word_says_how_the_turn_ended(outlast, gateway):
+    gateway.will(answer({**SHOWN, "task": TURN}), page(entry(1, "prompt", "look")), page(ended=True, after=1),
+                 answer({**SHOWN, "task": FAILED}))  # fmt: skip
+    code, out, err = outlast("subagents", "log", "-f", "01turn")
+    assert (code, out) == (0, "\n> look\n")
+    assert "task 01turn failed: no luck" in err
+    gateway.will(answer({**SHOWN, "task": TURN}), page(entry(1, "end", "x", task="01other")),
+                 answer({**SHOWN, "task": TURN}))  # fmt: skip
+    assert outlast("subagents", "log", "01turn") == (0, "\n= x\n", "")  # it is still at work
 
 
 def test_following_outlives_a_restart_and_ctrl_c_is_130(outlast, gateway, monkeypatch):

@@ -37,7 +37,7 @@ def of_conversation(call: Call) -> int:
 
 
 def of_task(call: Call) -> int:
-    """Show the transcript of the conversation of a turn."""
+    """Show the transcript of the conversation of a turn; where the turn left no word of its end, say how it ended."""
     from outlast.surfaces.cli.agents.listing import turn_path
 
     task = call.client.get(turn_path(call["task"]))["task"]
@@ -46,20 +46,32 @@ def of_task(call: Call) -> int:
 
 def _show(call: Call, key: str, *, limit: int | None, before: int | None, task: str | None = None) -> int:
     page = call.read("conversations.transcript", path_of(key), key, limit=limit, before=before)
+    ended = False
     for entry in page["entries"]:
-        _print(call, entry)
+        ended = (_print(call, entry) and entry["taskId"] == task) or ended
     if not call["follow"]:
         if not page["entries"]:
             note(f"nothing has been said in {safe(key)}")
         elif page["before"] is not None:
             note(f"there is more before: --before {page['before']}")
-        return 0
-    try:
-        for entry in entries_after(call, key, page["after"] or 0, task):
-            _print(call, entry)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    else:
+        try:
+            for entry in entries_after(call, key, page["after"] or 0, task):
+                ended = (_print(call, entry) and entry["taskId"] == task) or ended
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    if task is not None and not ended:
+        _say_how(call, task)
     return 0
+
+
+def _say_how(call: Call, id: str) -> None:
+    """Say how a turn ended that left no word of it."""
+    from outlast.surfaces.cli.agents.listing import turn_path
+
+    task = call.client.get(turn_path(id))["task"]
+    if task["endedAt"] is not None:
+        note(f"task {id} {task['status']}: {safe(task['error'] or task['cause'] or '')}")
 
 
 def entries_after(call: Call, key: str, after: int, task: str | None = None) -> Iterator[Result]:
@@ -78,7 +90,8 @@ def entries_after(call: Call, key: str, after: int, task: str | None = None) -> 
         after = page["after"]
 
 
-def _print(call: Call, entry: Result) -> None:
+def _print(call: Call, entry: Result) -> bool:
+    """Show an entry; True for the end of a turn."""
     if call.json:
         print_json(entry)
     elif entry["kind"] == "text":
@@ -89,3 +102,4 @@ def _print(call: Call, entry: Result) -> None:
         shown = "\n".join(sign + line for line in lines)
         sys.stdout.write("\n" + colour(shown, DIM, sys.stdout) + "\n")
     sys.stdout.flush()
+    return bool(entry["kind"] == "end")
