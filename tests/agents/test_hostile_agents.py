@@ -134,3 +134,16 @@ def test_a_document_is_found_though_everything_before_it_looks_like_one(start) -
     turn = start(command(sys.executable, "-S", "-c", code.replace("{", "{{").replace("}", "}}"), output="json"))
     end = turn.end()
     assert (end.error, end.text) == (None, "r49999")
+
+
+def test_a_fault_of_ours_is_told_without_the_secrets_in_it(start) -> None:
+    code = (
+        "from outlast.agents import acp, runner\n"
+        "async def run(self):\n    raise ValueError('password=hunter2hunter2 was not expected')\n"
+        "acp.AcpBackend.run = run\nrunner.main()\n"
+    )
+    turn = start(hostile("names"), argv=[sys.executable, "-P", "-c", code])
+    end = turn.end()
+    assert (end.code, end.error) == ("internal", "ValueError: password=*** was not expected")
+    assert b"Traceback" in turn.errors
+    assert b"hunter2hunter2" not in turn.errors

@@ -57,7 +57,7 @@ class Runner:
         except OutlastError as error:
             trouble = AgentTrouble(error.code, error.message, hint=error.hint)
         except Exception as error:  # a fault of ours, or of a library of the backend
-            traceback.print_exc()
+            self._errors.take(traceback.format_exc().encode("utf-8", "replace"))  # masked, as all that is said there
             trouble = AgentTrouble("internal", f"{type(error).__name__}: {error}")
         ended, trouble = self._settle(ended, trouble)
         self._over = True
