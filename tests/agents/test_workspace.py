@@ -99,7 +99,7 @@ def test_an_agent_reads_and_writes_through_us(start, tmp_path) -> None:
         ["fs/read_text_file", {"path": "/etc/passwd"}],
         ["fs/write_text_file", {"path": "/tmp/outlast-never", "content": "x"}],
         ["fs/read_text_file", {}],
-        ["terminal/create", {"command": "true"}],
+        ["fs/list", {"path": str(tmp_path)}],
     ]
     turn = start(acp("files"), json.dumps(asked))
     got = json.loads(turn.end().text)
