@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import uuid
-from pathlib import Path
 
 import msgspec
 import pytest
-from agent_running import RUNNER, marked, wait_for
+from agent_running import RUNNER, marked, sleeping_in, wait_for
 from real_agents import fast_agent
 
 from outlast.core.agent import AgentSpec, EventKind, Turn
@@ -95,19 +94,6 @@ def test_cancel_in_the_middle_of_a_command_leaves_nothing_running(start, agent, 
     assert (end.stop, end.error) == ("cancelled", None)
     assert turn.alive() == []
     assert sleeping_in(tmp_path) == []
-
-
-def sleeping_in(place: Path) -> list[int]:
-    """The processes that sleep there, whatever their environment."""
-    found = []
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-                if file.read() == "sleep\n" and os.readlink(f"/proc/{pid}/cwd") == str(place):
-                    found.append(pid)
-        except OSError:
-            pass
-    return found
 
 
 def test_the_gateway_may_die_meanwhile(agent, tmp_path) -> None:

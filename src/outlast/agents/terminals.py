@@ -23,11 +23,7 @@ from outlast.agents.workspace import OutOfBounds, Workspace
 TERMINALS_MAX = 16
 """Terminals of one turn that are not released, those included that wait for leave."""
 NOT_FOUND = -32002
-_CHOICES = (
-    Choice("once", "Run it", "allow_once"),
-    Choice("turn", "Run it, and whatever else it wants to run in this turn", "allow_always"),
-    Choice("no", "Do not run it", "reject_once"),
-)
+_CHOICES = (Choice("run", "Run it", "allow_once"), Choice("no", "Do not run it", "reject_once"))
 _WHY = {
     "rejected": "it was not allowed", "expired": "nobody answered in time", "cancelled": "the turn was called off",
 }  # fmt: skip
@@ -45,7 +41,6 @@ class Terminals:
         self._open: dict[str, tuple[Terminal, Command]] = {}
         self._asking = 0
         self._count = 0
-        self._all_allowed = False
         self._over = False
 
     async def handle(self, method: str, params: dict[str, Any]) -> object:
@@ -93,13 +88,12 @@ class Terminals:
     async def _ask(self, command: Command) -> None:
         if self._over:
             raise RpcError(INVALID_PARAMS, f"refused: {_WHY['cancelled']}")
-        if self._all_allowed or terminal_command.covered(command, self._leaves, self._files.root):
+        if terminal_command.covered(command, self._leaves, self._files.root):
             return
         about: dict[str, object] = {"kind": "execute", "input": command.shown()}
         answer = await self._desk.questions.ask(f"run: {command.line}", "", _CHOICES, about)
         if answer.status != "allowed":
             raise RpcError(INVALID_PARAMS, f"refused: {_WHY[answer.status]}")
-        self._all_allowed = answer.option == "turn"
 
     def _start(self, command: Command) -> tuple[str, Terminal]:
         """Start it and have it in the list at once: whatever comes now, it is ended with the turn."""
