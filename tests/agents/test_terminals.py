@@ -204,6 +204,12 @@ def test_a_command_that_ends_its_warden_is_still_told(start) -> None:
     assert got[1] == {"exitCode": None, "signal": None}
 
 
+def test_a_signal_to_all_is_no_end_of_a_warden(start) -> None:
+    """A whole session gets SIGTERM when it is killed, and its commands may need their time."""
+    got, _ = run(start, shell("kill $PPID; kill -INT $PPID; kill -HUP $PPID; exit 3"), of("wait_for_exit"))
+    assert got[1]["exitCode"] == 3
+
+
 def test_terminals_have_a_number(start) -> None:
     got, _ = run(start, *[shell("true")] * 16, shell("true"), of("release", "t3"), shell("true"))
     assert [one.get("terminalId") for one in got[:16]] == [f"t{count}" for count in range(1, 17)]

@@ -142,7 +142,7 @@ class Terminal:
         return True
 
     def _drain(self) -> None:
-        """Take what is in the pipe already."""
+        """Take what is in the pipe already: the end of a command may be heard before the last it has written."""
         taken = 0
         while taken < DRAIN_MAX and self._output >= 0 and self._read():
             taken += READ_SIZE
@@ -172,7 +172,6 @@ class Terminal:
                 self._told()
 
     def _finish(self, how: Exit) -> None:
-        self._drain()
         self.exit = how
         self._ended.set()
         if self._started.result() == 0:
