@@ -199,9 +199,11 @@ def test_release_answers_those_who_wait(start) -> None:
 
 
 def test_a_command_that_ends_its_warden_is_still_told(start) -> None:
-    """What is left of it then is ended with the session of the keeper."""
-    got, _ = run(start, shell("kill -9 $PPID; sleep 0"), of("wait_for_exit"))
-    assert got[1] == {"exitCode": None, "signal": None}
+    """Its end is not known then; what is left of it is ended with the session of the keeper."""
+    steps = [shell("kill -9 $PPID"), of("wait_for_exit")]
+    turn = start(acp("terminals", permissions="allow"), json.dumps(steps))
+    assert json.loads(turn.end().text)[1] == {"exitCode": None, "signal": None}
+    assert turn.of(EventKind.TOOL)[-1].data["output"] == "[its end was not seen]"
 
 
 def test_a_signal_to_all_is_no_end_of_a_warden(start) -> None:
