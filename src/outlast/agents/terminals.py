@@ -141,8 +141,9 @@ class Terminals:
         return {}
 
     async def _end(self, number: str) -> None:
-        terminal, _ = self._open[number]
-        if not await terminal.end():
+        if number not in self._open:
+            return  # the agent released it, and the turn ended in the same moment
+        if not await self._open[number][0].end():
             self._desk.note(f"something of the terminal {number} withstands its end")
         self._open.pop(number, None)
 
