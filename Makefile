@@ -20,7 +20,7 @@ test: setup ## run the tests (ARGS='-k name' to choose)
 	@$(PY) -m pytest $(ARGS)
 
 test-agents: setup ## install the agents others have made (npm, once) and run a turn of each
-	@$(PY) -m pytest -m agents tests/agents $(ARGS)
+	@$(PY) -m pytest -m agents tests/agents tests/cli $(ARGS)
 
 soak: setup ## run the long tests that `make test` leaves out
 	@$(PY) -m pytest -m soak $(ARGS)

@@ -103,7 +103,7 @@ def test_and_in_tmp_when_that_path_is_too_long_for_a_socket(env: dict[str, str])
 
 def test_defaults(env: dict[str, str]) -> None:
     settings = load(env)
-    assert settings[3:] == (
+    assert settings[4:] == (
         "full", (), {}, 10_000, "warn", 5.0, 268_435_456, "", 24.0, 5 * 1024**3, 4000, "", 64, 7.0, 30.0, 86_400.0,
         (), (), False, (), 500, 30.0, (), "", 587, "starttls", "", "", "", "", (), "",
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         public_url = "https://box.local:8443/outlast"
         """,
     )
-    assert settings[3:] == (
+    assert settings[4:] == (
         "allowlist", ("npm run *", "make"), {"agent:*": "deny"}, 0, "refuse", 2.0, 1024**2, "/bin/dash", 0.5, 4096, 10,
         "postgresql://db.local/outlast", 3, 1.5, 2.5, 9_000.0, ("smtp:me@mail.local", "boss"), ("agent:lead:*",),
         True, ("/srv/flows.py",), 20, 12.0, ("10.0.0.0/8",), "mail.local", 25, "tls", "me@mail.local", "me", "secret",
@@ -318,7 +318,7 @@ def test_addresses_that_may_be_secrets_are_not_shown(env: dict[str, str]) -> Non
 
 
 def test_the_settings_are_the_fields() -> None:
-    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[3:]
+    assert tuple(setting.attribute for setting in SETTINGS) == Config._fields[4:]
     assert get_args(policy.Mode) == MODES
 
 

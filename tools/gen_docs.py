@@ -49,7 +49,8 @@ CONFIG_INTRODUCTION = """\
 A setting comes from its environment variable, else from the [configuration file](files.md), else from its
 default. `outlast config show` names the value in force and where it came from; `outlast config path` names the
 file. An unknown key or an impossible value is an error at once: a policy that is misspelled must not be a policy
-that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay).
+that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay); of
+[agents](#agents) alone it hears while it runs.
 
 ```toml
 [exec]
@@ -67,6 +68,11 @@ AGENTS_INTRODUCTION = """\
 
 Each agent is a table of its own, named by letters, digits, `-` and `_`. Like a setting, a key that is not known or a
 value that cannot be is an error at once.
+
+A running gateway takes up what was added, changed or taken out: it looks at the file when an agent is asked for or
+given a turn, and reads it again where it is another one. `outlast agents add` has it look at once, so that a heartbeat
+begins. A turn under way stays what it was. With a file that is broken, empty or gone it goes on with the agents it
+had; `GET /v1/agents` says why in `trouble`, and `outlast doctor` names the line.
 
 ```toml
 [agents.coder]
@@ -280,6 +286,9 @@ def listed(some: Iterable[str]) -> str:
 ABOUT = {
     findings.Code.MISSING_LINKED_TASKS: "STEP",
     findings.Code.NO_WORKER: "outlast flow worker SOURCE",
+    findings.Code.LOGIN_WANTED: "the login it told, else outlast agents check AGENT",
+    findings.Code.PARKED_PERMISSION: "APPROVAL",
+    findings.Code.FAILING_HEARTBEAT: "AGENT",
     findings.Code.STALE_BLOCKED: " (with --revision N where it is managed)",
 }
 """What stands for what a finding is about."""

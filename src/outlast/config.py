@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -57,16 +57,107 @@ class Row(NamedTuple):
     help: str
 
 
+class ConfiguredAgents(Mapping[str, "AgentSpec"]):
+    """The agents of the config file as they are now, by name.
+
+    The file is looked at when somebody asks, never otherwise, and read again where it has changed: so an agent that is
+    added is there for the next turn. A file that is broken, or gone, changes nothing, and ``trouble`` says what is
+    wrong with it. Without a ``path`` they stay as they are. Used from one thread.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Mapping[str, Any]],
+        path: str | None = None,
+        seen: _Seen | None = None,
+    ) -> None:
+        """``seen`` is what `_seen` said of the file before the tables were read from it."""
+        self.trouble: BadInput | None = None
+        self._tables = tables
+        self._path = path
+        self._seen = seen
+        self._known: Mapping[str, AgentSpec] | None = None
+        self._heard: list[Callable[[], None]] = []
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when other agents, or agents changed, are found."""
+        self._heard.append(tell)
+
+    def now(self) -> Mapping[str, AgentSpec]:
+        """Return the agents there are; what was returned before stays as it was."""
+        if self._known is None:
+            self._known = _specs(self._tables)
+        if self._path is not None and (seen := _seen(self._path)) != self._seen:
+            self._seen = seen
+            self._known = self._read_again(self._path, self._known)
+        return self._known
+
+    def _read_again(self, path: str, known: Mapping[str, AgentSpec]) -> Mapping[str, AgentSpec]:
+        try:
+            tables = _tables(path, required=False)
+            if not tables and known:  # half written, more often than meant
+                raise BadInput(
+                    f"{path} is empty or gone", code="bad_config", hint="put it back, or: outlast gateway restart"
+                )
+            found = _specs(_agents(tables.get("agents", {}), path))
+        except BadInput as trouble:
+            self.trouble = trouble
+            return known
+        self.trouble = None
+        if found == known:
+            return known
+        self._known = found  # whoever is told may ask
+        for tell in self._heard:
+            tell()
+        return found
+
+    def __getitem__(self, name: str) -> AgentSpec:
+        return self.now()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.now())
+
+    def __len__(self) -> int:
+        return len(self.now())
+
+    def values(self) -> ValuesView[AgentSpec]:
+        """Return the agents of one moment."""
+        return self.now().values()
+
+    def items(self) -> ItemsView[str, AgentSpec]:
+        """Return the names and agents of one moment."""
+        return self.now().items()
+
+
+_Seen = tuple[int, ...]
+
+
+def _seen(path: str) -> _Seen | None:
+    """Return what tells one state of a file from another; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _specs(tables: Mapping[str, Mapping[str, Any]]) -> Mapping[str, AgentSpec]:
+    from outlast.core.agent_config import read_agents
+
+    return MappingProxyType(read_agents(tables))
+
+
 class Config(NamedTuple):
     """The settings in force; `SETTINGS` says what each one is for.
 
     ``sources`` maps the key of each to where its value comes from. ``agent_tables`` are the tables ``[agents.NAME]`` as
-    they are written, checked; `agents` has them as records.
+    they were written, checked; ``agents``, alone of all settings, follows the file.
     """
 
     paths: Paths
     sources: Mapping[str, Source]
     agent_tables: Mapping[str, Mapping[str, Any]]
+    agents: ConfiguredAgents
     exec_mode: Mode
     exec_allow: tuple[str, ...]
     exec_requesters: Mapping[str, Mode]
@@ -100,13 +191,6 @@ class Config(NamedTuple):
     gateway_allow_hosts: tuple[str, ...]
     gateway_public_url: str
 
-    @property
-    def agents(self) -> Mapping[str, AgentSpec]:
-        """The configured agents, by name."""
-        from outlast.core.agent_config import read_agents
-
-        return MappingProxyType(read_agents(self.agent_tables))
-
     def describe(self) -> list[Row]:
         """Return every setting and every agent: the value as JSON knows it, where it comes from, what it is for."""
         rows = [Row(s.key, _hidden(s.key, getattr(self, s.attribute)), self.sources[s.key], s.help) for s in SETTINGS]
@@ -132,8 +216,9 @@ def load(environ: Mapping[str, str]) -> Config:
     paths = find_paths(environ)
     values: dict[str, Any] = {setting.attribute: setting.default for setting in SETTINGS}
     sources: dict[str, Source] = {setting.key: "default" for setting in SETTINGS}
+    seen = _seen(paths.config_file)  # before it is read, so that no later change goes unseen
     tables = _tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG")))
-    agents = _agents(tables.pop("agents", {}), paths.config_file)
+    agents = MappingProxyType(_agents(tables.pop("agents", {}), paths.config_file))
     for setting, raw in _from_tables(tables, paths.config_file):
         values[setting.attribute] = _read(setting.read, raw, setting, f"{paths.config_file}: {setting.key}")
         sources[setting.key] = "file"
@@ -142,7 +227,8 @@ def load(environ: Mapping[str, str]) -> Config:
         raw = _read(setting.from_text, text, setting, str(setting.variable))
         values[setting.attribute] = _read(setting.read, raw, setting, str(setting.variable))
         sources[setting.key] = "env"
-    return Config(paths=paths, sources=MappingProxyType(sources), agent_tables=MappingProxyType(agents), **values)
+    live = ConfiguredAgents(agents, paths.config_file, seen)
+    return Config(paths=paths, sources=MappingProxyType(sources), agent_tables=agents, agents=live, **values)
 
 
 def _read(reader: Callable[[Any], Any], raw: Any, setting: Setting, where: str) -> Any:  # noqa: ANN401

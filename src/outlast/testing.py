@@ -28,7 +28,7 @@ import msgspec
 from msgspec.structs import replace
 
 from outlast.api.flow_work import compose_agent
-from outlast.config import Config, ensure_dirs, load
+from outlast.config import Config, ConfiguredAgents, ensure_dirs, load
 from outlast.core.approval import Approval, ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.flow import Flow, FlowEvent, FlowMode, FlowStatus, NewFlow, StepRow
 from outlast.core.outcome import Outcome
@@ -50,6 +50,7 @@ from outlast.store.base import Claimed, Store
 __all__ = ["BEGIN", "FakeCommand", "FlowFailed", "Harness", "SkippedClock", "Stuck"]
 
 T = TypeVar("T")
+_MADE_UP = {"backend": "command", "command": ["made-up"]}
 BEGIN = 1_767_225_600.0
 """When the harness's time begins: 2026-01-01, 00:00 UTC."""
 ROUNDS_MAX = 100_000
@@ -161,7 +162,7 @@ class Harness:
         def composed(flow: Flow, given: dict[str, Any], ask: CommandAsk | AgentAsk) -> NewTask:
             if isinstance(ask, CommandAsk):
                 return compose(flow, given, ask)
-            config = self.config._replace(agent_tables={ask.agent: {"backend": "command", "command": ["made-up"]}})
+            config = self.config._replace(agents=ConfiguredAgents({ask.agent: _MADE_UP}))
             return compose_agent(self._maker._replace(config=config), self.engine.new_id("t"), flow, given, ask)
 
         return composed

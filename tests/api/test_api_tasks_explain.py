@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_world import agent_world
 from api_fakes import asynchronous
 from api_ledger import ledger_world
 
@@ -160,3 +161,18 @@ async def test_without_the_ledger_sessions_are_still_explained(tmp_path: Path) -
         at.store.failing.clear()
         with pytest.raises(NotFound):
             await at.ask("explain", "nothing")
+
+
+@asynchronous
+async def test_of_an_agent_whoever_asked_is_told_and_a_flow_that_only_follows_it_is_no_rung(tmp_path: Path) -> None:
+    async with agent_world(tmp_path) as at:
+        spawned = await at.ask("subagents.spawn", agent="coder", task="look", as_="agent:main:main")
+        await at.settle()
+        assert (await at.task(spawned.task_id)).flow_id is not None
+        result = await explained(at, spawned.task_id)
+        assert (result.rung, result.told) == (3, "agent:main:main when it ends")
+        await at.ask(
+            "cron.add", name_="c", every="1h", agent="quick", message="x", conversation="me", deliver="announce"
+        )
+        fired = await at.ask("cron.run", "c")
+        assert (await explained(at, fired.task_id)).told == "me when it ends"

@@ -7,7 +7,8 @@ from bench_agents import agents
 
 def test_turns_are_timed_and_weighed_beside_the_agent_by_hand() -> None:
     rows = {row.name: row for row in agents(True)}
-    assert set(rows) == {"agents.time", "agents.together", "agents.memory"}
+    names = {f"agents.{what}{kind}" for what in ("time", "memory") for kind in ("", "_acp", "_model")}
+    assert set(rows) == names | {"agents.together"}
     turn, runner, hand = rows["agents.time"].sides
     assert turn.p50 > runner.p50 > hand.p50 > 0
     assert rows["agents.memory"].value > 1 and rows["agents.memory"].verdict in ("met", "missed")

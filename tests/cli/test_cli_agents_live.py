@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
 from cli_live import PATIENCE, Live
+
+from outlast.client import Client
+from outlast.config import load
+from outlast.core.errors import BadInput
 
 ECHO = ["--", sys.executable, "-c", "import sys; print('you said', sys.argv[1])", "{message}"]
 
@@ -67,8 +74,10 @@ def test_what_is_a_strangers_is_not_shown_and_an_agent_that_fails_says_why(own: 
 
 
 def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: Live) -> None:
-    add(own, "slow", "--", "sh", "-c", "sleep 600", "sh", "{message}")
-    task = run(own, "subagents", "spawn", "slow", "wait").strip()
+    naptime = f"600.{os.getpid()}"  # like nobody else's on this machine
+    add(own, "slow", "--", "sh", "-c", f"sleep {naptime}", "sh", "{message}")
+    task = run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip()
+    assert run(own, "subagents", "spawn", "slow", "wait", "--dedupe", "nap").strip() == task
     end = time.monotonic() + PATIENCE
     while json.loads(run(own, "tasks", "show", task, "--json"))["status"] != "running":
         assert time.monotonic() < end
@@ -76,7 +85,7 @@ def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: L
     ended = json.loads(run(own, "subagents", "wait", task, "--json", code=1))["turns"][0]["task"]
     assert ended["status"] == "cancelled"
     run(own, "subagents", "steer", task, "more", code=4)
-    assert subprocess.run(["pgrep", "-f", "sleep 60[0]"], capture_output=True, check=False).stdout == b""
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True, check=False).stdout == b""
 
 
 def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: Live) -> None:
@@ -93,7 +102,6 @@ def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: L
 
 def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversation_of_its_own(own: Live) -> None:
     add(own, "echo", *ECHO)
-    run(own, "gateway", "restart")
     when = ("--cron", "0 7 * * 1-5", "--announce", "--conversation", "me")
     added = run(own, "cron", "add", *when, "--agent", "echo", "--message", "what is new? {message} $(id)")
     assert "agent echo: what is new?" in added
@@ -108,3 +116,75 @@ def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversati
     assert "give an agent a turn" in run(own, "cron", "show", "echo")
     run(own, "cron", "add", "--every", "1h", "--agent", "nobody", "--message", "x", code=2)
     run(own, "cron", "add", "--every", "1h", "--agent", "echo", code=2)
+
+
+def test_an_agent_that_is_added_or_changed_is_there_for_the_next_turn(own: Live) -> None:
+    """No restart: the same gateway sees to it, a heartbeat begins, and a turn under way stays what it was."""
+    path = own.home + "/config.toml"
+    run(own, "gateway", "start")
+    gateway = own.gateway_pid()
+    add(own, "echo", *ECHO)
+    assert run(own, "agent", "run", "echo", "hello") == "you said hello\n"
+    fifo = own.home + "/fifo"
+    os.mkfifo(fifo)
+    add(own, "slow", "--", "sh", "-c", f"cat {fifo}; echo old", "sh", "{message}")
+    slow = run(own, "agent", "run", "slow", "--detach", "x").strip()
+    with open(fifo, "w") as going:  # open when the turn is under way
+        with open(path) as file:
+            text = file.read()
+        changed = text.replace("echo old", "echo new").replace("you said", "I hear") + 'heartbeat = {every = "1s"}\n'
+        with open(path, "w") as file:
+            file.write(changed)
+        assert run(own, "agent", "run", "echo", "hello") == "I hear hello\n"
+        end = time.monotonic() + PATIENCE
+        while not (beats := json.loads(run(own, "heartbeat", "history", "--json"))["beats"]):
+            assert time.monotonic() < end
+        assert (beats[0]["agent"], beats[0]["outcome"]) == ("slow", "skipped")
+        going.write("went on, ")
+    run(own, "tasks", "wait", slow)
+    assert json.loads(run(own, "subagents", "show", slow, "--json"))["text"] == "went on, old"
+    assert own.gateway_pid() == gateway
+
+
+def test_a_broken_file_keeps_the_agents_there_were_and_says_so(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    run(own, "gateway", "start")
+    client = Client(load(own.env))
+    assert client.get("/v1/agents")["trouble"] is None
+    with open(own.home + "/config.toml", "a") as file:
+        file.write("[agents.half\n")
+    found = client.get("/v1/agents")
+    assert [one["agent"] for one in found["agents"]] == ["echo"]
+    assert "is not TOML" in found["trouble"]
+    turn = client.post("/v1/agents/run", {"agent": "echo", "message": "still here"})
+    ended = client.post("/v1/tasks/wait", {"lookups": [turn["taskId"]]}, seconds=PATIENCE)["tasks"][0]
+    assert (ended["status"], ended["summary"]) == ("succeeded", "you said still here")
+    with pytest.raises(BadInput) as caught:
+        client.post("/v1/agents/run", {"agent": "half", "message": "x"})
+    assert "is not TOML" in str(caught.value.hint)
+    assert b"is not TOML" in own.run("doctor").stdout
+    with open(own.home + "/config.toml", "a") as file:
+        file.write(']\nbackend = "command"\ncommand = ["true"]\n')
+    with open(own.home + "/config.toml") as file:
+        text = file.read()
+    with open(own.home + "/config.toml", "w") as file:
+        file.write(text.replace("[agents.half\n]", "[agents.half]"))
+    assert [one["agent"] for one in client.get("/v1/agents")["agents"]] == ["echo", "half"]
+
+
+def test_an_agent_that_wants_a_login_is_found_until_somebody_has_given_it_one(own: Live) -> None:
+    """A real runner, a real protocol: what the agent told of its login is the mend; its key is put into the file."""
+    program = str(Path(__file__).parent.parent / "agents" / "scripted_acp.py")
+    run(own, "agents", "add", "coder", "--backend", "acp", "--", sys.executable, program, "login", "key")
+    run(own, "agent", "run", "coder", "hello", code=1)
+    found = json.loads(run(own, "tasks", "audit", "--json", code=1))
+    [finding] = [one for one in found["findings"] if one["code"] == "login_wanted"]
+    assert (finding["severity"], finding["subject"]) == ("error", "coder")
+    assert finding["message"] == "agent coder wants a login: Scripted wants somebody to log in"
+    assert finding["fix"].startswith("Log in with a browser: ")
+    assert "scripted_acp.py login key login; or A key (set SCRIPTED_KEY in env of the agent)" in finding["fix"]
+    assert finding["fix"].endswith(f"; or: outlast tasks dismiss {finding['taskId']}")
+    with open(own.home + "/config.toml", "a") as file:
+        file.write('env = { SCRIPTED_KEY = "k" }\n')
+    assert run(own, "agent", "run", "coder", "hello") == "you said: hello\n"
+    assert json.loads(run(own, "tasks", "audit", "--json"))["codes"].get("login_wanted") is None

@@ -8,7 +8,7 @@ from outlast.core.findings import KINDS, SEVERITIES, Code, Finding
 
 THRESHOLDS = {
     "stale_queued": 600.0, "stale_running": 1800.0, "stale_waiting": 86_400.0, "stale_blocked": 3600.0,
-    "cancel_stuck": 600.0, "no_worker": 60.0,
+    "cancel_stuck": 600.0, "no_worker": 60.0, "silent_agent": 900.0, "parked_permission": 3600.0,
 }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def flows(request: pytest.FixtureRequest) -> Iterator[FlowNode]:
     node.close()
 
 
-LONG = ("test_flow_crash.py", "test_flow_crash_gateway.py", "test_agent_crash.py")
+LONG = ("test_flow_crash.py", "test_flow_crash_gateway.py", "test_agent_crash.py", "test_spawn_crash.py")
 """Every point of every kind of step, over both stores: in a usual run the one store, the other in the long runs."""
 
 

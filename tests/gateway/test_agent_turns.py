@@ -8,7 +8,8 @@ import pytest
 from agent_house import YES, agent_house, asynchronous, kinds, script
 
 from houses import House
-from outlast.api.agent_work import TurnAsk, compose_turn
+from outlast.api.agent_work import TurnAsk
+from outlast.config import ConfiguredAgents
 from outlast.core.approval import ApprovalStatus
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput, Conflict, Refused
@@ -325,7 +326,7 @@ async def test_a_runner_nobody_can_give_its_turn_to_is_ended(house: House) -> No
         await home.exists("begun")
 
         async def meanwhile() -> None:
-            home.config = home.config._replace(agent_tables={})
+            home.config = home.config._replace(agents=ConfiguredAgents({}))
 
         await home.restart(meanwhile)
         ended = await home.ended(task)
@@ -400,14 +401,43 @@ async def test_who_is_called_off_takes_along_what_it_has_spawned(house: House) -
 
 
 @asynchronous
-async def test_a_flow_stands_beside_a_spawned_agent_also_where_its_start_was_broken_off(house: House) -> None:
-    """On record by a gateway that died before it had made the flow: the turn makes it."""
+async def test_a_spawn_that_is_asked_for_again_while_it_lives_is_that_one(house: House) -> None:
+    """What was spawned once has ended is spawned anew."""
     async with agent_house(house) as home:
-        ask = TurnAsk(agent="coder", message=script(["begin"]), kind="spawn", conversation="c1", flow_id="f1")
-        new = compose_turn(home.maker, home.books.ledger.new_id(), ask, node="n1")
-        task = await home.ended((await home.books.submit(new)).task)
-        flow = await home.store.get_flow("f1")
-        assert flow is not None and (flow.status.value, flow.task_id) == ("succeeded", task.id)
+        ask = TurnAsk(agent="coder", message=script(["begin"], ["gate", home.gate()]), dedupe_key="k")
+        first, again = [await home.turns.spawn(ask, MAIN) for _ in range(2)]
+        assert (first.existing, again.existing, again.task.id) == (False, True, first.task.id)
+        home.open_gate()
+        await home.ended(first.task)
+        assert not (await home.turns.spawn(ask, MAIN)).existing
+
+
+@asynchronous
+async def test_what_a_turn_spawns_while_it_is_called_off_is_refused(house: House) -> None:
+    """It would outlive what it was spawned for: who called that off has gone through its children already."""
+    async with agent_house(house) as home:
+        task = await home.start(["begin"], ["stubborn"], ["say", "here"], ["gate", home.gate()])
+        await home.said("here")
+        await home.books.ledger.cancel(await home.record(task), Cause.OPERATOR)
+        with pytest.raises(Conflict) as caught:
+            await home.turns.spawn(TurnAsk(agent="coder", message=script(["begin"])), MAIN)
+        assert caught.value.code == "parent_ended"
+        home.open_gate()
+        await home.ended(task)
+
+
+@asynchronous
+async def test_a_turn_in_the_conversation_of_a_spawned_agent_waits_for_it(house: House) -> None:
+    async with agent_house(house) as home:
+        ask = TurnAsk(agent="coder", message=script(["begin"], ["say", "spawned"], ["gate", home.gate()]))
+        child = (await home.turns.spawn(ask, MAIN)).task
+        after = await home.start(["begin"], ["say", "asked again"], conversation=child.conversation)
+        await home.said("spawned", str(child.conversation))
+        assert (await home.record(after)).status is Status.QUEUED
+        home.open_gate()
+        assert (await home.ended(after)).status is Status.SUCCEEDED
+        said = kinds(await home.transcript(str(child.conversation)))
+        assert [text for kind, text in said if kind == "text"] == ["spawned", "asked again"]
 
 
 @asynchronous

@@ -11,7 +11,7 @@ import msgspec
 from worker_fakes import asynchronous, ledger_world
 
 from outlast.core.session import Cause, Status
-from outlast.core.task import Task, TaskFilter
+from outlast.core.task import Runtime, Task, TaskFilter
 from outlast.gateway.seen import Eyes, SeenStore
 from outlast.store.sqlite import SqliteStore
 
@@ -185,3 +185,17 @@ async def test_looking_changes_nothing_on_disk(tmp_path: Path) -> None:
             assert at.file.read_bytes() == before
 
         await at.restart(meanwhile)
+
+
+@asynchronous
+async def test_a_turn_that_has_ended_meanwhile_is_not_silent(tmp_path: Path) -> None:
+    async with ledger_world(tmp_path, slots=0) as at:
+        session = await at.session()
+        await at.record(
+            "t1", runtime=Runtime.ACP, ask={"agent": "coder"}, session_id=session.id, node=at.node, queue="free"
+        )
+        await at.ledger.claim(1)
+        async with looking(at) as store:
+            assert [task.id for task in await store.silent_agents(3e9, 10)] == ["t1"]
+            session.ends(0)
+            assert await store.silent_agents(3e9, 10) == []

@@ -46,7 +46,7 @@ class Turns:
         if self.house.refusing is not None:
             raise self.house.refusing
         events = await self.store.system_events(main_conversation(agent), 0, 500)
-        self.house.sessions[session_id] = events[-1].id if events else 0
+        self.house.sessions[session_id] = (self.store, events[-1].id if events else 0)
         self.house.asked.append((round(self.house.clock.now() - SINCE, 3), message))
         self.house.told += [event.text for event in events]
 
@@ -55,10 +55,11 @@ class Turns:
 
     async def end_of_beat(self, agent: str, session_id: str) -> TurnEnd | None:
         assert self.lock(main_conversation(agent)).locked()
-        if session_id not in self.house.sessions:
+        at, upto = self.house.sessions.get(session_id, (None, 0))
+        if at is not self.store:  # nothing is to be seen here of the sessions of another gateway
             return None
         await self.house.gate.wait()
-        now, upto = self.house.clock.now(), self.house.sessions[session_id]
+        now = self.house.clock.now()
         if isinstance(self.house.answer, TurnEnd):
             return self.house.answer
         await self.store.ack_events(main_conversation(agent), upto, now)
@@ -80,7 +81,7 @@ class House:
         self.gate.set()
         self.answer: str | TurnEnd = "HEARTBEAT_OK"
         self.refusing: OutlastError | None = None
-        self.sessions: dict[str, int] = {}
+        self.sessions: dict[str, tuple[WatchedStore, int]] = {}
         self.asked: list[tuple[float, str]] = []
         self.told: list[str] = []
         self.beating: list[Heartbeats] = []

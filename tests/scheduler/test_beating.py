@@ -338,7 +338,7 @@ async def test_a_beat_that_never_began_is_failed_by_the_next_gateway(file: Addre
 
 
 @asynchronous
-async def test_the_beat_of_a_gateway_that_died_is_given_up_when_its_time_is_over(
+async def test_the_beat_of_a_gateway_that_died_is_given_up_when_its_lease_is_over(
     address: Address, tmp_path: Path
 ) -> None:
     """Of another gateway nobody knows more than what is on record."""
@@ -348,11 +348,50 @@ async def test_the_beat_of_a_gateway_that_died_is_given_up_when_its_time_is_over
         await house.go(HALF + 0.5)
         await house.beating[0].stop()
         house.stores[1].gates.pop("take_beat").set()
+        await house.go(50)
+        assert [outcome for _, outcome in await house.outcomes()] == ["ran"]
+        await house.go(10)
+        [beat] = await house.beats()
+        assert (beat.outcome, beat.reason) == ("failed", "begun on node n0, which is not heard of any more")
         await house.go(HALF)
-        assert [outcome for _, outcome in await house.outcomes()][:1] == ["ran"]
-        await house.go(600)
-        assert (await house.beats())[0].outcome == "failed"
-        assert len(house.asked) >= 1
+        assert [outcome for _, outcome in await house.outcomes()] == ["failed", "silent"]
+
+
+@asynchronous
+async def test_a_beat_whose_gateway_lives_is_left_to_it_however_long_it_takes(address: Address, tmp_path: Path) -> None:
+    """Its lease is renewed, also by the gateway that has taken it up after a restart of its own."""
+    async with beat_house(address, tmp_path, 2) as house:
+        house.stores[1].gates["take_beat"] = asyncio.Event()
+        house.gate.clear()
+        house.answer = "The disk is full."
+        await house.go(HALF + 1)
+        house.stores[1].gates.pop("take_beat").set()
+        await house.go(300)
+        await house.beating[0].stop()
+        house.make(0).start()
+        await house.go(300)
+        assert [outcome for _, outcome in await house.outcomes()] == ["ran"]
+        house.gate.set()
+        await house.go(0.1)
+        assert ([beat.outcome for beat in await house.beats()], len(house.asked)) == (["told"], 1)
+
+
+@asynchronous
+async def test_a_turn_that_begins_elsewhere_in_the_moment_of_a_beat_is_before_it(
+    address: Address, tmp_path: Path
+) -> None:
+    """The heartbeat has looked and found the conversation free; when the turn has ended it looks again."""
+    async with beat_house(address, tmp_path) as house:
+        house.store.gates["take_beat"] = asyncio.Event()
+        await house.go(HALF + 1)
+        task = await house.turn()
+        house.store.gates.pop("take_beat").set()
+        await house.go(0.1)
+        assert house.asked == []
+        assert "busy" in (await house.beats())[0].reason
+        await house.end(task)
+        await house.go(0.1)
+        assert len(house.asked) == 1
 
 
 # ---- what is asked of them

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, EntryKind, NewEntry
-from store.store_fakes import make
+from outlast.core.flow import FlowMode, NewFlow
+from outlast.core.task import NotifyPolicy, Runtime
+from store.store_fakes import make, new
 
 MAIN = "agent:main:main"
 
@@ -48,3 +50,25 @@ def heartbeat(agent: str = "main", **given) -> BeatState:
 def beat(number: int, agent: str = "main", outcome: str = "ran", **given) -> Beat:
     made = {"at": 1000.0 + number, "why": "due", "reason": "", "session_id": f"s{number}", "ended_at": None}
     return Beat(id=0, agent=agent, outcome=outcome, text=None, **{**made, **given})
+
+
+def child(number: int, parent: str = MAIN):
+    """The conversation that is spawned with a number."""
+    return conversation(f"agent:coder:subagent:{number}", agent="coder", parent=parent)
+
+
+def wish(number: int, parent: str = MAIN, **given):
+    """What an act of spawning takes: a task, its conversation, its flow."""
+    held = child(number, parent)
+    task = new(
+        number, runtime=Runtime.SUBAGENT, kind="spawn", requester=parent, conversation=held.key, queue="subagents",
+        flow_id=f"f{number}", **given,
+    )  # fmt: skip
+    return task, held, flow_of(task)
+
+
+def flow_of(task) -> NewFlow:
+    return NewFlow(
+        id=task.flow_id, mode=FlowMode.MIRRORED, name="agent coder", requester=task.requester,
+        created_at=task.created_at, task_id=task.id, notify=NotifyPolicy.SILENT,
+    )  # fmt: skip

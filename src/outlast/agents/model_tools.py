@@ -72,7 +72,7 @@ _TOOLS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "subagents": (
         "Have another agent do a task of its own, in the background.",
         {"action": _words("spawn", "list", "wait", "steer", "cancel"), "agent": _TEXT, "task": _TEXT, "taskId": _TEXT,
-         "text": _TEXT, "timeoutMs": _WHOLE},
+         "text": _TEXT, "dedupeKey": _TEXT, "timeoutMs": _WHOLE},
         ("action",),
     ),
     "cron": (

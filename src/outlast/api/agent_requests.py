@@ -35,7 +35,10 @@ class AgentRunRequest(Request, frozen=True, kw_only=True):
 
 
 class SpawnRequest(Request, frozen=True, kw_only=True):
-    """Have an agent do something in a conversation of its own. ``as`` is the conversation that spawns it."""
+    """Have an agent do something in a conversation of its own. ``as`` is the conversation that spawns it.
+
+    While one lives that was spawned from there with the same ``dedupeKey``, that one is returned.
+    """
 
     agent: Agent
     task: Text
@@ -47,6 +50,7 @@ class SpawnRequest(Request, frozen=True, kw_only=True):
     title: Name | None = None
     label: Name | None = None
     notify: Policy | None = None
+    dedupe_key: Name | None = None
 
 
 class SubagentsRequest(Request, frozen=True, kw_only=True):

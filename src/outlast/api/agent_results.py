@@ -26,9 +26,10 @@ class AgentResult(Record, frozen=True, kw_only=True):
 
 
 class AgentList(Record, frozen=True, kw_only=True):
-    """The agents of the configuration."""
+    """The agents of the configuration. ``trouble`` is why its file, as it is now, is not read: they are as before."""
 
     agents: list[AgentResult]
+    trouble: str | None
 
 
 class EntryResult(Record, frozen=True, kw_only=True):

@@ -12,11 +12,12 @@ from outlast.api.exec import workdir_at
 from outlast.core import policy
 from outlast.core.agent import LANE, AgentSpec
 from outlast.core.agent import main_conversation as main_conversation
+from outlast.core.agent import queue_of as queue_of
 from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Refused
 from outlast.core.redact import redact
-from outlast.core.task import NewTask, NotifyPolicy, Runtime
+from outlast.core.task import SPAWN, NewTask, NotifyPolicy, Runtime
 from outlast.core.text import sound
 
 MESSAGE_MAX = 512 * 1024
@@ -30,7 +31,7 @@ class TurnAsk(msgspec.Struct, frozen=True, kw_only=True):
     """What a turn is asked for with. Spans in seconds, moments since the epoch.
 
     ``conversation`` None is the agent's main one. ``caller_env`` is the environment the agent inherits (None: the
-    gateway's), ``env`` what is added to it. ``parent`` is the conversation that spawns, with ``depth`` counted from it.
+    gateway's), ``env`` what is added to it.
     """
 
     agent: str
@@ -53,16 +54,18 @@ class TurnAsk(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     flow_id: str | None = None
     schedule_id: str | None = None
-    parent: str | None = None
-    depth: int = 0
 
 
 def agent_named(making: Making, name: str) -> AgentSpec:
-    """Return a configured agent. Raises BadInput (``no_such_agent``)."""
-    found = making.config.agents.get(name)
+    """Return an agent as it is configured now. Raises BadInput (``no_such_agent``)."""
+    agents = making.config.agents
+    found = agents.get(name)
     if found is None:
-        known = ", ".join(sorted(making.config.agents)) or "none is configured yet"
-        raise BadInput(f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}")
+        known = ", ".join(sorted(agents)) or "none is configured yet"
+        wrong = f"; not read: {agents.trouble.message}" if agents.trouble is not None else ""
+        raise BadInput(
+            f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}{wrong}"
+        )
     return found
 
 
@@ -75,16 +78,6 @@ def require_agents(making: Making, requester: str) -> None:
             f"{requester} may not run agents here: exec.mode is {mode}", code="exec_denied",
             hint="ask the operator to run it",
         )  # fmt: skip
-
-
-def queue_of(conversation: str) -> str:
-    """Return the queue that keeps the turns of a conversation in a row."""
-    return f"conv:{conversation}"
-
-
-def is_conversation_queue(queue: str) -> bool:
-    """True for a queue that keeps the turns of a conversation in a row."""
-    return queue.startswith("conv:")
 
 
 def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None) -> NewTask:
@@ -100,7 +93,7 @@ def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None
         shown["workdir"] = sound(workdir)
     if ask.timeout_seconds is not None:
         shown["timeoutSeconds"] = ask.timeout_seconds
-    spawned = ask.kind == "spawn"
+    spawned = ask.kind == SPAWN
     return NewTask(
         id=task_id,
         runtime=Runtime.ACP if agent.backend == "acp" and not spawned else Runtime.SUBAGENT,
@@ -111,8 +104,7 @@ def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None
         ask=shown,
         payload={
             "message": message, "workdir": workdir, "env": check_overrides(ask.env, remote=False),
-            "callerEnv": ask.caller_env, "timeoutSeconds": ask.timeout_seconds, "parent": ask.parent,
-            "depth": ask.depth,
+            "callerEnv": ask.caller_env, "timeoutSeconds": ask.timeout_seconds,
         },
         conversation=conversation,
         parent_id=ask.parent_id,

@@ -40,7 +40,7 @@ from outlast.core.agent_check import AgentCheck
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Status
-from outlast.core.task import NotifyPolicy, Runtime, Task, TaskFilter
+from outlast.core.task import SPAWN, NotifyPolicy, Runtime, Task, TaskFilter
 
 PAGE_DEFAULT = 100
 CHECK_SECONDS = 70.0
@@ -61,7 +61,8 @@ async def list_agents(api: Api, caller: Caller, request: PlainRequest) -> AgentL
         )
         running = sum(task.status is Status.RUNNING for task in page.tasks)
         found.append(describe_agent(spec, conversation, running, len(page.tasks) - running))
-    return AgentList(agents=found)
+    trouble = api.config.agents.trouble
+    return AgentList(agents=found, trouble=None if trouble is None else trouble.message)
 
 
 async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentCheck:
@@ -78,7 +79,10 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     )  # fmt: skip
     try:
         out, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
-        return msgspec.json.decode(out, type=AgentCheck)
+        found = msgspec.json.decode(out, type=AgentCheck)
+        if (trouble := api.config.agents.trouble) is not None:
+            found = msgspec.structs.replace(found, notes=[*found.notes, f"it is as before: {trouble.message}"])
+        return found
     except (TimeoutError, msgspec.DecodeError):
         raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
     finally:
@@ -100,7 +104,7 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
         dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
         priority=request.priority or 0, **_fields(caller, request),
     )  # fmt: skip
-    created = await api.books.agents.start(ask)
+    created = await api.finish(api.books.agents.start(ask))
     return describe(created.task, api.clock.now(), existing=created.existing)
 
 
@@ -109,11 +113,11 @@ async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
     require_agents(api, caller.requester)
     parent = check_key(request.as_ or caller.requester, "as")
     await may_speak(api, caller, parent)
-    requester = parent if caller.operator else caller.requester
     ask = TurnAsk(
-        agent=request.agent, message=request.task, kind="spawn", requester=requester, **_fields(caller, request)
-    )
-    created = await api.books.agents.spawn(ask, parent)
+        agent=request.agent, message=request.task, requester=parent, **_fields(caller, request),
+        dedupe_key=None if request.dedupe_key is None else f"key:{parent}:{request.dedupe_key}",
+    )  # fmt: skip
+    created = await api.finish(api.books.agents.spawn(ask, parent))
     return describe(created.task, api.clock.now(), existing=created.existing)
 
 
@@ -161,10 +165,10 @@ async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) ->
     if request.as_ is not None:
         await may_speak(api, caller, request.as_)
     requester = request.as_ if request.as_ is not None else None if caller.operator else caller.requester
-    narrow = TaskFilter(runtime=Runtime.SUBAGENT, requester=requester, statuses=statuses_of(request.status))
+    narrow = TaskFilter(kind=SPAWN, requester=requester, statuses=statuses_of(request.status))
     page = await api.store.list_tasks(narrow, request.limit or PAGE_DEFAULT, request.cursor)
     now = api.clock.now()
-    return TaskPage(tasks=[describe(task, now) for task in page.tasks if task.kind == "spawn"], next=page.next)
+    return TaskPage(tasks=[describe(task, now) for task in page.tasks], next=page.next)
 
 
 async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> SubagentShown:

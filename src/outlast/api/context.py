@@ -105,7 +105,7 @@ class AgentTurns(Protocol):
     async def spawn(self, ask: TurnAsk, parent: str) -> Created:
         """Have an agent do something for a conversation, in one of its own.
 
-        Raises Refused (``too_deep``, ``too_many_children``), BadInput, GatewayTrouble.
+        Raises Refused (``too_deep``, ``too_many_children``), Conflict (``parent_ended``), BadInput, GatewayTrouble.
         """
 
     async def tidy(self) -> None:

@@ -10,10 +10,13 @@ from outlast.api.flow_lookup import find_flow
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import Explained, Survives, command_of, is_held
+from outlast.api.told_results import channel_shown
+from outlast.core.conversation import names_channel
 from outlast.core.durations import format_duration
 from outlast.core.errors import GatewayTrouble, NotFound
-from outlast.core.flow import Flow
+from outlast.core.flow import Flow, FlowMode
 from outlast.core.ids import is_flow
+from outlast.core.notification import listener_of
 from outlast.core.session import Status
 from outlast.core.task import OUTLIVED, NotifyPolicy, Runtime, Task
 from outlast.process.sessions import Session
@@ -31,7 +34,8 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
     if is_flow(name) and (flow := await _flow(api, caller, name)) is not None:
         return explain_flow(flow, api.clock.now())
     try:
-        return _of_task(await find_task(api, caller, name), api.clock.now())
+        task = await find_task(api, caller, name)
+        return _of_task(task, api.clock.now(), alone=await _is_alone(api, task))
     except (NotFound, GatewayTrouble) as missing:
         try:
             session = await api.find(caller, name)
@@ -52,13 +56,21 @@ async def _flow(api: Api, caller: Caller, name: str) -> Flow | None:
         return None
 
 
-def _of_task(task: Task, now: float) -> Explained:
+async def _is_alone(api: Api, task: Task) -> bool:
+    """True for a task that no flow coordinates: a mirrored flow merely follows its task."""
+    if task.flow_id is None:
+        return True
+    flow = await api.store.get_flow(task.flow_id)
+    return flow is not None and flow.mode is FlowMode.MIRRORED
+
+
+def _of_task(task: Task, now: float, *, alone: bool) -> Explained:
     silent = task.notify is NotifyPolicy.SILENT
     merely_outlived = task.source == OUTLIVED and silent
-    rung = 4 if task.flow_id is not None else 2 if merely_outlived else 3
+    rung = 4 if not alone else 2 if merely_outlived else 3
     runs = not task.status.final
     external = task.runtime is Runtime.EXTERNAL
-    told = "nobody (policy silent)" if silent else f"{task.conversation or task.requester} {_TOLD[task.notify]}"
+    told = "nobody (policy silent)" if silent else f"{_hearer(task)} {_TOLD[task.notify]}"
     if task.status.final:
         told += f"; delivery: {task.delivery}"
     up = _task_up(task, merely_outlived)
@@ -79,6 +91,12 @@ def _of_task(task: Task, now: float) -> Explained:
         told=told,
         next=up,
     )
+
+
+def _hearer(task: Task) -> str:
+    """Return who hears of a task: a conversation, or a channel without what may be secret in its address."""
+    target = task.channel or listener_of(task)
+    return channel_shown(target) if names_channel(target) else target
 
 
 _TOP = "not needed, a single piece of work needs no flow"

@@ -36,6 +36,7 @@ from outlast.api.task_results import (
     describe,
 )
 from outlast.api.tasks import queues
+from outlast.core.agent import conversation_in
 from outlast.core.errors import BadInput, Conflict
 from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
@@ -44,7 +45,7 @@ from outlast.core.task import NewTask, NotifyPolicy, Runtime, Task, TaskFilter
 from outlast.ledger import flow_maintenance, maintenance
 from outlast.ledger.news import Waiter
 from outlast.runtimes import evidence
-from outlast.store.base import LIST_MAX, Created
+from outlast.store.base import LIST_MAX
 
 CANCEL_SECONDS = 30.0
 """How long a cancel waits for the end before it answers that the end has been asked for."""
@@ -165,18 +166,11 @@ async def report_start(api: Api, caller: Caller, request: ReportStartRequest) ->
         session_id=request.run_id,
         flow_id=new_flow_id(api) if request.mirror else None,
     )
-    created = await api.finish(_recorded(api, new))
+    mirror = None if new.flow_id is None else mirror_of(new, new.flow_id)
+    created = await api.finish(api.ledger.record_running(new, leased=False, mirror=mirror))
     if new.deadline_at is not None:
         api.books.look()
     return describe(created.task, api.clock.now(), existing=created.existing)
-
-
-async def _recorded(api: Api, new: NewTask) -> Created:
-    """Put reported work on record, and the flow that mirrors it where it is to have one."""
-    created = await api.ledger.record_running(new, leased=False)
-    if new.flow_id is not None and not created.existing:
-        await api.store.create_flow(mirror_of(new, new.flow_id))
-    return created
 
 
 async def report(api: Api, caller: Caller, task: Task, request: ReportRequest) -> TaskResult:
@@ -219,6 +213,11 @@ async def _report_end(api: Api, task: Task, request: ReportRequest) -> TaskResul
 async def set_queue(api: Api, caller: Caller, request: QueueRequest) -> Queues:
     """Limit how many tasks of a queue run at once; running ones go on."""
     caller.needs_operator("set the limits of queues")
+    if conversation_in(request.name) is not None and (request.limit is None or request.limit > 1):
+        raise BadInput(
+            f"{request.name}: a conversation has one turn at a time", code="bad_limit",
+            hint="limit it to 1, or to 0 to have it rest",
+        )  # fmt: skip
     await api.store.set_queue_limit(request.name, request.limit)
     return await queues(api, caller, PlainRequest())
 

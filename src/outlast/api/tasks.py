@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from outlast.api import queries
+from outlast.api.agent_findings import agent_findings
 from outlast.api.context import Api, Caller, until
 from outlast.api.flow_lookup import may_see_flow
 from outlast.api.requests import LogRequest, PlainRequest
@@ -203,13 +204,14 @@ async def findings(api: Api, caller: Caller, limit: int) -> tuple[list[Finding],
     flows, more_flows = await audit_flows(
         api.store, now, limit=limit, may_see=None if caller.operator else partial(may_see_flow, caller)
     )
+    agents, more_agents = await agent_findings(api, caller, now, limit)
     order = list(KINDS)
     if not caller.operator:
         own = {one.task_id for one in found if one.task_id and await _owns(api, caller, one.task_id)}
-        found = [*(one for one in found if one.task_id in own), *flows]
+        found = [*(one for one in found if one.task_id in own), *flows, *agents]
     else:
-        found = [*found, *flows, *await _told(api, now, limit), *_disk(api)]
-    return sorted(found, key=lambda one: order.index(one.code)), more or more_flows
+        found = [*found, *flows, *agents, *await _told(api, now, limit), *_disk(api)]
+    return sorted(found, key=lambda one: order.index(one.code)), more or more_flows or more_agents
 
 
 def _by_severity(found: list[Finding]) -> dict[str, int]:

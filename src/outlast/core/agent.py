@@ -195,7 +195,10 @@ class BeatState(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """One beat: why it was, what became of it, and why. ``outcome`` is ran, silent, told, skipped or failed."""
+    """One beat: why it was, what became of it, and why. ``outcome`` is ran, silent, told, skipped or failed.
+
+    Until ``lease_until`` it is in the hands of the gateway that began it; None where no other one may take it up.
+    """
 
     id: int
     agent: str
@@ -206,11 +209,31 @@ class Beat(msgspec.Struct, frozen=True):
     session_id: str | None
     ended_at: float | None
     text: str | None
+    lease_until: float | None = None
 
 
 def main_conversation(agent: str) -> str:
     """Return the conversation in which an agent has its turns where nobody names another."""
     return f"agent:{agent}:main"
+
+
+def main_of(conversation: str) -> str | None:
+    """Return the agent whose `main_conversation` this is; None where it is nobody's."""
+    agent = conversation.removeprefix("agent:").removesuffix(":main")
+    return agent if main_conversation(agent) == conversation else None
+
+
+_QUEUE = "conv:"
+
+
+def queue_of(conversation: str) -> str:
+    """Return the queue that keeps the turns of a conversation in a row."""
+    return _QUEUE + conversation
+
+
+def conversation_in(queue: str) -> str | None:
+    """Return the conversation whose turns a queue keeps in a row; None for any other queue."""
+    return queue[len(_QUEUE) :] if queue.startswith(_QUEUE) else None
 
 
 def beat_owner(beat_id: int) -> str:

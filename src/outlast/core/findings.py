@@ -26,6 +26,10 @@ class Code(StrEnum):
     AUTO_DISABLED = "auto_disabled"
     MISFIRED = "misfired"
     WAKE_PARKED = "wake_parked"
+    LOGIN_WANTED = "login_wanted"
+    SILENT_AGENT = "silent_agent"
+    PARKED_PERMISSION = "parked_permission"
+    FAILING_HEARTBEAT = "failing_heartbeat"
     STORE_DAMAGED = "store_damaged"
     LOW_DISK = "low_disk"
 
@@ -51,9 +55,17 @@ KINDS: dict[Code, Kind] = {
     Code.CANCEL_STUCK: Kind("error", 600.0, "outlast flow show {id}; then: outlast flow cancel {id} --force"),
     Code.STALE_BLOCKED: Kind("error", 3600.0, "outlast flow show {id}; then: outlast flow resume {id}{about}"),
     Code.AUTO_DISABLED: Kind("error", 0.0, "outlast cron runs {id}; then: outlast cron resume {id}"),
+    Code.LOGIN_WANTED: Kind("error", 0.0, "{about}; or: outlast tasks dismiss {id}"),
     Code.WAKE_PARKED: Kind("error", 0.0, "outlast wake test {id}; one that works is used again"),
     Code.LOW_DISK: Kind("warn", 0.0, "free some space; outlast tasks maintenance --apply forgets old records"),
     Code.STALE_WAITING: Kind("warn", 86_400.0, "outlast flow show {id} names what it waits for; or: flow cancel {id}"),
+    Code.SILENT_AGENT: Kind(
+        "warn", 900.0, 'outlast subagents log {id}; then: outlast subagents steer {id} "…", or cancel {id}'
+    ),
+    Code.PARKED_PERMISSION: Kind(
+        "warn", 3600.0, "outlast approvals show {about}; then: outlast approvals approve {about}, or reject {about}"
+    ),
+    Code.FAILING_HEARTBEAT: Kind("warn", 0.0, "outlast heartbeat history {about}; then: outlast agents check {about}"),
     Code.STALE_QUEUED: Kind("warn", 600.0, "outlast tasks queues; then: outlast tasks cancel {id}"),
     Code.INCONSISTENT_TIMESTAMPS: Kind("warn", 0.0, "outlast tasks dismiss {id}"),
     Code.MISSING_CLEANUP: Kind("warn", 0.0, "outlast tasks maintenance --apply"),

@@ -34,14 +34,14 @@ def notice_of(task: Task, verb: Verb, cause: Cause | None) -> Notice | None:
         return None
     kind = "corrected" if verb is Verb.RECOVER else "ended" if task.status.final else "changed"
     return Notice(
-        target=task.channel or _listener(task),
+        target=task.channel or listener_of(task),
         kind=kind,
         idempotency_key=f"{task.id}:{verb}:{task.revision}",
         body=_body_of(task, cause),
     )
 
 
-def _listener(task: Task) -> str:
+def listener_of(task: Task) -> str:
     """Return the conversation that is told. The one a turn belongs to is its agent's own: whoever asked is told."""
     return task.requester if task.runtime in AGENTS else task.conversation or task.requester
 

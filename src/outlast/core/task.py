@@ -146,6 +146,10 @@ AGENTS = (Runtime.SUBAGENT, Runtime.ACP)
 """The runtimes whose work is a turn of an agent."""
 
 
+SPAWN = "spawn"
+"""The kind of the turn that a conversation was spawned for."""
+
+
 def takes_slot(task: Task) -> bool:
     """True for work that holds one of the slots of a worker while it runs.
 
@@ -180,6 +184,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     statuses: tuple[Status, ...] = ()
     runtime: Runtime | None = None
+    kind: str | None = None
     requester: str | None = None
     conversation: str | None = None
     parent_id: str | None = None

@@ -15,18 +15,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from outlast.api.agent_work import agent_named, queue_of
+from outlast.api.agent_work import agent_named
 from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn, own_folder
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_of, usage_facts
 from outlast.core.agent_prompt import prompt_of
 from outlast.core.conversation import EVENTS_MAX, SystemEvent
 from outlast.core.environment import child_environment
-from outlast.core.errors import BadInput, Conflict, GatewayTrouble
-from outlast.core.flow import FlowMode, NewFlow
+from outlast.core.errors import BadInput
 from outlast.core.redact import redact
 from outlast.core.session import Cause
-from outlast.core.task import NotifyPolicy, Task
+from outlast.core.task import SPAWN, Task
 from outlast.delivery.wake import text_of
 from outlast.gateway.agent_questions import Questions
 from outlast.gateway.flow_engine import Maker
@@ -39,8 +38,6 @@ log = logging.getLogger("outlast.agents")
 
 ENTRIES_MAX = 500
 """Entries that are kept in one act."""
-LIMITED_MAX = 10_000
-"""Queues of conversations that are known to be limited, before they are limited anew."""
 LOOK_BACK = 50
 """Newest entries of a conversation that are looked through for those of the present turn."""
 
@@ -54,7 +51,6 @@ class AgentRoom:
         self._ledger = ledger
         self._maker = maker
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._limited: set[str] = set()
         self.questions = Questions(ledger)
         self.call_off: Callable[[Task, Cause], Awaitable[None]] = _nobody
         """Calls off a live task; set by whoever holds the worker."""
@@ -79,43 +75,11 @@ class AgentRoom:
             found = self._locks[conversation] = asyncio.Lock()
         return found
 
-    async def limit(self, conversation: str, queue: str) -> None:
-        """See to it that the queue of a conversation lets one turn run at a time."""
-        if queue != queue_of(conversation) or queue in self._limited:
-            return
-        await self._insist(partial(self._ledger.store.set_queue_limit, queue, 1))
-        if len(self._limited) >= LIMITED_MAX:
-            self._limited.clear()
-        self._limited.add(queue)
-
-    async def lift(self, queue: str) -> None:
-        """Forget the limit of a queue; the next turn in it sets it again."""
-        self._limited.discard(queue)
-        await self._insist(partial(self._ledger.store.set_queue_limit, queue, None))
-
-    async def mirror(self, task: Task) -> None:
-        """Have a flow follow a spawned task, unless one does: so it is seen among the flows of its requester."""
-        if task.kind != "spawn" or task.flow_id is None or await self._ledger.store.get_flow(task.flow_id) is not None:
-            return
-        agent = str(task.ask.get("agent"))
-        flow = NewFlow(
-            id=task.flow_id, mode=FlowMode.MIRRORED, name=f"agent {agent}", requester=task.requester,
-            created_at=task.created_at, task_id=task.id, goal=task.title, label=task.label, node=task.node,
-            notify=NotifyPolicy.SILENT, ask={"agent": agent},
-        )  # fmt: skip
-        try:
-            await self._ledger.store.create_flow(flow)
-        except (Conflict, GatewayTrouble) as trouble:  # the task is what counts
-            log.warning("task %s has no flow beside it: %s", task.id, trouble.message)
-
     async def open(self, turn: TurnRef, task: Task | None, payload: dict[str, Any]) -> Opened:
         """Put the prompt on record and return what is started. Raises BadInput where that cannot be."""
         agent = agent_named(self._maker, turn.agent)
         workdir = self._workdir(agent, payload)
-        held = await self._held(turn, workdir, payload)
-        if task is not None:
-            await self.limit(turn.conversation, task.queue)
-            await self.mirror(task)
+        held = await self._held(turn, workdir)
         key = turn.session_id if task is None else f"{task.id}:{task.attempt}"
         events = await self._events(turn, f"{key}:prompt")
         told = text_of(events).text if events else ""
@@ -151,12 +115,9 @@ class AgentRoom:
         os.makedirs(own, mode=0o700, exist_ok=True)
         return own
 
-    async def _held(self, turn: TurnRef, workdir: str, payload: dict[str, Any]) -> AgentConversation:
+    async def _held(self, turn: TurnRef, workdir: str) -> AgentConversation:
         now = self._ledger.clock.now()
-        fresh = AgentConversation(
-            turn.conversation, turn.agent, now, now, workdir, parent=payload.get("parent"),
-            depth=int(payload.get("depth") or 0),
-        )  # fmt: skip
+        fresh = AgentConversation(turn.conversation, turn.agent, now, now, workdir)
         held = await self._insist(partial(self._ledger.store.hold_conversation, fresh))
         if held.agent != turn.agent:
             raise other_agent(held)
@@ -256,11 +217,9 @@ class AgentRoom:
             return
         below = (
             await store.live_below(turn.conversation)
-            if task.kind == "spawn"
+            if task.kind == SPAWN
             else [
-                child.id
-                for child in await store.children_of(task.id)
-                if not child.status.final and child.kind == "spawn"
+                child.id for child in await store.children_of(task.id) if not child.status.final and child.kind == SPAWN
             ]
         )
         for task_id in below:

@@ -6,19 +6,19 @@ import asyncio
 import logging
 import secrets
 import uuid
-from typing import Any
+from functools import partial
 
 import msgspec
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, is_conversation_queue, main_conversation
-from outlast.core.agent import CHILDREN_MAX, DEPTH_MAX, LANE, LANE_MAX, AgentConversation
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation
+from outlast.core.agent import LANE, LANE_MAX, AgentConversation, conversation_in
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
-from outlast.core.errors import Refused
+from outlast.core.flow import FlowMode, NewFlow
 from outlast.core.ids import timed_id
 from outlast.core.session import Cause, Status
-from outlast.core.task import NewTask, Runtime, Task
+from outlast.core.task import SPAWN, NewTask, NotifyPolicy, Runtime, Task
 from outlast.gateway.agent_room import AgentRoom, other_agent
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
@@ -41,7 +41,6 @@ class AgentTurns:
         self._room = room
         self._runtime = runtime
         self._maker = maker
-        self._spawning = asyncio.Lock()
         room.call_off = self._call_off
 
     async def open(self) -> None:
@@ -67,76 +66,43 @@ class AgentTurns:
         return await self._books.submit(new)
 
     async def prepare(self, new: NewTask) -> None:
-        """Make ready what a turn needs before it is on record: its conversation, and the queue that keeps it alone.
+        """Make ready what a turn needs before it is on record: its conversation.
 
         Raises BadInput (``other_agent``).
         """
         assert new.conversation is not None
-        await self._hold(new.conversation, str(new.ask["agent"]))
-        await self._room.limit(new.conversation, new.queue)
-
-    async def _hold(self, key: str, agent: str, **given: Any) -> AgentConversation:  # noqa: ANN401
-        now = self._maker.clock.now()
-        fresh = AgentConversation(key, agent, now, now, agent_named(self._maker, agent).workdir, **given)
+        now, agent = self._maker.clock.now(), str(new.ask["agent"])
+        fresh = AgentConversation(new.conversation, agent, now, now, agent_named(self._maker, agent).workdir)
         held = await self._books.store.hold_conversation(fresh)
         if held.agent != agent:
             raise other_agent(held)
-        return held
 
     async def spawn(self, ask: TurnAsk, parent: str) -> Created:
         """Have an agent do something in a conversation of its own, for another conversation, which is told its end.
 
-        Raises Refused (``too_deep``, ``too_many_children``), BadInput, GatewayTrouble.
+        A live one with the same dedupe key stands in for it. Raises Refused (``too_deep``, ``too_many_children``),
+        Conflict (``parent_ended``), BadInput, GatewayTrouble.
         """
         check_key(parent, "conversation")
-        async with self._spawning:  # else two at once would both find the last place
-            depth = await self._place(parent)
-            child = f"agent:{ask.agent}:subagent:{uuid.uuid4()}"
-            flow_id = timed_id("f", self._maker.clock.now(), secrets.randbits(40), 4)
-            parent_id = ask.parent_id or await self._turn_in(parent)
-            ask = msgspec.structs.replace(
-                ask, kind="spawn", conversation=child, requester=parent, parent=parent, depth=depth, flow_id=flow_id,
-                parent_id=parent_id,
-            )  # fmt: skip
-            new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
-            await self._hold(child, ask.agent, parent=parent, depth=depth)
-            point("agents:before_spawn")
-            created = await self._books.submit(new)
-            point("agents:after_spawn")
-            if not created.existing:
-                await self._room.mirror(created.task)
-            return created
-
-    async def _place(self, parent: str) -> int:
-        """Return how deep a child of a conversation is. Raises Refused where it may have none."""
-        store = self._books.store
-        held = await store.get_agent_conversation(parent)
-        depth = (0 if held is None else held.depth) + 1
-        if depth > DEPTH_MAX:
-            raise Refused(
-                f"{parent} was spawned {DEPTH_MAX} deep already", code="too_deep",
-                hint="do the work in this conversation",
-            )  # fmt: skip
-        if len(await store.live_children(parent, CHILDREN_MAX)) >= CHILDREN_MAX:
-            raise Refused(
-                f"{CHILDREN_MAX} agents work for {parent} already", code="too_many_children",
-                hint=f"wait for one (outlast subagents wait), or cancel one: outlast subagents list --as {parent}",
-            )  # fmt: skip
-        return depth
-
-    async def _turn_in(self, conversation: str) -> str | None:
-        """Return the task of the turn that runs in a conversation: what it spawns is cancelled with it."""
-        for task_id in await self._books.store.live_in_conversation(conversation):
-            task = await self._books.store.get_task(task_id)
-            if task is not None and task.status is Status.RUNNING:
-                return task.id
-        return None
+        now = self._maker.clock.now()
+        child = f"agent:{ask.agent}:subagent:{uuid.uuid4()}"
+        flow_id = timed_id("f", now, secrets.randbits(40), 4)
+        ask = msgspec.structs.replace(ask, kind=SPAWN, conversation=child, requester=parent, flow_id=flow_id)
+        new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
+        workdir = agent_named(self._maker, ask.agent).workdir
+        conversation = AgentConversation(child, ask.agent, now, now, workdir, parent=parent)
+        point("agents:before_spawn")
+        created = await self._books.submit(
+            new, partial(self._books.ledger.spawn, new, conversation, _mirror(new, flow_id))
+        )
+        point("agents:after_spawn")
+        return created
 
     async def tidy(self) -> None:
         """Forget the limits of queues of conversations in which nothing is under way: there may be very many."""
         for queue in await self._books.store.queues():
-            if is_conversation_queue(queue.name) and not queue.queued and not queue.running:
-                await self._room.lift(queue.name)
+            if conversation_in(queue.name) is not None and not queue.queued and not queue.running:
+                await self._books.store.forget_queue(queue.name)
 
     # ---- while they run
 
@@ -193,6 +159,16 @@ class AgentTurns:
     def _beat(self, agent: str, session_id: str) -> TurnRef:
         conversation = main_conversation(agent)
         return TurnRef(conversation, agent, session_id, conversation)
+
+
+def _mirror(new: NewTask, flow_id: str) -> NewFlow:
+    """Return the flow that follows a spawned agent: so it is seen among the flows of its requester."""
+    agent = str(new.ask["agent"])
+    return NewFlow(
+        id=flow_id, mode=FlowMode.MIRRORED, name=f"agent {agent}", requester=new.requester, created_at=new.created_at,
+        task_id=new.id, goal=new.title, label=new.label, node=new.node, notify=NotifyPolicy.SILENT,
+        ask={"agent": agent},
+    )  # fmt: skip
 
 
 def staffed(ledger: Ledger, sessions: Sessions, maker: Maker, *, slots: int, umask: int) -> Books:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from outlast._version import __version__
 from outlast.api import cron_firing, flow_values
-from outlast.api.context import Api, GatewayFacts
+from outlast.api.context import AgentTurns, Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
 from outlast.core.errors import GatewayTrouble, OutlastError
@@ -230,12 +230,16 @@ class GatewayProcess:
         lease = LEASE_SECONDS if config.store_url else None
         ledger = Ledger(make_store(config), self._clock, node=node, worker=worker, lease_seconds=lease)
         books = staffed(ledger, sessions, maker, slots=config.tasks_slots, umask=self._umask)
-        books.beat_by(
-            partial(
-                Heartbeats, ledger.store, self._clock, config.agents, home=config.paths.home,
+
+        def heartbeats(turns: AgentTurns) -> Heartbeats:
+            made = Heartbeats(
+                ledger.store, self._clock, config.agents, turns, home=config.paths.home,
                 new_session_id=sessions.new_id, news=ledger.news, node=node, shared=lease is not None,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+            config.agents.on_change(made.nudge)
+            return made
+
+        books.beat_by(heartbeats)
         return books
 
     async def _forget(self, books: Books) -> None:

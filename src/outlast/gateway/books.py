@@ -30,7 +30,7 @@ from outlast.gateway.hands import TRY_AGAIN_FIRST, TRY_AGAIN_MAX, insist
 from outlast.gateway.rounds import Rounds, settle
 from outlast.gateway.tellers import Tellers
 from outlast.gateway.telling import Telling
-from outlast.gateway.worker import Worker
+from outlast.gateway.worker import Record, Worker
 from outlast.ledger.tasks import Ledger
 from outlast.process.keeper.crash import point
 from outlast.process.sessions import Session, SessionInfo, Sessions
@@ -198,10 +198,10 @@ class Books:
         self.ledger  # noqa: B018 — raises while the store is not open
         return self._agents
 
-    async def submit(self, new: NewTask) -> Created:
-        """Put work on record and begin it when nothing stands before it."""
+    async def submit(self, new: NewTask, record: Record | None = None) -> Created:
+        """Put work on record, by ``record`` where that is given, and begin it when nothing stands before it."""
         self.ledger  # noqa: B018 — raises while the store is not open
-        created = await self.worker.submit(new)
+        created = await self.worker.submit(new, record)
         if new.deadline_at is not None or new.not_before_at is not None:
             self.rounds.look()
         return created

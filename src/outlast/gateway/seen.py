@@ -155,8 +155,14 @@ class SeenStore:
 
     async def stale_running(self, before: float, limit: int) -> list[Task]:
         """See `outlast.store.base`."""
-        tasks = await self._look(await self._store.stale_running(before, limit))
-        return [task for task in tasks if task.status is Status.RUNNING]
+        return await self._running(await self._store.stale_running(before, limit))
+
+    async def silent_agents(self, before: float, limit: int) -> list[Task]:
+        """See `outlast.store.base`."""
+        return await self._running(await self._store.silent_agents(before, limit))
+
+    async def _running(self, tasks: list[Task]) -> list[Task]:
+        return [task for task in await self._look(tasks) if task.status is Status.RUNNING]
 
     async def counts(self) -> dict[Status, int]:
         """See `outlast.store.base`."""

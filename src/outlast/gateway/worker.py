@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from outlast.core.errors import GatewayTrouble, NotFound
 from outlast.core.outcome import Outcome
@@ -25,6 +25,14 @@ from outlast.runtimes import base
 from outlast.store.base import Change, Created
 
 Recording = Callable[[], Awaitable[object]]
+
+
+class Record(Protocol):
+    """How new work is put on record."""
+
+    async def __call__(self, *, start: bool) -> Created:
+        """Return what was put on record, claimed where ``start`` wants it and nothing stands before it."""
+
 
 log = logging.getLogger("outlast.worker")
 
@@ -87,14 +95,17 @@ class Worker:
 
     # ---- taking work
 
-    async def submit(self, new: NewTask) -> Created:
-        """Put work on record and, with a slot free and nothing before it, begin it in the same commit."""
+    async def submit(self, new: NewTask, record: Record | None = None) -> Created:
+        """Put work on record and, with a slot free and nothing before it, begin it in the same commit.
+
+        ``record`` is the act that does so, where more is put on record with it than the work alone.
+        """
         point("worker:before_record")
         start = self._open and self._free > 0
         self._reserved += start
         self._coming.add(new.id)
         try:
-            created = await self._ledger.create(new, start=start)
+            created = await (record or partial(self._ledger.create, new))(start=start)
             point("worker:after_record")
         except GatewayTrouble:
             self._in_doubt = True  # it may be on record, and running there

@@ -11,12 +11,14 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from outlast.core.agent import AgentConversation
 from outlast.core.errors import BadInput, NotFound
+from outlast.core.flow import NewFlow
 from outlast.core.ids import timed_id
 from outlast.core.lifecycle import FINAL, TASK_MOVES, Transition, Verb, transition, verb_for
 from outlast.core.outcome import Outcome
@@ -81,17 +83,33 @@ class Ledger:
         """
         return await self._create(new, self._claim(force=False) if start else None)
 
-    async def record_running(self, new: NewTask, *, leased: bool = True) -> Created:
-        """Put work on record that runs already. Without a lease nobody holds it: it ends by a report from outside."""
-        return await self._create(new, self._claim(force=True, leased=leased))
+    async def spawn(self, new: NewTask, child: AgentConversation, flow: NewFlow, *, start: bool = False) -> Created:
+        """Put a conversation on record that another spawns, its first turn and its flow. See `create`, `Store.spawn`.
+
+        Raises Refused (``too_deep``, ``too_many_children``), Conflict (``parent_ended``), BadInput (``not_text``).
+        """
+        return await self._recorded(self.store.spawn(new, child, flow, self._claim(force=False) if start else None))
+
+    async def record_running(self, new: NewTask, *, leased: bool = True, mirror: NewFlow | None = None) -> Created:
+        """Put work on record that runs already. Without a lease nobody holds it: it ends by a report from outside.
+
+        With ``mirror`` the flow that follows it is put on record in the same commit.
+        """
+        start = self._claim(force=True, leased=leased)
+        if mirror is not None:
+            return await self._recorded(self.store.create_mirrored(new, mirror, start))
+        return await self._create(new, start)
 
     def _claim(self, *, force: bool, leased: bool = True) -> StartClaim:
         until = self._lease_until() if leased else None
         return StartClaim(claim_id=self.new_claim(), worker=self.worker, lease_until=until, node=self.node, force=force)
 
     async def _create(self, new: NewTask, start: StartClaim | None) -> Created:
+        return await self._recorded(self.store.create_task(new, start))
+
+    async def _recorded(self, act: Awaitable[Created]) -> Created:
         try:
-            return await self.store.create_task(new, start)
+            return await act
         except UnicodeEncodeError:
             raise BadInput(
                 "what is put on record must be text in valid UTF-8", code="not_text", hint="run it without --detach"

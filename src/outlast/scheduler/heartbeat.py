@@ -27,6 +27,7 @@ from outlast.delivery.loop import Loop, insist
 from outlast.ledger.news import News
 from outlast.process.clock import Clock
 from outlast.process.keeper.crash import point
+from outlast.scheduler.heartbeat_leases import BeatLeases
 from outlast.scheduler.heartbeat_look import Checklist, local_of, look, read_checklist, spec_of, turns_in, waiting
 from outlast.store.base import Change, Store
 
@@ -36,8 +37,6 @@ TURN_MAX = 1800.0
 """Seconds a beat may take at most; less where its agent's own limit is shorter."""
 FREE_SECONDS = 60.0
 """How often it is looked whether a busy conversation is free, beside being told."""
-LATE_SECONDS = 120.0
-"""How much longer than its limit a beat of another gateway is left alone."""
 REASON_MAX = 500
 TURNS_LOOKED_AT = 50
 """Newest tasks of a conversation among which its last turn is looked for: who asked for it hears of beats."""
@@ -90,7 +89,7 @@ class Heartbeats:
         self._new_session_id = new_session_id
         self._news = news
         self._begun = f"begun on node {node}"
-        self._shared = shared
+        self._leases = BeatLeases(store, self._begun, shared=shared)
         self._loop = Loop("heartbeat", self._round, clock)
         self._taking = asyncio.Lock()
         self._resumed = False
@@ -112,12 +111,14 @@ class Heartbeats:
         if change.wakes or change.foreign:
             self._loop.nudge()
 
+    def nudge(self) -> None:
+        """Look again: agents have been added, or changed."""
+        self._loop.nudge()
+
     # ---- the rounds
 
     async def _round(self) -> float | None:
-        if not self._resumed:
-            await self._resume()
-        moments = []
+        moments = [await self._see_to_open()]
         states = {state.agent: state for state in await self._store.beat_states()}
         for agent in self._agents.values():
             if agent.heartbeat is not None:
@@ -179,8 +180,9 @@ class Heartbeats:
         match decision:
             case Run(why):
                 beat = await self._take(agent, state, why)
-                if beat is not None:
-                    self._begin(agent, beat, checklist)
+                if beat is None:
+                    return self._clock.now()  # somebody was first: with the beat, or with a turn of the conversation
+                self._begin(agent, beat, checklist)
                 return None  # its own commit brings the next round
             case Skip(reason, None):
                 await self._told_busy(agent.name, state, reason)
@@ -233,9 +235,8 @@ class Heartbeats:
         for beat in await self._store.open_beats():
             if beat.agent == name and beat.id in self._mine:
                 await self._mine[beat.id].wait()
-            elif beat.agent == name:  # another gateway's; should that have died, somebody has to see to it
+            elif beat.agent == name:  # another gateway's: its end is told, and a round sees to it should that have died
                 await self._clock.sleep(FREE_SECONDS)
-                self._resumed = False
 
     async def _first(self, moved: asyncio.Future[None]) -> None:
         clock = asyncio.ensure_future(self._clock.sleep(FREE_SECONDS))
@@ -251,7 +252,8 @@ class Heartbeats:
         spec, now = spec_of(agent), self._clock.now()
         next_at = None if why_stopped(spec, state) else following(spec, now, local_of(spec))
         moved = replace(state, last_at=now, next_at=_other(next_at, state.next_at))
-        beat = Beat(0, agent.name, now, why, "ran", self._begun, self._new_session_id(), None, None)
+        until = self._leases.until(now)
+        beat = Beat(0, agent.name, now, why, "ran", self._begun, self._new_session_id(), None, None, until)
         point("heartbeat:before_take")
         beat_id = await self._store.take_beat(moved, state.next_at, beat)
         point("heartbeat:after_take")
@@ -286,23 +288,28 @@ class Heartbeats:
             log.exception("beat %d of agent %s", beat.id, agent.name)
             return f"{type(fault).__name__}: {fault}"
 
-    async def _resume(self) -> None:
-        """Stay with the beats that were under way when the last gateway ended."""
+    async def _see_to_open(self) -> float | None:
+        """Stay with the beats that were under way when the last gateway ended; return when to look again.
+
+        On a shared store also with those whose gateway is not heard of any more, and others are to hear of ours.
+        """
+        if self._resumed and not self._leases.shared:
+            return None
+        moments, now = [], self._clock.now()
         for beat in await self._store.open_beats():
+            if self._leases.held_elsewhere(beat, now) and beat.id not in self._mine:
+                moments.append(beat.lease_until)
+                continue
             if beat.id not in self._mine:
                 self._mine[beat.id] = asyncio.Event()
                 self._loop.beside(self._back(beat))
+            moments.append(await self._leases.renewed(beat, now))
         self._resumed = True
+        return min((moment for moment in moments if moment is not None), default=None)
 
     async def _back(self, beat: Beat) -> None:
         async with self._turns.lock(main_conversation(beat.agent)):
             end = await self._taken_up(beat)
-        left = beat.at + TURN_MAX + LATE_SECONDS - self._clock.now()
-        if end is None and self._shared and beat.reason != self._begun and left > 0:  # another gateway's
-            await self._clock.sleep(left)
-            self._resumed = False
-            self._mine.pop(beat.id).set()
-            return
         await self._settle(beat, end)
 
     async def _taken_up(self, beat: Beat) -> TurnEnd | str | None:
@@ -327,6 +334,8 @@ class Heartbeats:
             ended.set()
 
     async def _judged(self, beat: Beat, end: TurnEnd | str | None) -> tuple[str, str, str | None, Notice | None]:
+        if end is None and self._leases.elsewhere(beat):
+            return "failed", f"{beat.reason}, which is not heard of any more", None, None
         if end is None:
             return "failed", f"nothing is on record of its session {beat.session_id}: it never began", None, None
         if isinstance(end, str):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from outlast.core.agent import conversation_in, main_of
 from outlast.core.errors import Conflict
 from outlast.core.lifecycle import Verb
 from outlast.core.session import Status
@@ -30,7 +31,7 @@ BROUGHT = {
     "append_flow_notice": OUTBOX, "create_flow": FLOWS, "nudge_flow": FLOWS, "park_flow": FLOWS, "give_place": FLOWS,
     "release_flows": FLOWS, "ask_cancel_flow": FLOWS, "retry_flow": FLOWS, "create_approval": FLOWS,
     "decide_approval": FLOWS, "append_flow_event": STEPS, "checkpoint": STEPS, "settle_step": STEPS,
-    "append_entry": ENTRIES, "set_beat": WAKES, "end_beat": WAKES,
+    "append_entry": ENTRIES, "set_beat": WAKES, "end_beat": WAKES | QUEUED, "waits_in_queue": QUEUED,
     "release_task": QUEUED, "put_flow_worker": FLOWS,
     # Whoever died over a flow may have had no time to tell what he had committed.
     "note_crash": EVENTS | QUEUED | OUTBOX | SCHEDULES | WAKES | FLOWS,
@@ -57,6 +58,8 @@ def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:
             return Created(task_of(rows[0]), True)
+    if conversation_in(new.queue) is not None:
+        yield [("limit_queue", {"name": new.queue, "limit_max": 1})]
     begun = None if start is None else (yield from _start(new, start))
     task = begun or new_record(new, None)
     created = line(task.id, new.created_at, Verb.CREATE, "{}", Status.QUEUED)
@@ -73,6 +76,8 @@ def create_task(new: NewTask, start: StartClaim | None) -> Steps[Created]:
 def _start(new: NewTask, start: StartClaim) -> Steps[Task | None]:
     """Record new work as claimed, if that is forced or `claim_tasks` would take it next."""
     if not start.force and (new.not_before_at is not None or new.node not in (None, start.node)):
+        return None
+    if not start.force and (yield from _held([new.queue])):
         return None
     task = new_record(new, start)
     columns = columns_of(task)
@@ -105,7 +110,20 @@ def _room(claim: Claim) -> Steps[dict[str, int]]:
     room = dict.fromkeys(names, wished)
     for name, rows in zip(limited, counts, strict=True):
         room[name] = min(wished, limits[name] - rows[0][0])
-    return {name: free for name, free in room.items() if free > 0}
+    room = {name: free for name, free in room.items() if free > 0}
+    for name in (yield from _held(list(room))):
+        del room[name]
+    return room
+
+
+def _held(queues: Sequence[str]) -> Steps[set[str]]:
+    """Return the queues of conversations that are occupied by what does not stand in them: a spawned agent, a beat."""
+    keys = {name: key for name in queues if (key := conversation_in(name)) is not None}
+    if not keys:
+        return set()
+    turns = yield [("turn_outside_queue", {"conversation": key, "queue": name}) for name, key in keys.items()]
+    beats = yield [("open_beat_of", {"agent": main_of(key)}) for key in keys.values()]
+    return {name for name, *rows in zip(keys, turns, beats, strict=True) if any(rows)}
 
 
 def _choose(claim: Claim, room: dict[str, int]) -> Steps[list[str]]:
@@ -206,6 +224,11 @@ def set_queue_limit(name: str, limit_max: int | None) -> Steps[None]:
         yield [("set_queue_limit", {"name": name, "limit_max": limit_max})]
 
 
+def forget_queue(name: str) -> Steps[None]:
+    """Forget the limit of the queue of a quiet conversation."""
+    yield [("forget_queue", {"name": name, "conversation": conversation_in(name)})]
+
+
 def settle_notice(notice_id: int, state: str, now: float, error: str | None) -> Steps[bool]:
     """Close a notice and tell the task."""
     [rows] = yield [("settle_notice", {"id": notice_id, "state": state, "now": now, "error": error})]
@@ -244,6 +267,6 @@ ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
         create_task, claim_tasks, apply, reclaim, append_event, renew_leases, note_progress, note_seen, attach_session,
-        set_notify, dismiss, ask_cancel, set_queue_limit, settle_notice, drop_payloads, prune,
+        set_notify, dismiss, ask_cancel, set_queue_limit, forget_queue, settle_notice, drop_payloads, prune,
     )
 }  # fmt: skip

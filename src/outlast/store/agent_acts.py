@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.core.agent import AgentConversation, Beat, BeatState, NewEntry, beat_owner
+from outlast.core.agent import AgentConversation, Beat, BeatState, NewEntry, beat_owner, main_conversation
 from outlast.core.task import Notice
 from outlast.core.text import sound
 from outlast.store.agent_rows import agent_conversation_columns, agent_conversation_of, beat_params, entry_params
@@ -72,10 +72,26 @@ def add_beat(beat: Beat) -> Steps[int]:
 
 
 def take_beat(state: BeatState, expected_next: float | None, beat: Beat) -> Steps[int | None]:
-    """Write where a heartbeat stands, and the beat that moved it, if nobody has moved it before."""
+    """Write where a heartbeat stands, and the beat that moved it, if nobody has moved it before.
+
+    A beat that begins takes the conversation, as the turn of a task does: whoever has it is before it.
+    """
+    if beat.ended_at is None:
+        found = yield [
+            ("turn_in_conversation", {"conversation": main_conversation(beat.agent)}),
+            ("open_beat_of", {"agent": beat.agent}),
+        ]
+        if any(found):
+            return None
     if not (yield from set_beat(state, expected_next)):
         return None
     return (yield from add_beat(beat))
+
+
+def renew_beat(beat_id: int, until: float) -> Steps[bool]:
+    """Extend the lease of a beat that has not ended."""
+    [rows] = yield [("renew_beat", {"id": beat_id, "until": until})]
+    return bool(rows)
 
 
 def end_beat(
@@ -99,6 +115,6 @@ AGENT_ACTS: dict[str, Callable[..., Steps[Any]]] = {
     act.__name__: act
     for act in (
         append_entries, hold_conversation, note_agent_session, prune_transcripts, set_beat, add_beat,
-        take_beat, end_beat, prune_beats,
+        take_beat, renew_beat, end_beat, prune_beats,
     )
 }  # fmt: skip

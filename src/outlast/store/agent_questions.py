@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry
 from outlast.store.agent_rows import agent_conversation_of, beat_of, beat_state_of, entry_of
+from outlast.store.flow_rows import approval_of
 from outlast.store.listing import cut
 from outlast.store.questions import Reader
+from outlast.store.rows import Row, task_of
 
 _NEWEST = 2**62
 
@@ -91,6 +93,17 @@ def _ids(name: str, of: str) -> Callable[..., list[str]]:
     return question
 
 
+def _many(name: str, make: Callable[[Row], Any]) -> Callable[..., list[Any]]:
+    def question(reader: Reader, limit: int, **params: Any) -> list[Any]:  # noqa: ANN401
+        return [make(row) for row in reader.rows(name, limit=cut(limit), **params)]
+
+    return question
+
+
+_LISTS: Sequence[tuple[str, Callable[[Row], Any]]] = (
+    ("login_wanted", task_of), ("silent_agents", task_of), ("parked_permissions", approval_of),
+    ("failing_beats", beat_of),
+)  # fmt: skip
 AGENT_QUESTIONS: dict[str, Callable[..., Any]] = {
     question.__name__: question
     for question in (
@@ -98,7 +111,7 @@ AGENT_QUESTIONS: dict[str, Callable[..., Any]] = {
         child_conversations, beat_states, beats_of, open_beats, beats_since,
         beat_told,
     )
-} | {
+} | {name: _many(name, make) for name, make in _LISTS} | {
     "live_in_conversation": _ids("live_in_conversation", "conversation"),
     "live_children": _ids("live_children", "parent"),
     "live_below": _ids("live_below", "parent"),

@@ -21,6 +21,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from outlast.core.agent import AgentConversation
+from outlast.core.flow import NewFlow
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Delivery, Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
@@ -116,12 +118,34 @@ class Acts(Protocol):
     async def create_task(self, new: NewTask, start: StartClaim | None = None) -> Created:
         """Put work on record. Raises Conflict (``task_exists``) when the id is taken.
 
+        The queue of a conversation is limited to one turn at a time with it, where nobody has limited it before.
         With ``start`` it is claimed in the same commit and comes back running; unless forced, only where
         `claim_tasks` would take it next, and else it comes back queued.
         """
 
+    async def create_mirrored(self, new: NewTask, flow: NewFlow, start: StartClaim | None = None) -> Created:
+        """Do `create_task`, and put the flow on record that follows the task, in one commit.
+
+        No flow is made where live work with the same dedupe key stands in. Raises Conflict (``task_exists``,
+        ``flow_exists``).
+        """
+
+    async def spawn(
+        self, new: NewTask, child: AgentConversation, flow: NewFlow, start: StartClaim | None = None
+    ) -> Created:
+        """Put a conversation on record that ``child.parent`` spawns, with its first turn and the flow that follows it.
+
+        Live work with its dedupe key stands in for it, and needs no place. ``depth`` is counted from the parent, and
+        the turn that runs there becomes the task's parent where it names none. Raises Refused (``too_deep``,
+        ``too_many_children``), Conflict (``parent_ended``: that turn is being called off; ``task_exists``).
+        """
+
     async def claim_tasks(self, claim: Claim) -> list[Claimed]:
-        """Move queued tasks that are ready to running, within the limits of their queues."""
+        """Move queued tasks that are ready to running, within the limits of their queues.
+
+        The queue of a conversation rests while a turn of that lives in another queue (as what it was spawned for does),
+        or a beat has it.
+        """
 
     async def apply(self, transition: Transition) -> Task | None:
         """Write one move if it is still allowed; an end deletes the payload. Claims go by `claim_tasks`.
@@ -165,6 +189,9 @@ class Acts(Protocol):
 
     async def set_queue_limit(self, name: str, limit_max: int | None) -> None:
         """Limit how many tasks of a queue run at once (0 pauses it); None lifts the limit."""
+
+    async def forget_queue(self, name: str) -> None:
+        """Forget the limit of the queue of a conversation, unless work of that is live; the next turn sets it again."""
 
     async def settle_notice(
         self, notice_id: int, state: Literal["delivered", "parked"], now: float, error: str | None = None
@@ -239,7 +266,7 @@ class Questions(Protocol):
         """Return tasks queued since before that moment, oldest first."""
 
     async def stale_running(self, before: float, limit: int) -> list[Task]:
-        """Return running tasks without a sign of life since that moment, quietest first."""
+        """Return running tasks without a sign of life since that moment, quietest first; no turns of agents."""
 
     async def delivery_failed(self, limit: int) -> list[Task]:
         """Return tasks whose requester could not be told."""

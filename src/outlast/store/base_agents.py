@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry, NewEntry
-from outlast.core.task import Notice
+from outlast.core.approval import Approval
+from outlast.core.task import Notice, Task
 
 
 class AgentActs(Protocol):
@@ -45,7 +46,14 @@ class AgentActs(Protocol):
         """Write a line of a heartbeat's history (``id`` is given by the store); return its id."""
 
     async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
-        """Do `set_beat` and `add_beat` in one; None, and neither, where somebody was first."""
+        """Do `set_beat` and `add_beat` in one; None, and neither, where somebody was first.
+
+        A beat that begins (no ``ended_at``) takes the agent's main conversation: somebody is first there while a turn
+        runs in it or another beat has not ended; and no turn of it is claimed before the beat has ended.
+        """
+
+    async def renew_beat(self, beat_id: int, until: float) -> bool:
+        """Extend the lease of a beat; False when it has ended."""
 
     async def end_beat(
         self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
@@ -106,3 +114,24 @@ class AgentQuestions(Protocol):
 
     async def beat_told(self, agent: str, text: str, since: float) -> bool:
         """Return whether an agent's beat since that moment has told this very text."""
+
+    async def login_wanted(self, limit: int) -> list[Task]:
+        """Return the newest turn of each agent that succeeded or wanted a login, where it wanted one; oldest first.
+
+        Not where that was dismissed, or a beat of the agent that began since has gone well.
+        """
+
+    async def silent_agents(self, before: float, limit: int) -> list[Task]:
+        """Return running turns without a sign of life since that moment, quietest first.
+
+        Not those that wait for leave.
+        """
+
+    async def parked_permissions(self, before: float, limit: int) -> list[Approval]:
+        """Return what agents have waited for leave for since before that moment, longest first."""
+
+    async def failing_beats(self, limit: int) -> list[Beat]:
+        """Return the newest ended beat of each agent whose last three that ran have failed, oldest first.
+
+        Not of those whose heartbeat is paused.
+        """

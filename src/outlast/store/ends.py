@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from outlast.core.agent import queue_of
 from outlast.core.approval import HELD_UNTIL, Approval, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.flow import Flow, FlowMode, FlowStatus
 from outlast.core.flow_notice import decided_notice, flow_notice, flow_told
@@ -72,6 +73,8 @@ def apply(move: Transition) -> Steps[Task | None]:
     if ends:
         steps.append(("delete_payload", {"task_id": task.id}))
     yield steps
+    if ends and task.runtime in AGENTS and task.conversation is not None:
+        yield [("waits_in_queue", {"queue": queue_of(task.conversation)})]
     if ends and (task.schedule_id or task.flow_id or _may_ask(task)):
         yield from _after(task, move)
     if not ends and task.cancel_asked_at is not None:

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast
 
+from outlast.core.agent import AgentConversation
+from outlast.core.flow import NewFlow
 from outlast.core.lifecycle import Transition
 from outlast.core.session import Status
 from outlast.core.task import Event, NewTask, NotifyPolicy, StartClaim, Task, TaskFilter
@@ -39,6 +41,14 @@ class Face(ToldFace, FlowFace, AgentFace):
 
     async def create_task(self, new: NewTask, start: StartClaim | None = None) -> Created:
         return cast(Created, await self._act("create_task", new, start))
+
+    async def create_mirrored(self, new: NewTask, flow: NewFlow, start: StartClaim | None = None) -> Created:
+        return cast(Created, await self._act("create_mirrored", new, flow, start))
+
+    async def spawn(
+        self, new: NewTask, child: AgentConversation, flow: NewFlow, start: StartClaim | None = None
+    ) -> Created:
+        return cast(Created, await self._act("spawn", new, child, flow, start))
 
     async def claim_tasks(self, claim: Claim) -> list[Claimed]:
         return cast(list[Claimed], await self._act("claim_tasks", claim))
@@ -79,6 +89,9 @@ class Face(ToldFace, FlowFace, AgentFace):
 
     async def set_queue_limit(self, name: str, limit_max: int | None) -> None:
         await self._act("set_queue_limit", name, limit_max)
+
+    async def forget_queue(self, name: str) -> None:
+        await self._act("forget_queue", name)
 
     async def settle_notice(
         self, notice_id: int, state: Literal["delivered", "parked"], now: float, error: str | None = None

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry, NewEntry
-from outlast.core.task import Notice
+from outlast.core.approval import Approval
+from outlast.core.task import Notice, Task
 
 
 class AgentFace(ABC):
@@ -41,6 +42,9 @@ class AgentFace(ABC):
 
     async def take_beat(self, state: BeatState, expected_next: float | None, beat: Beat) -> int | None:
         return cast(int | None, await self._act("take_beat", state, expected_next, beat))
+
+    async def renew_beat(self, beat_id: int, until: float) -> bool:
+        return cast(bool, await self._act("renew_beat", beat_id, until))
 
     async def end_beat(
         self, beat_id: int, outcome: str, reason: str, text: str | None, now: float, notice: Notice | None = None
@@ -91,3 +95,15 @@ class AgentFace(ABC):
 
     async def beat_told(self, agent: str, text: str, since: float) -> bool:
         return cast(bool, await self._ask("beat_told", agent, text, since))
+
+    async def login_wanted(self, limit: int) -> list[Task]:
+        return cast(list[Task], await self._ask("login_wanted", limit))
+
+    async def silent_agents(self, before: float, limit: int) -> list[Task]:
+        return cast(list[Task], await self._ask("silent_agents", limit, before=before))
+
+    async def parked_permissions(self, before: float, limit: int) -> list[Approval]:
+        return cast(list[Approval], await self._ask("parked_permissions", limit, before=before))
+
+    async def failing_beats(self, limit: int) -> list[Beat]:
+        return cast(list[Beat], await self._ask("failing_beats", limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from outlast.core.session import Status
-from outlast.core.task import Task, TaskFilter
+from outlast.core.task import SPAWN, Task, TaskFilter
 from outlast.store.base import LIST_MAX, Page
 from outlast.store.rows import Row, cursor_of, read_cursor, tasks_of
 
@@ -56,6 +56,10 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
     }
     params = {name: value for name, value in params.items() if value is not None}
     terms = [f"{name} = :{name}" for name in params]
+    if narrow.kind is not None:
+        spawned = narrow.kind == SPAWN  # spelled out: the indexes of one kind are of no use to a parameter
+        terms.append(f"kind = '{SPAWN}'" if spawned else "kind = :kind")
+        params |= {} if spawned else {"kind": narrow.kind}
     if narrow.since is not None:
         terms.append("created_at >= :since")
         params["since"] = narrow.since
@@ -81,6 +85,8 @@ def _leader(narrow: TaskFilter) -> str:
         return "task_dismissed"
     if narrow.statuses and all(status in _RARE for status in narrow.statuses):
         return "task_status"
+    if narrow.kind == SPAWN and narrow.conversation is None:
+        return "task_spawn" if narrow.requester is None else "task_spawn_of"
     if narrow.conversation is not None:
         return "task_conversation"
     if narrow.requester is not None:

@@ -64,7 +64,7 @@ def list_tasks(reader: Reader, narrow: TaskFilter, limit: int, cursor: str | Non
 def _floor(reader: Reader, narrow: TaskFilter, cursor: str | None, status: str | None) -> tuple[float, str] | None:
     plain = TaskFilter(
         statuses=() if status is None else (Status(status),),
-        runtime=narrow.runtime, requester=narrow.requester, conversation=narrow.conversation,
+        runtime=narrow.runtime, kind=narrow.kind, requester=narrow.requester, conversation=narrow.conversation,
         parent_id=narrow.parent_id, flow_id=narrow.flow_id, label=narrow.label, since=narrow.since,
         dismissed=narrow.dismissed or None,
     )  # fmt: skip

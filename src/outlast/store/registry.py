@@ -17,6 +17,7 @@ from outlast.store.flow_moves import MOVE_ACTS
 from outlast.store.flow_questions import FLOW_QUESTIONS
 from outlast.store.questions import QUESTIONS as TASK_QUESTIONS
 from outlast.store.rules import RULE_ACTS
+from outlast.store.spawns import SPAWN_ACTS
 from outlast.store.steps import Steps
 from outlast.store.told import TOLD_ACTS
 from outlast.store.told_questions import TOLD_QUESTIONS
@@ -29,13 +30,24 @@ ACTS: dict[str, Callable[..., Steps[Any]]] = {
     **MOVE_ACTS,
     **APPROVAL_ACTS,
     **AGENT_ACTS,
+    **SPAWN_ACTS,
 }
 QUESTIONS: dict[str, Callable[..., Any]] = {**TASK_QUESTIONS, **TOLD_QUESTIONS, **FLOW_QUESTIONS, **AGENT_QUESTIONS}
 
 
 _COUNTING = frozenset(
     ACTS[name]
-    for name in ("claim_tasks", "claim_flows", "ask_cancel_flow", "retry_flow", "fork_flow", "prune_transcripts")
+    for name in (
+        "claim_tasks",
+        "claim_flows",
+        "ask_cancel_flow",
+        "retry_flow",
+        "fork_flow",
+        "prune_transcripts",
+        "spawn",
+        "take_beat",
+        "forget_queue",
+    )
 )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from outlast.core.task import TaskFilter
 from outlast.store import migrate
+from outlast.store.listing import lanes
 from outlast.store.postgres.connection import PACKAGE, connect_writer
 from outlast.store.postgres.flight import statement
+from outlast.store.postgres.reader import PostgresReader
 from outlast.store.statements import load
 
 STATEMENTS = {name: statement(text) for name, text in load(PACKAGE).items()}
@@ -88,6 +91,63 @@ def _rows_read(connection, name: str, params: dict) -> int:
         node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
         for node in _nodes(found["Plan"]) if "Relation Name" in node
     )  # fmt: skip
+
+
+_TURNS = """
+    INSERT INTO task (
+        id, runtime, kind, source, requester, status, created_at, revision, ask, detail, attempt, attempts_max, notify,
+        delivery, priority, queue, ended_at
+    )
+    SELECT
+        't' || n, CASE n % 2 WHEN 1 THEN 'acp' ELSE 'subagent' END, 'turn', 'x', 'r',
+        CASE WHEN n <= 3 THEN 'failed' ELSE 'succeeded' END, n, 1,
+        '{"agent":"a' || CASE n WHEN 3 THEN 9 ELSE n % 3 END || '"}',
+        CASE WHEN n <= 3 THEN '{"stop":"login_wanted"}' ELSE '{}' END, 1, 1, 'silent', 'not_needed', 0, 'q', n
+    FROM generate_series(1, 100000) AS n
+"""
+
+
+def test_who_wants_a_login_is_found_as_fast_among_many_turns(pg_database):
+    """After 100,000 turns that went well a few rows are read, known to the planner or not."""
+    with psycopg.connect(pg_database, autocommit=True) as reader:
+        reader.execute(migrate.schema_text(PACKAGE).encode())
+        reader.execute(_TURNS.encode())
+        for known in ("nothing", "all"):
+            assert _rows_read(reader, "login_wanted", {"limit": 10}) < 50, known
+            reader.execute("ANALYZE task")
+        found = reader.execute(STATEMENTS["login_wanted"].sql, {"limit": 10}).fetchall()
+    assert [row[0] for row in found] == ["t3"]
+
+
+_BUSY = """
+    INSERT INTO task (
+        id, runtime, kind, source, requester, status, created_at, revision, ask, detail, attempt, attempts_max, notify,
+        delivery, priority, queue
+    )
+    SELECT
+        't' || n, CASE WHEN n % 1000 = 0 THEN 'subagent' ELSE 'cli' END,
+        CASE WHEN n % 1000 = 0 THEN 'spawn' ELSE 'exec' END, 'test', 'r', 'succeeded', n, 1, '{}', '{}', 1, 1, 'silent',
+        'not_needed', 0, 'q'
+    FROM generate_series(1, 50000) AS n
+"""
+
+
+def test_spawned_agents_are_listed_without_a_walk_over_what_else_was_begun(pg_database):
+    """One task of a thousand was spawned: a page of twenty reads twenty rows."""
+    with psycopg.connect(pg_database, autocommit=True) as making:
+        making.execute(migrate.schema_text(PACKAGE).encode())
+        making.execute(_BUSY.encode())
+        making.execute("ANALYZE task")
+        with connect_writer(pg_database) as connection:
+            reader = PostgresReader(connection, {name: one.sql for name, one in STATEMENTS.items()})
+            for requester in (None, "r"):
+                [lane] = lanes(TaskFilter(kind="spawn", requester=requester), "40000.0:t", "ILIKE")
+                sql = reader.lane_sql("list_tasks", lane)
+                [[[found]]] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", {**lane.params, "limit": 20})
+                nodes = _nodes(found["Plan"])
+                assert {node["Index Name"] for node in nodes if "Index Name" in node} <= {"task_spawn", "task_spawn_of"}
+                assert sum(node.get("Rows Removed by Filter", 0) for node in nodes) == 0
+                assert nodes[0]["Actual Rows"] == 20
 
 
 _PAGES = {

@@ -29,6 +29,7 @@ WALKS = {
     "foreign_version": "no table",
     "flow_workers": "a row for each worker that lives",
     "beat_states": "a row for each agent that has a heartbeat",
+    "failing_beats": "a row for each agent that has a heartbeat; its newest beats by an index",
 }
 LIVE = (
     "task_running",
@@ -59,6 +60,8 @@ SORTS_FEW = {
     "due_heads",
     "running_tasks",
     "stale_running",
+    "silent_agents",
+    "login_wanted",
     "expired_leases",
     "missing_cleanup",
     "cancel_asked",
@@ -129,6 +132,21 @@ def test_every_listing_follows_an_index_in_its_order(database):
     }  # fmt: skip
 
 
+def test_every_listing_of_spawned_agents_follows_an_index_of_theirs(database):
+    """Or that of a status in which few stand: what else their requester has begun is not walked over."""
+    reader = SqliteReader(database, SQL)
+    seen = set()
+    for among, requester, since, cursor in itertools.product(
+        [(), (Status.FAILED,), (Status.RUNNING,), (Status.FAILED, Status.LOST)],
+        (None, "r"),
+        (None, 1.0),
+        (None, "1.0:t"),
+    ):
+        narrow = TaskFilter(kind="spawn", statuses=among, requester=requester, since=since)
+        seen |= _in_order(database, reader, "list_tasks", lanes(narrow, cursor, "LIKE"))
+    assert seen == {"task_spawn", "task_spawn_of", "task_status"}
+
+
 def test_every_listing_of_flows_and_approvals_follows_an_index_in_its_order(database):
     reader = SqliteReader(database, SQL)
     words = ("name", "requester", "conversation", "parent_id", "label")
@@ -157,7 +175,7 @@ def _in_order(database, reader, name: str, lanes) -> set[str]:
         plan = _plan(database, reader.lane_sql(name, lane))
         assert not [line for line in plan if "TEMP B-TREE" in line], (lane, plan)
         walked = [line for line in plan if line.startswith("SCAN")]
-        whole = lane.leader in ("flow_created", "approval_created")
+        whole = lane.leader in ("flow_created", "approval_created", "task_spawn")
         assert whole or not walked, (lane, plan)
         assert all(f"INDEX {lane.leader}" in line for line in plan), (lane, plan)
     return {lane.leader for lane in lanes}
@@ -270,3 +288,29 @@ def _steps(connection, sql: str, params: dict) -> tuple[int, list]:
     rows = connection.execute(sql, params).fetchall()
     connection.set_progress_handler(None)
     return taken, rows
+
+
+def test_who_wants_a_login_is_found_as_fast_among_many_turns():
+    """Steps of the machine that runs the statement: after 100,000 turns that went well as after ten."""
+    taken = {}
+    for count in (10, 100_000):
+        connection = apsw.Connection(":memory:")
+        connection.execute(migrate.schema_text(PACKAGE))
+        connection.execute(
+            """
+            INSERT INTO task (
+                id, runtime, kind, source, requester, status, created_at, revision, ask, detail, attempt, attempts_max,
+                notify, delivery, priority, queue, ended_at
+            )
+            WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+            SELECT
+                't' || n, iif(n % 2, 'acp', 'subagent'), 'turn', 'x', 'r', iif(n <= 3, 'failed', 'succeeded'), n, 1,
+                '{"agent":"a' || iif(n = 3, 9, n % 3) || '"}', iif(n <= 3, '{"stop":"login_wanted"}', '{}'), 1, 1,
+                'silent', 'not_needed', 0, 'q', n
+            FROM number
+            """,
+            (count,),
+        )
+        taken[count], rows = _steps(connection, SQL["login_wanted"], {"limit": 10})
+        assert [row[0] for row in rows] == ["t3"]
+    assert taken[100_000] <= taken[10] + 100 < 1_000

@@ -25,7 +25,8 @@ _ANSWERED_BY_ROW = {
 """By which statement the row that was changed is read."""
 _SILENT = frozenset(
     (
-        "append_notice", "create_task", "delete_payload", "lift_queue_limit", "prune_events", "prune_outbox",
+        "append_notice", "create_task", "delete_payload", "lift_queue_limit", "limit_queue", "forget_queue",
+        "prune_events", "prune_outbox",
         "put_payload", "ripen_tasks", "set_delivery", "set_queue_limit", "append_flow_event", "append_flow_notice",
         "create_flow", "start_flow", "put_flow_input", "nudge_flow", "see_nudges", "note_crash", "create_approval",
         "put_flow_worker", "remove_flow_worker", "end_step", "append_entry", "touch_conversation", "hold_conversation",

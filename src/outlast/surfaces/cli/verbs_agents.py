@@ -16,6 +16,7 @@ GIVEN = (
     Option("--title", text(), "What to call the turn."),
     Option("--label", text(), "A label for its task."),
     Option("--notify", choice(*POLICIES), "Of what its requester is told."),
+    Option("--dedupe", text("KEY"), "While a turn with this key is open, return it instead."),
 )
 
 AGENT_VERBS = (
@@ -23,7 +24,7 @@ AGENT_VERBS = (
     Verb(
         "agents add",
         HERE + "add:run",
-        "Add an agent to the configuration; the gateway takes it up when it is started again.",
+        "Add an agent to the configuration; it is there for the next turn.",
         arguments=(AGENT, Argument("command", text("COMMAND"), many=True, required=False)),
         options=(
             Option("--backend", choice("acp", "command", "model"), "How it is spoken to, default acp."),

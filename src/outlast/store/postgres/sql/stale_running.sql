@@ -1,3 +1,4 @@
+-- Turns of agents are looked at by silent_agents.
 SELECT {task} FROM task
-WHERE status = 'running' AND seen_at < :before
+WHERE status = 'running' AND seen_at < :before AND runtime <> 'subagent' AND runtime <> 'acp'
 ORDER BY seen_at, id LIMIT :limit;

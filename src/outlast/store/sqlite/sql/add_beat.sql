@@ -1,2 +1,2 @@
-INSERT INTO beat (agent, at, why, outcome, reason, session_id, ended_at, text)
-VALUES (:agent, :at, :why, :outcome, :reason, :session_id, :ended_at, :text);
+INSERT INTO beat (agent, at, why, outcome, reason, session_id, ended_at, text, lease_until)
+VALUES (:agent, :at, :why, :outcome, :reason, :session_id, :ended_at, :text, :lease_until);

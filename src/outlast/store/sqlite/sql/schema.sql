@@ -68,6 +68,8 @@ CREATE INDEX task_schedule ON task (schedule_id, created_at, id) WHERE schedule_
 CREATE INDEX task_schedule_live ON task (schedule_id) WHERE status IN ('queued', 'running') AND schedule_id IS NOT NULL;
 CREATE INDEX task_flow_live ON task (flow_id) WHERE status IN ('queued', 'running') AND flow_id IS NOT NULL;
 CREATE INDEX task_conversation_live ON task (conversation) WHERE status IN ('queued', 'running') AND conversation IS NOT NULL;
+CREATE INDEX task_spawn ON task (created_at, id) WHERE kind = 'spawn';
+CREATE INDEX task_spawn_of ON task (requester, created_at, id) WHERE kind = 'spawn';
 CREATE INDEX task_dismissed ON task (created_at, id) WHERE dismissed_at IS NOT NULL;
 
 -- Live work: these stay as small as what is live.
@@ -85,6 +87,10 @@ CREATE INDEX task_ended ON task (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX task_lapsed ON task (node, id) WHERE status = 'lost' AND cause = 'lease_expired';
 CREATE INDEX task_undelivered ON task (id) WHERE delivery = 'failed';
 CREATE INDEX task_inconsistent ON task (id) WHERE started_at < created_at OR ended_at < created_at OR ended_at < started_at;
+-- Turns of agents that say whether their agent is logged in, by agent: a finding is made of the newest.
+CREATE INDEX task_agent ON task (json_extract(ask, '$.agent'), ended_at)
+    WHERE (runtime = 'subagent' OR runtime = 'acp')
+        AND (status = 'succeeded' OR instr(detail, '"stop":"login_wanted"') > 0);
 
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -378,6 +384,8 @@ CREATE INDEX approval_pending ON approval (flow_id) WHERE status = 'pending' AND
 CREATE INDEX approval_task ON approval (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX approval_due ON approval (expires_at) WHERE status = 'pending' AND expires_at IS NOT NULL;
 CREATE INDEX approval_decided ON approval (decided_at) WHERE decided_at IS NOT NULL;
+-- What agents wait for leave for.
+CREATE INDEX approval_parked ON approval (created_at, id) WHERE status = 'pending' AND kind = 'acp';
 
 -- What was said in a conversation of an agent: added at the end, never changed.
 CREATE TABLE transcript (
@@ -431,7 +439,8 @@ CREATE TABLE beat (
     reason TEXT NOT NULL,
     session_id TEXT,
     ended_at REAL,
-    text TEXT
+    text TEXT,
+    lease_until REAL
 ) STRICT;
 CREATE INDEX beat_agent ON beat (agent, id);
 CREATE INDEX beat_ran ON beat (agent, at) WHERE outcome <> 'skipped';

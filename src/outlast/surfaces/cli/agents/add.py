@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from outlast.core.errors import Conflict, Refused
+from outlast.core.errors import Conflict, OutlastError, Refused
 from outlast.surfaces.cli.context import Call, given
-from outlast.surfaces.cli.output import note, say
+from outlast.surfaces.cli.output import note, safe, say
 
 
 def run(call: Call) -> None:
@@ -24,7 +24,8 @@ def run(call: Call) -> None:
     read_agents({name: table})  # says what is wrong before anything is written
     path = config.paths.config_file
     _append(path, agent_table(name, table))
-    call.answer({"agent": name, "path": path, **table}, lambda _: _print(name, path))
+    _tell_gateway(call)
+    call.answer({"agent": name, "path": path, **table}, lambda _: say(f"agent {name} is in {path}"))
 
 
 def _append(path: str, text: str) -> None:
@@ -44,6 +45,11 @@ def _append(path: str, text: str) -> None:
         raise Refused(f"cannot write {path}: {error.strerror}", code="cannot_write") from error
 
 
-def _print(name: str, path: str) -> None:
-    say(f"agent {name} is in {path}")
-    note("a running gateway takes it up when it is started again: outlast gateway restart")
+def _tell_gateway(call: Call) -> None:
+    """Have the gateway look at the file, where one runs, so that heartbeats begin; else the next question does."""
+    try:
+        trouble = call.new_client(autostart=False).get("/v1/agents").get("trouble")
+    except OutlastError:
+        return
+    if trouble:
+        note(f"the gateway goes on with the agents it had: {safe(trouble)}")

@@ -28,6 +28,8 @@ def agents(call: Call) -> None:
 
 
 def _print_agents(found: Result) -> None:
+    if found.get("trouble"):
+        note(f"these are as before: {safe(found['trouble'])}")
     if not found["agents"]:
         note("no agent is configured: outlast agents add NAME -- COMMAND")
         return

@@ -49,7 +49,7 @@ def _given(call: Call) -> dict[str, object]:
     workdir = None if call["cwd"] is None else exec.workdir(call["cwd"])
     fields = given(
         workdir=workdir, timeoutSeconds=call["timeout"], title=call["title"], label=call["label"],
-        notify=call["notify"], env=dict(call["env"]) or None,
+        notify=call["notify"], dedupeKey=call["dedupe"], env=dict(call["env"]) or None,
     )  # fmt: skip
     return fields if call.gateway is not None else {**fields, "callerEnv": exec.caller_env()}
 
