@@ -150,6 +150,19 @@ def marked(mark: str) -> list[int]:
     return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark.encode() in _environment(pid)]
 
 
+def sleeping_in(place: Path) -> list[int]:
+    """The processes that sleep there, whatever their environment."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                if file.read() == "sleep\n" and os.readlink(f"/proc/{pid}/cwd") == str(place):
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
 def _environment(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:

@@ -18,7 +18,7 @@ class Checked(Agent):
 
     async def initialize(self, protocol_version: int, client_capabilities=None, client_info=None, **_: Any):
         assert client_capabilities.fs.read_text_file and client_capabilities.fs.write_text_file
-        assert not client_capabilities.terminal
+        assert client_capabilities.terminal
         return schema.InitializeResponse(
             protocol_version=protocol_version,
             agent_info=schema.Implementation(name=f"for {client_info.name}", version="1"),
@@ -47,9 +47,27 @@ class Checked(Agent):
         call = schema.ToolCallUpdate(tool_call_id="t1", title="dig")
         options = [schema.PermissionOption(option_id="y", name="Yes", kind="allow_once")]
         answer = await self.client.request_permission(session_id=session_id, tool_call=call, options=options)
-        said = f"{read.content} {answer.outcome.outcome}"
+        ran = await self.run("echo run $0; exit 3", "it")
+        stopped = await self.run("kill $$")
+        said = f"{read.content} {answer.outcome.outcome} {ran} {stopped}"
         await self.client.session_update(session_id=session_id, update=update_agent_message(text_block(said)))
         return schema.PromptResponse(stop_reason="end_turn")
+
+    async def run(self, *script: str) -> str:
+        """Everything a terminal can do; the library checks the answers."""
+        env = [schema.EnvVariable(name="A", value="1")]
+        made = await self.client.create_terminal(
+            command="sh", args=["-c", *script], session_id="lib-1", cwd=self.cwd, env=env, output_byte_limit=100
+        )
+        of = {"session_id": "lib-1", "terminal_id": made.terminal_id}
+        before = await self.client.terminal_output(**of)
+        ended = await self.client.wait_for_terminal_exit(**of)
+        after = await self.client.terminal_output(**of)
+        assert before.exit_status is None or before.exit_status.exit_code == ended.exit_code
+        assert (after.exit_status.exit_code, after.exit_status.signal) == (ended.exit_code, ended.signal)
+        await self.client.kill_terminal(**of)
+        await self.client.release_terminal(**of)
+        return f"{after.output.strip()} {ended.exit_code} {ended.signal} {after.truncated}"
 
     async def cancel(self, session_id: str, **_: Any) -> None:
         pass

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 HABITS = frozenset(sys.argv[1:])
 REMEMBERED = os.environ.get("SCRIPTED_MEMORY", "")
@@ -173,6 +174,30 @@ def files(number, session, said):
     return "end_turn"
 
 
+def terminals(number, session, said):
+    """Do the steps of the prompt: [method, params] one by one, a list of those at once; tell what came of each.
+
+    A step may be a text that is said, or null: a wait until somebody says stop.
+    """
+    got = []
+    for step in json.loads(said):
+        if isinstance(step, str):
+            text(session, step)
+        elif step is None:
+            CANCELLED.wait()
+        elif isinstance(step[0], str):
+            got.append(ask(step[0], {"sessionId": session, **step[1]}))
+        else:
+            with ThreadPoolExecutor(len(step)) as pool:
+                got.append(list(pool.map(lambda one: ask(one[0], {"sessionId": session, **one[1]}), step)))
+    text(session, json.dumps([_came(one) for one in got]))
+    return "cancelled" if CANCELLED.is_set() else "end_turn"
+
+
+def _came(one):
+    return [_came(each) for each in one] if isinstance(one, list) else one.get("result", one.get("error"))
+
+
 def flood(number, session, said):
     """Five megabytes of standard error, then an answer."""
     line = "noise " * 20 + "\n"
@@ -280,7 +305,8 @@ def long_text(number, session, said):
 
 
 TURNS = {
-    "whole": whole, "permission": permission, "files": files, "flood": flood, "forever": forever, "deaf": deaf,
+    "whole": whole, "permission": permission, "files": files, "terminals": terminals, "flood": flood,
+    "forever": forever, "deaf": deaf,
     "crash:mid": mid, "exit0:mid": mid, "noise": noise, "wrong-id": wrong_id, "no-result": no_result,
     "odd-stop": odd_stop, "bad-json": bad_json, "giant-update": giant_update, "giant-answer": giant_answer,
     "children": children, "orphan-crash": orphan_crash, "failing": failing, "closes-output": closes_output,
@@ -300,7 +326,8 @@ def main() -> None:
         method = message.get("method")
         if method is None:
             RESULTS[message["id"]] = message
-            ANSWERS[message["id"]].set()
+            if message["id"] in ANSWERS:  # not what was asked under a number of its own
+                ANSWERS[message["id"]].set()
         elif method == "session/cancel":
             if REMEMBERED:
                 with open(REMEMBERED, "a", encoding="utf-8") as file:

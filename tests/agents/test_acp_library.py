@@ -21,7 +21,11 @@ LIBRARY = AgentSpec(
 def test_a_turn_of_an_agent_that_checks_every_message(start) -> None:
     turn = start(LIBRARY, "dig {deep}")
     end = turn.end()
-    assert (end.error, end.text, end.agent_session) == (None, "dig {deep} selected", "lib-1")
+    assert (end.error, end.text, end.agent_session) == (
+        None,
+        "dig {deep} selected run it 3 None False  None SIGTERM False",
+        "lib-1",
+    )
     assert turn.of(EventKind.READY)[0].title == "for outlast"
     assert turn.of(EventKind.NOTE) == []
 
@@ -41,3 +45,5 @@ def test_we_speak_the_version_the_library_speaks() -> None:
     assert set(acp.STOPS) == set(schema.StopReason.__args__)
     assert {"session/resume", "session/load", "session/cancel", "authenticate"} <= set(AGENT_METHODS.values())
     assert {"fs/read_text_file", "fs/write_text_file", "session/request_permission"} <= set(CLIENT_METHODS.values())
+    terminals = {method for method in CLIENT_METHODS.values() if method.startswith("terminal/")}
+    assert terminals == {f"terminal/{act}" for act in ("create", "output", "wait_for_exit", "kill", "release")}

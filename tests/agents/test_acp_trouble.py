@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from agent_running import PATIENCE, RUNNER, acp, marked
+from agent_running import PATIENCE, RUNNER, acp, marked, sleeping_in
 
 from houses import House, spec
 from outlast.core.agent import AgentSpec, EventKind
@@ -166,6 +166,29 @@ def test_a_session_of_the_keeper_leaves_nothing_of_a_turn(house: House, tmp_path
     session, output, left = house.run(act)
     assert b'"ev":"end"' in output.splitlines()[-1]
     assert session.end.code == 0
+    assert left == []
+
+
+def test_a_session_of_the_keeper_leaves_nothing_of_a_terminal(house: House, tmp_path) -> None:
+    """Not even of a command that has ended its own warden, left its session and cleared its environment."""
+    script = "kill -9 $PPID; env -i setsid sh -c 'touch up; sleep 600' & until [ -e up ]; do sleep 0.02; done"
+    steps = [
+        ["terminal/create", {"command": "sh", "args": ["-c", script]}],
+        ["terminal/create", {"command": "sh", "args": ["-c", "until [ -e up ]; do sleep 0.02; done"]}],
+        ["terminal/wait_for_exit", {"terminalId": "t2"}],
+    ]
+    agent = {"name": "a", "backend": "acp", "command": list(acp("terminals").command), "permissions": "allow"}
+    turn = {"agent": agent, "conversation": "c", "prompt": json.dumps(steps), "workdir": str(tmp_path), "env": {}}
+
+    async def act(table):
+        session = await table.start(spec(table, RUNNER, stdin="pipe", leftovers="kill"))
+        await table.write(session, json.dumps(turn).encode() + b"\n")
+        await table.until_drained(session)
+        return session, sleeping_in(tmp_path)
+
+    session, left = house.run(act)
+    assert session.end.code == 0
+    assert (tmp_path / "up").exists()
     assert left == []
 
 

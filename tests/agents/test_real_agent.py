@@ -9,7 +9,7 @@ import uuid
 
 import msgspec
 import pytest
-from agent_running import RUNNER, marked, wait_for
+from agent_running import RUNNER, marked, sleeping_in, wait_for
 from real_agents import fast_agent
 
 from outlast.core.agent import AgentSpec, EventKind, Turn
@@ -59,24 +59,41 @@ def test_a_file_elsewhere_is_not_written_whatever_the_policy(start, agent, tmp_p
     assert any("refused to the agent" in event.text for event in turn.of(EventKind.NOTE))
 
 
-def test_cancel_in_the_middle_of_a_command_leaves_nothing_running(start, agent, tmp_path) -> None:
+def test_commands_go_through_our_terminals_and_are_asked_about_once(start, agent, tmp_path) -> None:
+    turn = start(agent, call("execute", command="echo made > made.txt; cat made.txt; exit 3"))
+    asked = turn.until(EventKind.PERMISSION)
+    assert asked.data["input"] == {"command": "echo made > made.txt; cat made.txt; exit 3"}
+    assert not (tmp_path / "made.txt").exists()
+    turn.tell(op="permission", id=asked.id, option="allow_once")
+    end = turn.end()
+    assert (end.stop, end.error) == ("end_turn", None)
+    assert "made" in end.text
+    assert "[Exit code: 3]" in end.text
+    assert (tmp_path / "made.txt").read_text() == "made\n"
+    assert len(turn.of(EventKind.PERMISSION)) == 1
+    began, over = [event for event in turn.of(EventKind.TOOL) if event.id.startswith("terminal ")]
+    assert (began.status, over.status) == ("in_progress", "failed")
+    assert over.data["output"] == "made\n[exit code 3]"
+    assert turn.alive() == []
+
+
+def test_an_agent_whose_table_says_deny_runs_nothing(start, agent, tmp_path) -> None:
+    denied = msgspec.structs.replace(agent, permissions="deny")
+    turn = start(denied, call("execute", command="touch made.txt"))
+    turn.end()
+    assert not (tmp_path / "made.txt").exists()
+
+
+@pytest.mark.parametrize("command", ["touch began; sleep 600", "env -i setsid sh -c 'touch began; sleep 600' & wait"])
+def test_cancel_in_the_middle_of_a_command_leaves_nothing_running(start, agent, tmp_path, command: str) -> None:
     allowing = msgspec.structs.replace(agent, permissions="allow")
-    turn = start(allowing, call("bash", command="touch began; sleep 600"))
-    turn.until(EventKind.BEGUN)
+    turn = start(allowing, call("execute", command=command))
     wait_for(tmp_path / "began")
     turn.tell(op="cancel")
     end = turn.end()
     assert (end.stop, end.error) == ("cancelled", None)
-    # what the agent has put into a session of its own is ended with the session of the keeper, not by the runner
-    assert [pid for pid in turn.alive() if not _is(pid, "sleep")] == []
-
-
-def _is(pid: int, name: str) -> bool:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-            return file.read().strip() == name
-    except OSError:
-        return True
+    assert turn.alive() == []
+    assert sleeping_in(tmp_path) == []
 
 
 def test_the_gateway_may_die_meanwhile(agent, tmp_path) -> None:

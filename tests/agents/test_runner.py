@@ -141,13 +141,14 @@ def test_an_agent_that_is_killed_is_noticed(start) -> None:
 
 
 def test_what_is_started_is_loaded_and_nothing_else() -> None:
-    """A turn of a command-line agent loads no ACP, none of them a model library or the protocol's own."""
+    """No turn loads a model library or the protocol's own, and only one with terminals loads what they need."""
     code = "import sys, outlast.agents.runner, outlast.agents.acp, outlast.agents.command; print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     heavy = {"pydantic", "acp", "pydantic_ai", "starlette", "click", "httpx2", "yaml", "re2", "apsw"}
     assert loaded & heavy == set()
+    assert not {name for name in loaded if name.startswith("outlast.agents.terminal") or name.endswith("warden")}
     assert not {name for name in loaded if name.startswith(("outlast.gateway", "outlast.store", "outlast.api"))}
 
 

@@ -73,6 +73,30 @@ def test_a_link_that_is_put_there_meanwhile_leads_nowhere(root, monkeypatch) -> 
     assert (root.parent / "f").read_text() == "outside"
 
 
+def test_a_directory_is_this_one_or_below(root, monkeypatch) -> None:
+    """What was looked at is what is opened, whatever is put in its place meanwhile."""
+    (root / "d").mkdir()
+    (root / "link").symlink_to(root.parent)
+    (root / "inner").symlink_to(root / "d")
+    files, opened = Workspace(str(root)), os.open
+    for path, found in ((None, root), (str(root), root), (f"{root}/d/..", root), (f"{root}/inner", root / "d")):
+        fd = files.directory(path)
+        assert os.readlink(f"/proc/self/fd/{fd}") == str(found)
+        os.close(fd)
+    for path in (f"{root}/..", f"{root}/link", f"{root}/link/in/..", f"{root}-other", "/", "d", "", f"{root}/d\0"):
+        with pytest.raises(OutOfBounds):
+            files.directory(path)
+
+    def exchange(path, *rest):
+        os.rename(root / "d", root / "gone")
+        (root / "d").symlink_to(root.parent)
+        return opened(path, *rest)
+
+    monkeypatch.setattr(os, "open", exchange)
+    with pytest.raises(OSError):
+        files.directory(f"{root}/d")
+
+
 def test_what_is_no_plain_file_is_refused_and_does_not_hang(root) -> None:
     os.mkfifo(root / "pipe")
     with pytest.raises(OutOfBounds, match="plain file"):
@@ -99,7 +123,7 @@ def test_an_agent_reads_and_writes_through_us(start, tmp_path) -> None:
         ["fs/read_text_file", {"path": "/etc/passwd"}],
         ["fs/write_text_file", {"path": "/tmp/outlast-never", "content": "x"}],
         ["fs/read_text_file", {}],
-        ["terminal/create", {"command": "true"}],
+        ["fs/list", {"path": str(tmp_path)}],
     ]
     turn = start(acp("files"), json.dumps(asked))
     got = json.loads(turn.end().text)

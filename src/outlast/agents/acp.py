@@ -1,8 +1,8 @@
 """Agents that speak the Agent Client Protocol, over their standard input and output.
 
 We are its client: started in our own way, asked one prompt after another in one session. A word in mid-turn becomes
-the next prompt, since the protocol has none for it. Files are read and written for the agent below its directory;
-terminals are not offered: agents run commands themselves, and a second way would confine nothing.
+the next prompt, since the protocol has none for it. Files are read and written for the agent below its directory, and
+commands are run for it there once they are allowed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outlast._version import __version__
 from outlast.agents import acp_login, tidy
@@ -18,10 +18,13 @@ from outlast.agents.acp_updates import Updates, contents_text, usage_of
 from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
 from outlast.agents.child import Child
 from outlast.agents.desk import Desk
-from outlast.agents.permissions import Choice
+from outlast.agents.permissions import Choice, Leave, leave_of
 from outlast.agents.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Rpc, RpcError
 from outlast.agents.workspace import OutOfBounds, Workspace
 from outlast.core.agent import Turn, Usage
+
+if TYPE_CHECKING:
+    from outlast.agents.terminals import Terminals
 
 PROTOCOL = 1
 INIT_SECONDS = 120.0
@@ -29,6 +32,8 @@ INIT_SECONDS = 120.0
 LOGIN_SECONDS = 30.0
 DROP_SECONDS = 5.0
 AUTH_REQUIRED = -32000
+LEAVES_MAX = 20
+"""Tool calls that are remembered as allowed until the agent asks for the terminals they need."""
 STOPS = {"end_turn": "end_turn", "max_tokens": "max_tokens", "max_turn_requests": "max_turns",
           "refusal": "refusal", "cancelled": "cancelled"}  # fmt: skip
 
@@ -63,6 +68,8 @@ class AcpBackend:
         self._child: Child | None = None
         self._rpc: Rpc | None = None
         self._usage: Usage | None = None
+        self._terminals: Terminals | None = None
+        self._leaves: deque[Leave] = deque(maxlen=LEAVES_MAX)
 
     async def run(self) -> Ended:
         """Start the agent, and prompt it until there is nothing more to say to it. Raises AgentTrouble."""
@@ -94,8 +101,10 @@ class AcpBackend:
             self._desk.steered(steer, "dropped")
         self._steers.clear()
         self._desk.questions.cancel()
+        ends = [] if self._terminals is None else [self._terminals.close()]
         if self._child is not None:
-            await self._child.end(polite=True)
+            ends.append(self._child.end(polite=True))
+        await asyncio.gather(*ends)
         if self._rpc is not None:
             await self._rpc.stop()
 
@@ -108,7 +117,7 @@ class AcpBackend:
         )
         self._rpc.start()
         info: dict[str, object] = {"name": "outlast", "title": "outlast", "version": __version__}
-        able = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": False}
+        able = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": True}
         said = await self._ask(
             "initialize",
             {"protocolVersion": PROTOCOL, "clientCapabilities": able, "clientInfo": info},
@@ -239,6 +248,8 @@ class AcpBackend:
 
     def _stop_prompt(self) -> None:
         self._desk.questions.cancel()
+        if self._terminals is not None:
+            self._terminals.stop(over=self._cancelled.is_set())
         if self._rpc is not None and self._session is not None:
             self._rpc.notify("session/cancel", {"sessionId": self._session})
 
@@ -286,6 +297,8 @@ class AcpBackend:
                 raise RpcError(INVALID_PARAMS, "content: must be text")
             self._on_files(lambda: self._files.write(_path(params), text))
             return {}
+        if method.startswith("terminal/"):
+            return await self._on_terminals().handle(method, params)
         raise RpcError(METHOD_NOT_FOUND, f"{method[:80]} is not offered")
 
     def _on_files(self, act: Any) -> Any:  # noqa: ANN401
@@ -298,6 +311,15 @@ class AcpBackend:
             raise RpcError(-32002, "the file is not there") from None
         except OSError as error:
             raise RpcError(INTERNAL_ERROR, error.strerror or str(error)) from None
+
+    def _on_terminals(self) -> Terminals:
+        if self._terminals is None:
+            from outlast.agents.terminals import Terminals  # most turns need none
+
+            self._terminals = Terminals(self._files, self._env, self._desk, self._leaves)
+            if self._cancelled.is_set():
+                self._terminals.stop(over=True)
+        return self._terminals
 
     async def _permission(self, params: dict[str, Any]) -> object:
         call = params.get("toolCall")
@@ -319,6 +341,9 @@ class AcpBackend:
         )
         if answer.option is None:
             return {"outcome": {"outcome": "cancelled"}}
+        if answer.status == "allowed":
+            once = any(choice.id == answer.option and choice.kind == "allow_once" for choice in choices)
+            self._leaves.extend(leave_of(call.get("rawInput"), once=once))
         return {"outcome": {"outcome": "selected", "optionId": answer.option}}
 
 

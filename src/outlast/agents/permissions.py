@@ -11,6 +11,8 @@ from outlast.core.agent import AgentEvent, EventKind, Permissions
 
 Emit = Callable[..., AgentEvent]
 OPTIONS_MAX = 20
+LEAVE_MAX = 64 * 1024
+"""Characters of a command that is remembered as allowed; for a longer one somebody is asked again."""
 _ALLOW = ("allow_once", "allow_always")
 _REJECT = ("reject_once", "reject_always")
 
@@ -28,6 +30,21 @@ class Answer(NamedTuple):
 
     status: Literal["allowed", "rejected", "cancelled", "expired"]
     option: str | None
+
+
+class Leave(NamedTuple):
+    """A command that was allowed as part of a tool call: what was said of it; for one time, or for the whole turn."""
+
+    given: dict[str, object]
+    once: bool
+
+
+def leave_of(given: object, *, once: bool) -> list[Leave]:
+    """Return the leave that an allowed tool call with that input is; none where it says nothing of a command."""
+    if not isinstance(given, dict) or not given.get("command"):
+        return []
+    said = {name: given[name] for name in ("command", "args", "cwd", "workdir", "env") if given.get(name)}
+    return [Leave(said, once)] if len(str(said)) <= LEAVE_MAX else []
 
 
 class _Open(NamedTuple):

@@ -1,4 +1,4 @@
-"""The files an agent asks its client for: those below its directory, of a size that is known, and no others.
+"""What an agent asks its client for on disk: files below its directory, of a size that is known, and no others.
 
 This confines what is done *for* an agent. What its process does by itself, it does with the rights of its user.
 """
@@ -57,6 +57,24 @@ class Workspace:
             os.close(fd)
             raise
         return fd
+
+    def directory(self, path: str | None) -> int:
+        """Return a descriptor of a directory, without a path of this one. Raises OutOfBounds, OSError."""
+        if path is not None and ("\0" in path or not path.startswith("/")):
+            raise OutOfBounds("the path must be absolute")
+        real = self.root if path is None else os.path.realpath(path)
+        self._check_directory(real)
+        fd = os.open(real, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._check_directory(os.readlink(f"/proc/self/fd/{fd}"))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_directory(self, real: str) -> None:
+        if real != self.root:
+            self._check(real)
 
     def _inside(self, path: str) -> str:
         if "\0" in path or not path.startswith("/"):
