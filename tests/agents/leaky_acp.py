@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parent))
 import scripted_acp as agent
 
 
-def leak(number, session, said):
+def leak(request, session, said):
     """Say them as text in small pieces, as thoughts, plans, tools, questions, and on standard error."""
     for secret in [*json.loads(said.splitlines()[-1]), os.environ["DEPLOY_TOKEN"], os.environ["API_KEY"]]:
         for kind in ("agent_message_chunk", "agent_thought_chunk"):
@@ -43,10 +43,21 @@ def leak(number, session, said):
                           "content": [{"type": "content", "content": {"type": "text", "text": secret}}]},
              "options": [{"optionId": "yes", "name": secret, "kind": "allow_once"}]},
         )  # fmt: skip
+        made = agent.ask(
+            "terminal/create",
+            {"sessionId": session, "command": "sh", "args": ["-c", f"echo \"{secret}\"; echo \"{secret}\" >&2; false"],
+             "env": [{"name": "PLAIN", "value": secret}], "cwd": os.getcwd()},
+        )  # fmt: skip
+        number = made["result"]["terminalId"]
+        for method in ("wait_for_exit", "output", "release"):
+            agent.ask(f"terminal/{method}", {"sessionId": session, "terminalId": number})
+        agent.ask("terminal/create", {"sessionId": session, "command": f"/no/such/{secret}", "args": [secret]})
+        agent.ask("terminal/create", {"sessionId": session, "command": "true", "cwd": f"/etc/{secret}"})
+        agent.ask("terminal/output", {"sessionId": session, "terminalId": secret})
     if "leak-error" in agent.HABITS:
         sys.stderr.write(f"fatal: {secret}\n")
         sys.stderr.flush()
-        agent.answer(number, error={"code": -32603, "message": f"no: {secret}", "data": {"details": secret}})
+        agent.answer(request, error={"code": -32603, "message": f"no: {secret}", "data": {"details": secret}})
         return None
     agent.text(session, f"the answer is {secret}")
     return "end_turn"

@@ -87,6 +87,17 @@ async def test_agents_are_looked_at_by_the_operator_alone(tmp_path: Path) -> Non
         assert (unknown.value.code, "there is: calm, coder, quick" in unknown.value.hint) == ("no_such_agent", True)
 
 
+@asynchronous
+async def test_secrets_of_the_configuration_are_not_listed(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        argv = f'["coder", "--api-key", "{KEY}", "--url=https://me:hunter2hunter2@host/", "{{message}}"]'
+        at.configure(agents=f'[agents.a]\nbackend = "command"\ncommand = {argv}\nenv = {{ TOKEN = "swordfish99" }}\n')
+        listed = str(await at.ask("agents.list"))
+        assert not [secret for secret in (KEY, "hunter2hunter2", "swordfish99") if secret in listed]
+        assert "--api-key" in listed
+        assert "{message}" in listed
+
+
 @pytest.mark.parametrize("mode", ["deny", "allowlist", "ask"])
 @asynchronous
 async def test_who_may_not_run_just_anything_gives_no_agent_a_turn(tmp_path: Path, mode: str) -> None:

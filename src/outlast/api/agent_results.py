@@ -7,10 +7,11 @@ from typing import Any
 from outlast.api.results import Record, iso
 from outlast.api.task_results import TaskResult
 from outlast.core.agent import AgentConversation, AgentSpec, Entry
+from outlast.core.redact import redact_argv
 
 
 class AgentResult(Record, frozen=True, kw_only=True):
-    """A configured agent. ``command`` is its template, ``model`` the model it asks."""
+    """A configured agent. ``command`` is its template, secrets masked, ``model`` the model it asks."""
 
     agent: str
     backend: str
@@ -85,7 +86,7 @@ def describe_agent(spec: AgentSpec, conversation: str, running: int, queued: int
     return AgentResult(
         agent=spec.name,
         backend=spec.backend,
-        command=list(spec.command),
+        command=redact_argv(spec.command),
         model=spec.model or None,
         workdir=spec.workdir or None,
         permissions=spec.permissions,

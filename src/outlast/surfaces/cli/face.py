@@ -240,12 +240,13 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
 def _complete_agents(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """List the configured agents whose name begins like this; no gateway is asked."""
     from outlast.config import load
+    from outlast.core.redact import redact_argv
 
     try:
         agents = load(os.environ).agents
     except OutlastError:
         return []
-    rows = ((name, f"{spec.backend}: {spec.model or ' '.join(spec.command)}") for name, spec in agents.items())
+    rows = ((name, f"{one.backend}: {one.model or ' '.join(redact_argv(one.command))}") for name, one in agents.items())
     return _items(rows, incomplete)
 
 
