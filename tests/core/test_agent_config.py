@@ -140,3 +140,10 @@ def test_a_table_that_is_written_reads_back(table) -> None:
 def test_every_key_has_its_words() -> None:
     assert {key.name for key in KEYS} >= {"backend", "command", "heartbeat"}
     assert all(key.help.endswith(".") and key.allowed for key in KEYS)
+
+
+def test_what_variables_hold_is_not_told_with_what_is_wrong_about_them() -> None:
+    with pytest.raises(BadInput) as wrong:
+        read(**COMMAND, env={"A B": "swordfish99"})
+    assert "swordfish99" not in str(wrong.value)
+    assert "'A B'" in wrong.value.message

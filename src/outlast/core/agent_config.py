@@ -305,6 +305,8 @@ def _escaped(char: str) -> str:
 def _shown(raw: Any) -> str:  # noqa: ANN401
     from outlast.core.redact import redact
 
+    if isinstance(raw, dict):  # of variables, say: what they hold is nobody's business
+        raw = dict.fromkeys(raw, "…")
     shown = redact(repr(raw))
     return shown if len(shown) <= 60 else f"{shown[:60]}…"
 
