@@ -94,5 +94,18 @@ def many(number, session, said):
     return "end_turn"
 
 
+def introduce(number, params):
+    """Introduce ourselves in words of a kind nobody expects, and want a login by methods that are none."""
+    methods = [7, None, {"id": ["x"]}, {"id": NASTY, "name": NASTY, "type": "terminal", "args": [NASTY, 5]},
+               {"id": "k", "type": "env_var", "vars": [{"name": NASTY}, 3, {}]},
+               {"id": "d", "description": NASTY * 10_000, "_meta": {"terminal-auth": {"command": NASTY}}}]  # fmt: skip
+    able = {"loadSession": "yes", "sessionCapabilities": {f"{NASTY}{n}": {} for n in range(10_000)},
+            "promptCapabilities": [1], "mcpCapabilities": None}  # fmt: skip
+    info = {"name": [1], "title": NASTY * 5_000, "version": {"major": 10**30}}
+    agent.answer(number, {"protocolVersion": 1, "agentInfo": info, "agentCapabilities": able, "authMethods": methods})
+
+
+if "introduction" in agent.HABITS:
+    agent.METHODS["initialize"] = introduce
 agent.TURNS.update({"numbers": numbers, "names": names, "many": many, "options": options})
 agent.main()

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from agent_running import HERE, Running, command
 
-from outlast.core.agent import AgentSpec, EventKind
+from outlast.core.agent import AgentSpec, EventKind, Turn
 
 NASTY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def hostile(habit: str, **fields) -> AgentSpec:
     argv = (sys.executable, "-S", str(HERE / "hostile_acp.py"), habit)
-    return AgentSpec(name="hostile", backend="acp", command=argv, **fields)
+    return AgentSpec(**{"name": "hostile", "backend": "acp", "command": argv, **fields})
 
 
 def sound(turn: Running) -> None:
@@ -60,6 +62,24 @@ def test_names_that_are_traps_do_no_harm(start, tmp_path: Path) -> None:
     assert len(tool.id) <= 200
     [plan] = turn.of(EventKind.PLAN)
     assert len(plan.data["entries"]) <= 100
+
+
+def test_an_introduction_may_say_anything(start, tmp_path) -> None:
+    """In a turn, and where somebody merely looks at the agent."""
+    spec = hostile("introduction", command=(*hostile("introduction").command, "login"))
+    turn = start(spec)
+    end = turn.end()
+    assert (end.stop, end.code) == ("login_wanted", "login_wanted")
+    sound(turn)
+    assert len(str(end.data["hint"])) < 20_000
+    assert len(turn.of(EventKind.READY)[0].data["can"]) <= 100
+    given = Turn(agent=spec, conversation="c", prompt="", workdir=str(tmp_path), env={})
+    probe = [sys.executable, "-P", "-m", "outlast.agents.probe"]
+    done = subprocess.run(probe, input=msgspec.json.encode(given) + b"\n", capture_output=True, timeout=60, check=False)
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["code"], len(found["can"])) == (False, "login_wanted", 100)
+    assert not NASTY.search(json.dumps(found, ensure_ascii=False))
+    assert len(done.stdout) < 60_000
 
 
 @pytest.mark.parametrize(("number", "given"), [(0, "0"), (1, "1"), (2, "2"), (3, "2"), (4, "4"), (5, "5")])
