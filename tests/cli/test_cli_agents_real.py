@@ -57,7 +57,7 @@ def test_a_turn_goes_on_while_the_gateway_is_dead_and_is_told_once(own: Live, pr
     os.mkfifo(go)
     hears = os.open(began, os.O_RDONLY | os.O_NONBLOCK)
     says = os.open(go, os.O_RDWR)
-    message = call("bash", command=f"echo $$ > {began}; read word < {go}; echo it said $word")
+    message = call("execute", command=f"echo $$ > {began}; read word < {go}; echo it said $word")
     task = own.json("agent", "run", "fast", message, "--detach", "--as", "agent:me:main", "--json")
     readable(hears)
     runner = os.pidfd_open(runner_above(int(os.read(hears, 100))))
