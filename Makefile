@@ -4,6 +4,8 @@ PYTHON  ?= python3
 VENV    := .venv
 PY      := $(VENV)/bin/python
 ARGS    ?=
+# Most tests wait for real processes, so several at a time; the tests of a file stay together and in order.
+BESIDE  ?= -n 4 --dist loadfile
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo test test-agents soak check format docs bench build clean
@@ -17,7 +19,7 @@ demo: $(VENV)/.runtime ## real builds, a gateway killed with -9 in the middle, a
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) tools/demo.py
 
 test: setup ## run the tests (ARGS='-k name' to choose)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(BESIDE) $(ARGS)
 
 test-agents: setup ## install the agents others have made (npm, once) and run a turn of each
 	@$(PY) -m pytest -m agents tests/agents tests/cli $(ARGS)
