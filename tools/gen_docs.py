@@ -41,8 +41,9 @@ reader of the output went away. `exec` and `attach` end with the command's own c
 when a time limit ended it, 127 when it could not be started, 125 when its end is not known.
 
 Environment: `OUTLAST_HOME` and `OUTLAST_CONFIG` choose [home and configuration](files.md); `OUTLAST_GATEWAY`
-(like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `NO_COLOR` turns colours
-off.
+(like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `OUTLAST_REQUESTER` says for
+whom a command acts that has `--as`, when that is not given. The turn of an agent has the key of its conversation
+there, and so has what it starts ([why](agents.md#what-an-agent-starts-is-its-own)). `NO_COLOR` turns colours off.
 """
 
 CONFIG_INTRODUCTION = """\

@@ -166,8 +166,8 @@ class AgentRoom:
     def _environment(self, turn: TurnRef, payload: dict[str, Any]) -> dict[str, str]:
         base = payload.get("callerEnv")
         given = self._maker.environ if base is None else base
+        # No requester: for whom an agent acts, its runner says.
         env = child_environment(given, {}, turn.session_id, turn.task_id, shell=False)
-        env.pop("OUTLAST_REQUESTER", None)  # whose the turn is, the runner says
         return {**env, "OUTLAST_HOME": self._maker.config.paths.home}
 
     # ---- while it runs

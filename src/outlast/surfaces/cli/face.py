@@ -228,9 +228,10 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
     """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
     from outlast.client import Client
     from outlast.config import load
+    from outlast.surfaces.cli.context import own_requester
 
     try:
-        found = Client(load(os.environ), autostart=False).get("/v1/sessions", limit=200)
+        found = Client(load(os.environ), requester=own_requester(), autostart=False).get("/v1/sessions", limit=200)
     except OutlastError:
         return []
     items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])
@@ -259,7 +260,7 @@ def _from_records(
         from outlast.surfaces.cli.context import Call
 
         try:
-            found = Call({}, answer_offline=ctx.find_root().obj).read(act, path, None, limit=limit)
+            found = Call({"requester": None}, answer_offline=ctx.find_root().obj).read(act, path, None, limit=limit)
         except OutlastError:
             return []
         return _items(((row[id], about(row)) for row in found[rows]), incomplete)
