@@ -115,7 +115,7 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
             break
         left -= _size(item)
         items.append(item)
-    for item, (_, body) in zip(items, notices, strict=False):
+    for item, (_, body) in zip(items, notices[: len(items)], strict=True):
         answer = [f"  {line}" for line in _answered(body)]
         if _size(answer) <= left:
             left -= _size(answer)
