@@ -212,6 +212,38 @@ async def test_a_conversation_that_another_agent_holds_switches_the_rule_off(tmp
 
 
 @asynchronous
+async def test_a_rule_for_a_conversation_that_another_agent_holds_is_refused(tmp_path: Path) -> None:
+    """It would be switched off at its first instant, perhaps at night."""
+    async with agent_world(tmp_path) as at:
+        await at.ask("agents.run", agent="quick", message="mine", conversation="agent:quick:main")
+        await rule(at)
+        await rule(at, "quick", agent="quick", to="agent:quick:main")
+        with pytest.raises(BadInput, match="held by agent quick") as caught:
+            await rule(at, "other", to="agent:quick:main")
+        assert caught.value.code == "other_agent"
+        for change in ({"to": "agent:quick:main"}, {"agent": "coder", "to": "agent:quick:main"}):
+            with pytest.raises(BadInput, match="held by agent quick"):
+                await at.ask("cron.edit", "look", **change)
+        with pytest.raises(BadInput, match="held by agent quick"):
+            await at.ask("cron.edit", "quick", agent="coder")
+        assert (await at.ask("cron.show", "look")).to is None
+
+
+@asynchronous
+async def test_the_mend_of_a_rule_whose_only_moment_has_passed_is_to_do_it_now(tmp_path: Path) -> None:
+    async with agent_world(tmp_path) as at:
+        await rule(at, every=None, in_="1m", caller=ALICE)
+        at.configure(agents="")
+        await minute(at)
+        assert (await at.ask("cron.show", "look")).status == "disabled"
+        [finding] = [one for one in (await at.ask("tasks.audit")).findings if one.code == "auto_disabled"]
+        assert finding.fix.startswith("outlast cron run look does it now")
+        [told] = await at.store.system_events(ALICE.requester, 0, 10)
+        assert told.text.endswith("Once it is mended: outlast cron run look")
+        assert (await at.ask("cron.resume", "look")).status == "done"
+
+
+@asynchronous
 async def test_instants_of_many_rules_in_one_moment_are_a_turn_each_also_after_a_restart(tmp_path: Path) -> None:
     async with agent_world(tmp_path) as at:
         for number in range(20):

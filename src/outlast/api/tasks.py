@@ -32,7 +32,8 @@ from outlast.api.task_results import (
     describe_event,
 )
 from outlast.core.errors import BadInput, GatewayTrouble, NotFound
-from outlast.core.findings import KINDS, SEVERITIES, Code, Finding
+from outlast.core.findings import KINDS, PASSED, SEVERITIES, Code, Finding
+from outlast.core.schedule import passed
 from outlast.core.session import Span, Status
 from outlast.core.task import Runtime, Task, TaskFilter
 from outlast.ledger.audit import PER_CODE_MAX, audit
@@ -228,7 +229,7 @@ async def _told(api: Api, now: float, limit: int) -> list[Finding]:
     found = [
         Finding(
             Code.AUTO_DISABLED, one.name, f"it is switched off: {one.disabled_why}", since=one.disabled_at,
-            about=one.name,
+            about=one.name, mend=PASSED if passed(one, now) else None,
         )
         for one in await api.store.disabled_schedules(limit)
     ]  # fmt: skip

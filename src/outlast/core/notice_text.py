@@ -119,7 +119,7 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
         answer = [f"  {line}" for line in _answered(body)]
         if _size(answer) <= left:
             left -= _size(answer)
-            item += answer
+            item.extend(answer)
     lines = [title + ".", *(line for item in items for line in item)]
     if len(items) < len(notices):
         lines.append(f"… and {len(notices) - len(items)} more.")

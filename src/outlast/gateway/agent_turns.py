@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, other_agent
 from outlast.core.agent import LANE, LANE_MAX, AgentConversation, conversation_in
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
@@ -19,7 +19,7 @@ from outlast.core.flow import FlowMode, NewFlow
 from outlast.core.ids import timed_id
 from outlast.core.session import Cause, Status
 from outlast.core.task import SPAWN, NewTask, NotifyPolicy, Runtime, Task
-from outlast.gateway.agent_room import AgentRoom, other_agent
+from outlast.gateway.agent_room import AgentRoom
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
 from outlast.ledger.tasks import Ledger
