@@ -39,11 +39,13 @@ from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn
 from outlast.core.agent_check import AgentCheck
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.notice_text import LINE_MAX, one_line
+from outlast.core.redact import redact
 from outlast.core.session import Status
 from outlast.core.task import SPAWN, NotifyPolicy, Runtime, Task, TaskFilter
 
 PAGE_DEFAULT = 100
-CHECK_SECONDS = 70.0
+CHECK_SECONDS = 80.0
 """How long a look at an agent may take; the look itself ends after a minute."""
 END_SECONDS = 5.0
 """How long one that nobody waits for any more may take to end what it has started."""
@@ -77,16 +79,19 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
+        out, errors = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
         found = msgspec.json.decode(out, type=AgentCheck)
         if (trouble := api.config.agents.trouble) is not None:
             found = msgspec.structs.replace(found, notes=[*found.notes, f"it is as before: {trouble.message}"])
         return found
-    except (TimeoutError, msgspec.DecodeError):
-        raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
+    except TimeoutError:
+        raise GatewayTrouble(f"agent {name} could not be looked at in {CHECK_SECONDS:g} s", code="no_answer") from None
+    except msgspec.DecodeError:
+        last = one_line(redact(errors.decode("utf-8", "replace").strip().rpartition("\n")[2]), LINE_MAX)
+        raise GatewayTrouble(f"agent {name} could not be looked at: {last or 'no reason'}", code="no_answer") from None
     finally:
         if process.returncode is None:
             await asyncio.shield(_end(process))
