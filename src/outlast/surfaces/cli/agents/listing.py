@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 LOOK_SECONDS = 90.0
+_SEEN = {
+    "acp": "answers (acp)",
+    "command": "is there (command); no turn was tried",
+    "model": "has what it needs (model); it was not asked",
+}
+"""What a look has shown, by backend: only an ACP agent says anything before it has a turn."""
 
 
 def turn_path(lookup: str, action: str = "") -> str:
@@ -58,7 +64,7 @@ def check(call: Call) -> int:
 def _print_check(found: Result) -> None:
     name = found.get("title") or found["agent"]
     if found["ok"]:
-        say(f"{safe(name)} {safe(found.get('version') or '')}".rstrip() + f" answers ({found['backend']})")
+        say(f"{safe(name)} {safe(found.get('version') or '')}".rstrip() + f" {_SEEN[found['backend']]}")
     else:
         say(f"{safe(name)} cannot be used: {safe(found.get('error') or found.get('code') or 'no answer')}")
     for word in found.get("can", []):
