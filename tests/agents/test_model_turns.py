@@ -126,6 +126,7 @@ def test_a_conversation_that_is_gone_begins_anew_with_a_note(start, endpoint, tm
 def test_an_endpoint_that_refuses_is_told_apart(start, endpoint, tmp_path, answer: Fail, stop: str, code: str) -> None:
     end = start(model(endpoint(answer), tmp_path / "home")).end()
     assert (end.stop, end.code) == (stop, code)
+    assert ("set OPENAI_API_KEY in env of [agents.m]" in end.data.get("hint", "")) == (stop == "login_wanted")
     assert answer.message in end.error
 
 

@@ -129,12 +129,15 @@ def test_a_model_wants_its_library_and_its_key(tmp_path) -> None:
     model = AgentSpec(name="m", backend="model", model="openai:gpt", tools=("exec",))
     found = look(model, tmp_path, OPENAI_API_KEY="")
     assert (found.ok, found.code) == (False, "login_wanted")
-    assert "OPENAI_API_KEY" in found.hint
+    assert found.error == "the model openai:gpt wants a key: OPENAI_API_KEY is not set"
+    assert found.hint == "set OPENAI_API_KEY in env of [agents.m]; outlast config path names the file"
     found = look(model, tmp_path, OPENAI_API_KEY="k")
     assert (found.ok, found.title, found.can) == (True, "openai:gpt", ["exec"])
     without = "import sys; sys.modules['pydantic_ai'] = None; import outlast.agents.probe as p; p.main()"
     found = look(model, tmp_path, without, OPENAI_API_KEY="k")
     assert (found.code, found.hint) == ("missing_extra", "pip install 'outlast[models]'")
+    found = look(msgspec.structs.replace(model, model="groq:x"), tmp_path)
+    assert (found.code, found.hint) == ("missing_extra", "pip install 'pydantic-ai-slim[groq]'")
     found = look(msgspec.structs.replace(model, model="nobody:gpt"), tmp_path)
     assert (found.code, "nobody:gpt" in found.error) == ("agent_error", True)
 

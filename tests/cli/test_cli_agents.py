@@ -89,6 +89,18 @@ def test_a_look_at_an_agent_says_what_it_can_or_what_is_wrong(outlast, gateway):
     assert (code, json.loads(out)["code"]) == (1, "login_wanted")
 
 
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("command", "sh is there (command); no turn was tried\n"),
+        ("model", "sh has what it needs (model); it was not asked\n"),
+    ],
+)
+def test_a_look_does_not_say_that_an_agent_answers_which_was_not_asked(outlast, gateway, backend, said):
+    gateway.will(answer({"ok": True, "agent": "a", "backend": backend, "title": "sh", "can": [], "notes": []}))
+    assert outlast("agents", "check", "a")[1] == said
+
+
 def test_an_unknown_agent_is_said_with_those_there_are(outlast, gateway):
     wrong = {"error": {"code": "no_such_agent", "message": "no agent 'nobody'", "hint": "there is: coder"}}
     gateway.will(*[answer(wrong, 400)] * 3)
