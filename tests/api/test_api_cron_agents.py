@@ -99,6 +99,22 @@ async def test_turns_wait_for_each_other_where_the_rule_queues_them(tmp_path: Pa
 
 
 @asynchronous
+async def test_conversations_in_which_nothing_is_under_way_are_not_among_the_queues(tmp_path: Path) -> None:
+    """A rule that fires every minute would fill the list with what keeps nobody waiting."""
+    async with agent_world(tmp_path) as at:
+        await rule(at)
+        await minute(at)
+        [turn] = await turns(at)
+        named = f"conv:{turn.conversation}"
+        assert named in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+        await at.ask("cron.pause", "look")
+        await at.ask("tasks.cancel", turn.id)
+        assert named not in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+        await at.ask("tasks.set-queue", name_=named, limit=0)
+        assert named in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+
+
+@asynchronous
 async def test_an_instant_is_left_out_while_the_turn_before_it_has_not_ended(tmp_path: Path) -> None:
     async with agent_world(tmp_path) as at:
         await rule(at)

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, other_agent
-from outlast.core.agent import LANE, LANE_MAX, AgentConversation, conversation_in
+from outlast.core.agent import LANE, LANE_MAX, AgentConversation, only_in_a_row
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
@@ -101,7 +101,7 @@ class AgentTurns:
     async def tidy(self) -> None:
         """Forget the limits of queues of conversations in which nothing is under way: there may be very many."""
         for queue in await self._books.store.queues():
-            if conversation_in(queue.name) is not None and not queue.queued and not queue.running:
+            if only_in_a_row(queue.name, queue.limit_max) and not queue.queued and not queue.running:
                 await self._books.store.forget_queue(queue.name)
 
     # ---- while they run
