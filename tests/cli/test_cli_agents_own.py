@@ -113,3 +113,20 @@ def test_a_client_in_python_acts_for_the_turn_it_is_in(own: Live, monkeypatch: p
     asked = {"command": "true", "detach": True}
     assert with_it.post("/v1/exec", asked)["taskId"] in str(with_it.get("/v1/tasks"))
     assert other.get("/v1/tasks")["tasks"] == []
+
+
+def test_what_a_turn_has_run_belongs_to_it_and_goes_with_it(own: Live, tmp_path: Path) -> None:
+    """Also where somebody else has asked for it: it tells how far it is, and what it detaches is cancelled with it."""
+    naptime, under_way = f"600.{os.getpid()}", tmp_path / "under_way"
+    os.mkfifo(under_way)
+    add(own, tmp_path, "busy", f"""{OUTLAST} tasks report progress 40 --message halfway
+{OUTLAST} run -- sleep {naptime} > {under_way}
+sleep {naptime}
+""")  # fmt: skip
+    turn = own.json("agent", "run", "busy", "go", "--detach", "--json")["taskId"]
+    child = own.json("tasks", "show", line_from(under_way).strip(), "--json")
+    assert (child["parentId"], child["requester"]) == (turn, "agent:busy:main")
+    assert own.json("tasks", "show", turn, "--json")["progress"] == 40
+    own.run("tasks", "cancel", turn)
+    ended = own.json("tasks", "wait", turn, child["taskId"], "--json", code=1)["tasks"]
+    assert {task["status"] for task in ended} == {"cancelled"}
