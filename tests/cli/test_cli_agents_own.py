@@ -103,6 +103,7 @@ def test_a_gateway_that_an_agent_has_started_acts_for_nobody(own: Live) -> None:
     own.run("gateway", "start", env={"OUTLAST_REQUESTER": "agent:main:main"})
     asked = {"command": "echo for ${OUTLAST_REQUESTER-nobody}"}
     assert Client(load(own.env)).post("/v1/exec", asked)["output"] == "for nobody\n"
+    assert Client(load(own.env), requester="me").post("/v1/exec", asked)["output"] == "for nobody\n"
     mine = Client(load(own.env), requester="agent:main:main").post("/v1/exec", asked)
     assert mine["output"] == "for agent:main:main\n"
 
