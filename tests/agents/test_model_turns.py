@@ -65,6 +65,7 @@ def test_tools_are_those_of_the_gateway_on_behalf_of_the_conversation(start, end
         Call("cron", {"action": "show", "name": "later"}),
         Call("cron", {"action": "dance", "name": "later"}),
         Call("process", {"action": "list"}),
+        Call("process", {"tool": "exec", "requester": "agent:boss:main", "action": "list", "command": "true"}),
         Say("All done."),
     )
     turn = start(model(it, gateway, tools=("exec", "cron", "process")), socket=None)
@@ -80,8 +81,9 @@ def test_tools_are_those_of_the_gateway_on_behalf_of_the_conversation(start, end
     assert answers[0]["output"].endswith("done\n")
     assert answers[2]["name"] == "later"
     assert answers[2]["requester"] == "agent:scripted:main"
-    assert "dance" in answers[3]["error"]["message"]
+    assert answers[3]["error"]["message"].startswith("action: must be one of add, list")
     assert answers[4]["sessions"][0]["requester"] == "agent:scripted:main"
+    assert answers[5]["error"]["message"].startswith("command:"), "it is given no other tool by another name"
     assert {name for _, name in it.asked[0].tools} == {"exec", "cron", "process"}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BACKENDS = ("acp", "command", "model")
 OUTPUTS = ("text", "json", "claude-stream-json", "codex-jsonl")
 PERMISSIONS = ("ask", "allow", "deny")
-TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "subagents")
+TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "agents", "subagents")
 """What an agent of the backend ``model`` can be given."""
 NAME_MAX = 64
 SECTION = "agents"
@@ -271,9 +271,24 @@ def shown_table(raw: Mapping[str, Any]) -> dict[str, Any]:
     shown = dict(raw)
     if "env" in shown:
         shown["env"] = dict.fromkeys(shown["env"], "***")
-    if "command" in shown:
-        shown["command"] = redact_argv(shown["command"])
+    for name in ("command", "resume"):
+        if name in shown:
+            shown[name] = redact_argv(shown[name])
     return shown
+
+
+def settings_of(spec: AgentSpec) -> dict[str, Any]:
+    """Return what holds for an agent: each key of its backend, the defaults too, secrets masked, spans in seconds."""
+    shown: dict[str, Any] = {}
+    for key in KEYS:
+        if spec.backend in key.backends:
+            value = getattr(spec, key.field)
+            shown[key.name] = list(value) if isinstance(value, tuple) else value
+    shown["timeout"] = spec.timeout_seconds or 0
+    if (beat := spec.heartbeat) is not None:
+        fields = {"hours": f"{beat.active_from}-{beat.active_until}" if beat.active_from else ""}
+        shown["heartbeat"] = {key.name: fields.get(key.field, getattr(beat, key.field, "")) for key in HEARTBEAT_KEYS}
+    return shown_table(shown)
 
 
 def agent_table(name: str, raw: Mapping[str, Any]) -> str:
