@@ -9,6 +9,7 @@ HERE = CLI + "agents."
 NEW = Argument("agent", text("AGENT"))
 AGENT = Argument("agent", text("AGENT"), complete="agent")
 TURN = Argument("task", text("TASK"), complete="task")
+TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "agents", "subagents")
 POLICIES = ("done_only", "state_changes", "failures_only", "silent")
 GIVEN = (
     Option("--timeout", DURATION, "How long the turn may take, default as the agent's configuration says."),
@@ -33,10 +34,31 @@ AGENT_VERBS = (
             Option("--resume", text("ITEM"), "What is added to go on with a session of its own.", many=True),
             Option("--model", text("MODEL"), "For backend model: openai:NAME or anthropic:NAME."),
             Option("--permissions", choice("ask", "allow", "deny"), "What becomes of what it asks leave for."),
-            Option("--cwd", text("DIR"), "Where it works."),
+            Option("--system", text(), "What it is told before the first message of a conversation."),
+            Option("--tool", choice(*TOOLS), "For backend model: what of outlast it can use.", many=True),
+            Option("--timeout", text("DURATION"), "How long a turn may take, default 1h; 0 is no limit."),
+            Option("--cwd", text("DIR"), "Where it works, default a directory of its own."),
+            Option("--env", PAIR, "A variable for it, kept in the file.", many=True),
+            Option("--heartbeat", text("DURATION"), "How often it looks around by itself, default never."),
             JSON,
         ),
-        details="The rest of the file stays as it is, to the byte. Commands come after --.",
+        details="The rest of the file stays as it is, to the byte. Commands come after --. What is not there yet, a "
+        "program or a directory, is named and no hindrance.",
+    ),
+    Verb(
+        "agents show",
+        HERE + "listing:agent",
+        "Show an agent with every key that holds for it, and where its table is.",
+        arguments=(AGENT,),
+        options=COMMON,
+    ),
+    Verb(
+        "agents remove",
+        HERE + "add:remove",
+        "Take an agent out of the configuration. What it has said stays, and its turns under way go on.",
+        arguments=(AGENT,),
+        options=(JSON,),
+        details="The rest of the file stays as it is, to the byte, comments around its table too.",
     ),
     Verb(
         "agents check",
