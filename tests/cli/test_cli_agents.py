@@ -14,6 +14,7 @@ import pytest
 from cli_fakes import answer, body
 from cli_ledger import TASK, path_of
 
+from outlast.core.agent_config import TOOLS
 from outlast.core.errors import BadInput, Refused
 from outlast.surfaces.cli.agents import config_file
 from outlast.surfaces.cli.flows import asking
@@ -553,8 +554,11 @@ def test_every_command_of_agents_has_help_speaks_json_and_completes(outlast):
         assert (code, err) == (0, "")
         assert verb.help.split()[0] in out
         assert "--json" in out
-    offered = {argument.name: argument.complete for verb in verbs for argument in verb.arguments if argument.complete}
-    assert offered == {"agent": "agent", "task": "task", "tasks": "task"}
+    offered = {verb.words[-1]: argument.complete for verb in verbs for argument in verb.arguments if argument.complete}
+    assert offered == {
+        "show": "turn", "remove": "agent", "check": "agent", "run": "agent", "spawn": "agent", "log": "turn",
+        "steer": "running-turn", "wait": "turn", "cancel": "live-turn",
+    }  # fmt: skip
 
 
 def test_names_of_agents_turns_and_conversations_are_completed(outlast, configured, gateway, monkeypatch):
@@ -564,13 +568,31 @@ def test_names_of_agents_turns_and_conversations_are_completed(outlast, configur
         monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
         return [row.partition(",")[2] for row in outlast()[1].split()]
 
-    gateway.will(answer({"tasks": [TURN, FAILED], "next": None}))
-    gateway.will(answer({"conversations": [{"conversation": "agent:a:main", "waiting": 0}], "next": None}))
-    for line in ("agents check ", "agent run co", "subagents spawn c"):
+    for line in ("agents check ", "agents show co", "agents remove ", "agent run co", "subagents spawn c",
+                 "cron add --agent ", "cron edit x --agent c"):  # fmt: skip
         assert offered(f"outlast {line}") == ["coder"]
     assert offered("outlast agents check x") == []
     assert offered("outlast agents add c") == []
-    assert offered("outlast subagents steer 01t") == ["01turn"]
-    assert offered("outlast conversations transcript agent") == ["agent:a:main"]
+    for line, query in (("show", ""), ("steer", "status=running&"), ("cancel", "status=queued%2Crunning&")):
+        gateway.will(answer({"tasks": [], "next": None}), answer({"tasks": [TURN, FAILED], "next": None}))
+        assert offered(f"outlast subagents {line} 01t") == ["01turn"]
+        asked = [path_of(gateway, at) for at in (-2, -1)]
+        assert [f"runtime={runtime}&{query}limit=200" in path for runtime, path in
+                zip(("subagent", "acp"), asked, strict=True)] == [True, True], asked  # fmt: skip
+    for line in ("conversations transcript agent", "agent run coder x --conversation agent", "cron add --to agent"):
+        talks = [{"conversation": key, "waiting": 0} for key in ("agent:a:main", "agent:b:main")]
+        gateway.will(
+            answer({"tasks": [{**TURN, "conversation": "agent:b:main"}], "next": None}),
+            answer({"tasks": [], "next": None}),
+            answer({"conversations": talks, "next": None}),
+        )
+        assert offered(f"outlast {line}") == ["agent:coder:main", "agent:b:main", "agent:a:main"]
     assert "--interrupt" in offered("outlast subagents steer --in")
     assert offered("outlast agents add x --backend co") == ["command"]
+    assert offered("outlast agents add x --tool ta") == ["tasks"]
+    assert offered("outlast subagents list --status queued,ru") == ["queued,running"]
+
+
+def test_tools_that_can_be_given_are_those_there_are():
+    [option] = [option for verb in VERBS for option in verb.options if option.flags == ("--tool",)]
+    assert option.kind.choices == TOOLS

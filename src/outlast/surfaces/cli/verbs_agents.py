@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from outlast.surfaces.cli.options import ASKED, CLI, COMMON, JSON
-from outlast.surfaces.cli.spec import DURATION, PAIR, Argument, Option, Verb, choice, integer, text
+from outlast.surfaces.cli.spec import DURATION, PAIR, Argument, Option, Verb, choice, integer, some_of, text
 
 HERE = CLI + "agents."
 NEW = Argument("agent", text("AGENT"))
 AGENT = Argument("agent", text("AGENT"), complete="agent")
-TURN = Argument("task", text("TASK"), complete="task")
+TURN = Argument("task", text("TASK"), complete="turn")
+LIVE = Argument("task", text("TASK"), complete="running-turn")
 TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "agents", "subagents")
+STATUSES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost")
 POLICIES = ("done_only", "state_changes", "failures_only", "silent")
 GIVEN = (
     Option("--timeout", DURATION, "How long the turn may take, default as the agent's configuration says."),
@@ -73,7 +75,7 @@ AGENT_VERBS = (
         "Give an agent a turn and show what it says; the answer is all there is on standard output.",
         arguments=(AGENT, Argument("message", text("MESSAGE"))),
         options=(
-            Option("--conversation", text("KEY"), "Where it goes on, default agent:AGENT:main."),
+            Option("--conversation", text("KEY"), "Where it goes on, default agent:AGENT:main.", complete="talk"),
             Option("--wait", None, "Stay to the end (the default)."),
             Option("--detach", None, "Print the task's id and return."),
             *GIVEN,
@@ -98,7 +100,7 @@ AGENT_VERBS = (
         HERE + "listing:subagents",
         "List spawned agents, the newest first.",
         options=(
-            Option("--status", text("STATUS[,STATUS]"), "Only these."),
+            Option("--status", some_of("STATUS[,STATUS]", *STATUSES), f"Only these: {', '.join(STATUSES)}."),
             Option("--limit", integer(1, 1000), "At most this many, default 100."),
             Option("--cursor", text(), "The page after this one."),
             *ASKED,
@@ -123,28 +125,28 @@ AGENT_VERBS = (
         "subagents steer",
         HERE + "run:steer",
         "Say something to an agent that runs.",
-        arguments=(TURN, Argument("text", text("TEXT"))),
+        arguments=(LIVE, Argument("text", text("TEXT"))),
         options=(Option("--interrupt", None, "It leaves what it is at; else it hears it next."), *ASKED),
     ),
     Verb(
         "subagents wait",
         HERE + "run:wait",
         "Wait for the end of turns, in one call.",
-        arguments=(Argument("tasks", text("TASK"), many=True, complete="task"),),
+        arguments=(Argument("tasks", text("TASK"), many=True, complete="turn"),),
         options=(Option("--timeout", DURATION, "At most this long, exit code 124 then."), *ASKED),
     ),
     Verb(
         "subagents cancel",
         HERE + "run:cancel",
         "Call turns off, with all that they have spawned.",
-        arguments=(Argument("tasks", text("TASK"), many=True, complete="task"),),
+        arguments=(Argument("tasks", text("TASK"), many=True, complete="live-turn"),),
         options=ASKED,
     ),
     Verb(
         "conversations transcript",
         HERE + "transcript:of_conversation",
         "Show what was said in a conversation with an agent.",
-        arguments=(Argument("conversation", text("KEY"), complete="conversation"),),
+        arguments=(Argument("conversation", text("KEY"), complete="talk"),),
         options=(
             Option("--follow/-f", None, "Stay, and show what comes."),
             Option("--limit", integer(1, 1000), "The newest so many entries, default 100."),
