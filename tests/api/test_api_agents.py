@@ -122,6 +122,7 @@ async def test_one_agent_is_shown_with_all_that_holds_for_it(tmp_path: Path) -> 
         assert (settings["backend"], settings["output"], settings["timeout"]) == ("command", "text", 3600.0)
         assert (settings["env"], settings["heartbeat"]["every"]) == ({"TOKEN": "***"}, 3600.0)
         assert settings["heartbeat"]["activeHours"] == "08:00-22:00"
+        assert settings["workdir"] == f"{at.home}/agents/a"
         assert KEY not in str(shown)
         assert not {"permissions", "model", "tools"} & set(settings), "no key that makes no sense there"
         other = (await at.ask("agents.show", "b")).settings

@@ -36,7 +36,7 @@ from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, own_folder
 from outlast.core.agent_check import AgentCheck
 from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
@@ -84,7 +84,7 @@ async def show_agent(api: Api, caller: Caller, name: str, request: PlainRequest)
     live = (await api.store.live_turns()).get(spec.name, (0, 0))
     return AgentShown(
         agent=describe_agent(spec, main_conversation(spec.name), live, whole=True),
-        settings=settings_of(spec),
+        settings={**settings_of(spec), "workdir": spec.workdir or own_folder(api.config.paths.home, spec.name)},
         file=api.config.paths.config_file,
         trouble=_trouble(api),
     )
