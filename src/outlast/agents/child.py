@@ -63,7 +63,7 @@ class Child:
         try:
             await child._connect()
         except BaseException:
-            child._signal(signal.SIGKILL)
+            await child.end(polite=False)  # called off meanwhile: whoever hears of it finds nothing running
             raise
         return child
 
