@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from pathlib import Path
 
 import pytest
 from cli_live import PATIENCE, Live
@@ -207,7 +206,7 @@ def test_a_look_at_an_agent_has_the_environment_of_its_turns(own: Live, tmp_path
     program.write_text('#!/bin/sh\necho "by $WHO"\n')
     program.chmod(0o755)
     with open(own.home + "/config.toml", "w") as file:
-        file.write(f'[agents.own]\nbackend = "command"\ncommand = ["onlyhere", "{{message}}"]\n')
+        file.write('[agents.own]\nbackend = "command"\ncommand = ["onlyhere", "{message}"]\n')
         file.write(f'env = {{ PATH = "{tmp_path}:/usr/bin:/bin", WHO = "me" }}\n')
     looked = json.loads(run(own, "agents", "check", "own", "--json"))
     assert (looked["ok"], looked["version"]) == (True, "by me"), looked
