@@ -243,6 +243,9 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(configured, monkeypatch):
     with open(path) as file:
         assert file.read() == "# mine\n"
     assert os.listdir(os.path.dirname(path)) == ["config.toml"]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everything
+    with pytest.raises(Refused, match="it is read-only"):
+        config_file.change(path, lambda text: f"{text}# more\n")
     with open(path, "wb") as file:
         file.write(b"\xff\xfe")
     with pytest.raises(BadInput, match="is not TOML"):

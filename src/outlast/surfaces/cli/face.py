@@ -295,8 +295,9 @@ def _turns(ctx: click.Context, status: str | None = None) -> list[dict[str, Any]
 def _ask(ctx: click.Context, act: str, path: str, rows: str, **query: object) -> list[dict[str, Any]]:
     from outlast.surfaces.cli.context import Call
 
+    call = Call({"requester": None}, answer_offline=ctx.find_root().obj)
     try:
-        found: list[dict[str, Any]] = Call({}, answer_offline=ctx.find_root().obj).read(act, path, None, **query)[rows]
+        found: list[dict[str, Any]] = call.read(act, path, None, **query)[rows]
     except OutlastError:
         return []
     return found

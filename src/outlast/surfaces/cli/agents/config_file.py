@@ -29,7 +29,10 @@ def change(path: str, edit: Callable[[str], str]) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with _alone_in(os.path.dirname(path)):
-            _write(path, edit(_text(path)).encode())
+            made = edit(_text(path))
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise Refused(f"cannot write {path}: it is read-only", code="cannot_write")  # which a rename overlooks
+            _write(path, made.encode())
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror}", code="cannot_write") from error
 
