@@ -100,6 +100,20 @@ def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: L
     run(own, "agents", "add", "two", "--backend", "acp", code=2)
 
 
+def test_a_running_gateway_takes_up_what_comes_and_goes_and_many_may_come_at_once(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    assert "backend" in run(own, "agents", "show", "echo")
+    names = [f"n{number}" for number in range(6)]
+    adding = [own.start("agents", "add", name, "--backend", "command", "--", "true") for name in names]
+    assert [one.wait(PATIENCE) for one in adding] == [0] * 6
+    listed = [one["agent"] for one in json.loads(run(own, "agents", "list", "--json"))["agents"]]
+    assert sorted(listed) == ["echo", *names]
+    for name in listed:
+        run(own, "agents", "remove", name)
+    run(own, "agents", "show", "echo", code=2)
+    assert json.loads(run(own, "agents", "list", "--json")) == {"agents": [], "trouble": None}
+
+
 def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversation_of_its_own(own: Live) -> None:
     add(own, "echo", *ECHO)
     when = ("--cron", "0 7 * * 1-5", "--announce", "--conversation", "me")
@@ -198,3 +212,16 @@ def test_an_agent_that_wants_a_login_is_found_until_somebody_has_given_it_one(ow
         file.write('env = { SCRIPTED_KEY = "k" }\n')
     assert run(own, "agent", "run", "coder", "hello") == "you said: hello\n"
     assert json.loads(run(own, "tasks", "audit", "--json"))["codes"].get("login_wanted") is None
+
+
+def test_a_look_at_an_agent_has_the_environment_of_its_turns(own: Live, tmp_path: Path) -> None:
+    """A program that only the agent's own PATH leads to is found by both."""
+    program = tmp_path / "onlyhere"
+    program.write_text('#!/bin/sh\necho "by $WHO"\n')
+    program.chmod(0o755)
+    with open(own.home + "/config.toml", "w") as file:
+        file.write('[agents.own]\nbackend = "command"\ncommand = ["onlyhere", "{message}"]\n')
+        file.write(f'env = {{ PATH = "{tmp_path}:/usr/bin:/bin", WHO = "me" }}\n')
+    looked = json.loads(run(own, "agents", "check", "own", "--json"))
+    assert (looked["ok"], looked["version"]) == (True, "by me"), looked
+    assert run(own, "agent", "run", "own", "x") == "by me\n"

@@ -22,6 +22,7 @@ from outlast.api.agent_requests import (
 )
 from outlast.api.agent_results import (
     AgentList,
+    AgentShown,
     Steered,
     SubagentShown,
     TranscriptPage,
@@ -35,8 +36,9 @@ from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, own_folder
 from outlast.core.agent_check import AgentCheck
+from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.notice_text import LINE_MAX, one_line
@@ -55,18 +57,39 @@ END_SECONDS = 5.0
 
 
 async def list_agents(api: Api, caller: Caller, request: PlainRequest) -> AgentList:
-    """Return the configured agents, with how many turns each has in its main conversation."""
-    caller.needs_operator("look at the agents")
-    found = []
-    for spec in api.config.agents.values():
-        conversation = main_conversation(spec.name)
-        page = await api.store.list_tasks(
-            TaskFilter(conversation=conversation, statuses=(Status.QUEUED, Status.RUNNING)), 1000
-        )
-        running = sum(task.status is Status.RUNNING for task in page.tasks)
-        found.append(describe_agent(spec, conversation, running, len(page.tasks) - running))
+    """Return the configured agents, with how many turns each has; to whoever may give them turns."""
+    whole = _may_look(api, caller)
+    live = await api.store.live_turns(None if whole else caller.requester)
+    found = [
+        describe_agent(spec, _own_conversation(caller, spec.name), live.get(spec.name, (0, 0)), whole=whole)
+        for spec in api.config.agents.values()
+    ]
+    return AgentList(agents=found, trouble=_trouble(api) if whole else None)
+
+
+def _may_look(api: Api, caller: Caller) -> bool:
+    """True for the operator. Raises Refused for who may not run agents: to him there are none."""
+    if not caller.operator:
+        require_agents(api, caller.requester)
+    return caller.operator
+
+
+def _trouble(api: Api) -> str | None:
     trouble = api.config.agents.trouble
-    return AgentList(agents=found, trouble=None if trouble is None else trouble.message)
+    return None if trouble is None else trouble.message
+
+
+async def show_agent(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentShown:
+    """Return one agent with every key that holds for it."""
+    caller.needs_operator("look at the settings of an agent")
+    spec = agent_named(api, name)
+    live = (await api.store.live_turns()).get(spec.name, (0, 0))
+    return AgentShown(
+        agent=describe_agent(spec, main_conversation(spec.name), live, whole=True),
+        settings={**settings_of(spec), "workdir": spec.workdir or own_folder(api.config.paths.home, spec.name)},
+        file=api.config.paths.config_file,
+        trouble=_trouble(api),
+    )
 
 
 async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentCheck:
@@ -74,8 +97,7 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     caller.needs_operator("look at the agents")
     spec = agent_named(api, name)
     turn = Turn(
-        agent=spec, conversation=main_conversation(spec.name), prompt="", env=dict(api.environ),
-        workdir=spec.workdir or "/",
+        agent=spec, conversation=main_conversation(spec.name), prompt="", env={}, workdir=spec.workdir or "/"
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
