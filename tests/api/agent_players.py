@@ -140,8 +140,9 @@ class PlayedWorld(AgentWorld):
     async def say(self, conversation: str, *texts: str, kind: EntryKind = EntryKind.TEXT, **fields: Any) -> None:
         """Have something said in a conversation."""
         there = len(await self.store.entries_before(conversation, None, 1000))
+        who = f"session-of-{fields['task_id']}" if "task_id" in fields else "said"
         entries = [
-            NewEntry(at=self.clock.now(), kind=kind, text=text, source_key=f"said:{there + n}", **fields)
+            NewEntry(at=self.clock.now(), kind=kind, text=text, source_key=f"{who}:{there + n}", **fields)
             for n, text in enumerate(texts)
         ]
         await self.store.append_entries(conversation, entries)

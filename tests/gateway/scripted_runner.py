@@ -38,7 +38,7 @@ def called_off(*_: object) -> None:
 
 def listen(turn: dict[str, Any]) -> None:
     """Take the wishes of the gateway; a second turn is passed over."""
-    for line in sys.stdin:
+    for line in filter(str.strip, sys.stdin):
         wish = json.loads(line)
         if wish.get("op") == "cancel":
             called_off()
@@ -72,6 +72,10 @@ def act(turn: dict[str, Any], name: str, *given: Any) -> None:
             wish = WISHES.get()
             said = "rejected" if wish["option"] in (None, "no") else "allowed"
             event("permitted", id=given[0], status=said, data={"option": wish["option"], "by": "answer"})
+        case "first":
+            if not os.path.exists(given[0]):
+                open(given[0], "w").close()
+                end(**given[1])
         case "expire":
             event("permission", id=given[0], title=given[1], data={"options": [], "expiresAt": time.time() + given[2]})
             time.sleep(given[2])
@@ -106,7 +110,7 @@ def act(turn: dict[str, Any], name: str, *given: Any) -> None:
 def main() -> None:
     """Read the turn and do what it says."""
     signal.signal(signal.SIGTERM, called_off)
-    turn = json.loads(sys.stdin.readline())
+    turn = json.loads(next(filter(str.strip, sys.stdin)))
     threading.Thread(target=listen, args=(turn,), daemon=True).start()
     for name, *given in json.loads(turn["prompt"].rpartition("\n")[2]):
         act(turn, name, *given)

@@ -60,14 +60,21 @@ class Lines:
 
 
 def read_turn(lines: Lines) -> Turn:
-    """Wait for the first line and return the turn. Raises BadTurn."""
-    line = lines.next(TURN_MAX)
-    if line is None:
-        raise BadTurn("the standard input ended before there was a turn")
-    try:
-        return msgspec.convert(sound(msgspec.json.decode(line)), Turn)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-        raise BadTurn(f"the first line is not a turn: {error}") from None
+    """Wait for the first line and return the turn. Raises BadTurn.
+
+    One that is no JSON breaks off in the middle: the gateway died over it, and the next one begins again.
+    """
+    missing = "the standard input ended before there was a turn"
+    while (line := lines.next(TURN_MAX)) is not None:
+        if not line.strip():
+            continue
+        try:
+            return msgspec.convert(sound(msgspec.json.decode(line)), Turn)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise BadTurn(f"the first line is not a turn: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            missing = f"the first line is not a turn: {error}"
+    raise BadTurn(missing)
 
 
 def follow(lines: Lines, heard: Callable[[dict[str, Any] | None, bytes], None]) -> None:

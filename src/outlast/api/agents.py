@@ -236,8 +236,8 @@ async def _held(api: Api, task: Task) -> AgentConversation | None:
 
 
 async def _end_of(api: Api, task: Task) -> Entry | None:
-    """Return the entry of a turn's end: its last that was made of the journal."""
-    entry = await api.store.last_entry_of_task(task.id)
+    """Return the entry of a turn's end: its last that was made of the journal; of several attempts, of the newest."""
+    entry = await api.store.last_entry_of_task(task.id, task.session_id)
     return entry if entry is not None and entry.kind is EntryKind.END else None
 
 

@@ -176,7 +176,7 @@ class AgentRoom:
         store, mark = self._ledger.store, f"{turn.session_id}:"
         entries = await self._insist(partial(store.entries_before, turn.conversation, None, LOOK_BACK))
         if turn.task_id is not None:
-            last = await self._insist(partial(store.last_entry_of_task, turn.task_id))
+            last = await self._insist(partial(store.last_entry_of_task, turn.task_id, turn.session_id))
             entries += [last] if last is not None else []
         return max((entry.journal_at or 0 for entry in entries if entry.source_key.startswith(mark)), default=0)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -113,6 +114,7 @@ class AgentRuntime:
         self._starting: dict[str, asyncio.Future[_Calling]] = {}
         self._live: dict[str, Session] = {}
         self._causes: dict[str, Cause] = {}
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # ---- tasks
 
@@ -383,26 +385,35 @@ class AgentRuntime:
     # ---- telling the runner
 
     async def _tell(self, session: Session, said: object) -> None:
-        """Write one line to a runner's standard input. Raises Conflict where it has ended."""
-        line = memoryview(msgspec.json.encode(said) + b"\n")
-        while line:
-            try:
-                line = line[await self._sessions.write(session, bytes(line[:PIECE])) :]
-            except Conflict as full:
-                if full.code != "stdin_full":
-                    raise
-                await self._clock.sleep(INPUT_PAUSE)
+        """Write one line to a runner's standard input, whole. Raises Conflict where it has ended.
+
+        It begins on a line of its own: a gateway may have died, or somebody may have left, in the middle of one.
+        """
+        line = memoryview(b"\n" + msgspec.json.encode(said) + b"\n")
+        lock = self._lines.setdefault(session.id, asyncio.Lock())
+        async with lock:
+            while line:
+                try:
+                    line = line[await self._sessions.write(session, bytes(line[:PIECE])) :]
+                except Conflict as full:
+                    if full.code != "stdin_full":
+                        raise
+                    await self._clock.sleep(INPUT_PAUSE)
 
     async def _call_off(self, session: Session, cause: Cause, grace_seconds: float | None) -> None:
         """Ask for the end of a turn, and end its tree where it does not come."""
         if session.end is not None:
             return
         self._causes.setdefault(session.id, cause)
+        grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
+        if not await self._within(self._end_asked(session), grace):
+            await self._kill(session, cause)
+
+    async def _end_asked(self, session: Session) -> None:
+        """Ask a runner to end, and wait until it has. A line that is on its way comes first, and may never get in."""
         with suppress(Conflict, GatewayTrouble):
             await self._tell(session, {"op": "cancel"})
-        grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
-        if not await self._within(self._sessions.until_end(session), grace):
-            await self._kill(session, cause)
+        await self._sessions.until_end(session)
 
     async def _kill(self, session: Session, cause: Cause) -> None:
         with suppress(Conflict):  # it has just ended by itself

@@ -29,9 +29,13 @@ def entries_before(reader: Reader, conversation: str, before: int | None, limit:
     return [entry_of(row) for row in reversed(rows)]
 
 
-def last_entry_of_task(reader: Reader, task_id: str) -> Entry | None:
-    """Return the entry that was made of the furthest line of a task's journal."""
+def last_entry_of_task(reader: Reader, task_id: str, session_id: str | None = None) -> Entry | None:
+    """Return the entry that was made of the furthest line of a task's journal; each attempt has one of its own."""
     rows = reader.rows("last_entry_of_task", task_id=task_id)
+    found, mark = entry_of(rows[0]) if rows else None, f"{session_id}:"
+    if session_id is None or found is None or found.source_key.startswith(mark):
+        return found
+    rows = reader.rows("last_entry_of_attempt", task_id=task_id, mark=mark)  # an earlier one has said more
     return entry_of(rows[0]) if rows else None
 
 

@@ -76,8 +76,11 @@ class AgentQuestions(Protocol):
     async def entries_before(self, conversation: str, before: int | None, limit: int) -> list[Entry]:
         """Return the newest entries before that ``seq`` (None: the newest of all), in order."""
 
-    async def last_entry_of_task(self, task_id: str) -> Entry | None:
-        """Return the entry of a task with the greatest ``journal_at``: where the reading of its journal goes on."""
+    async def last_entry_of_task(self, task_id: str, session_id: str | None = None) -> Entry | None:
+        """Return the entry of a task with the greatest ``journal_at``: where the reading of its journal goes on.
+
+        Each attempt at a task has a session and a journal of its own: with ``session_id`` it is of that one.
+        """
 
     async def get_agent_conversation(self, key: str) -> AgentConversation | None:
         """Return what is known of an agent's conversation."""

@@ -60,8 +60,8 @@ class AgentFace(ABC):
     async def entries_before(self, conversation: str, before: int | None, limit: int) -> list[Entry]:
         return cast(list[Entry], await self._ask("entries_before", conversation, before, limit))
 
-    async def last_entry_of_task(self, task_id: str) -> Entry | None:
-        return cast(Entry | None, await self._ask("last_entry_of_task", task_id))
+    async def last_entry_of_task(self, task_id: str, session_id: str | None = None) -> Entry | None:
+        return cast(Entry | None, await self._ask("last_entry_of_task", task_id, session_id))
 
     async def get_agent_conversation(self, key: str) -> AgentConversation | None:
         return cast(AgentConversation | None, await self._ask("get_agent_conversation", key))

@@ -118,6 +118,16 @@ async def test_where_a_journal_was_read_to_is_its_furthest_line_whatever_was_sai
     assert await store.last_entry_of_task("t3") is None
 
 
+async def test_each_attempt_at_a_task_has_a_journal_of_its_own(store):
+    """The second was shorter than the first: its last line stands all the same."""
+    await hold(store)
+    await store.append_entries(MAIN, [*entries(1, 12), entry(3, source="again")])
+    last = await store.last_entry_of_task("t1", "again")
+    assert last is not None and (last.journal_at, last.source_key) == (30, "again:3")
+    assert (await store.last_entry_of_task("t1", "s")).journal_at == 120
+    assert await store.last_entry_of_task("t1", "agai") is None
+
+
 async def test_an_append_brings_news_of_entries_and_of_nothing_else(store):
     seen = []
     await hold(store)

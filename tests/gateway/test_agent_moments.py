@@ -1,0 +1,99 @@
+"""Turns that are told something, called off or left behind at an awkward moment."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+from agent_house import SCRIPTED, AgentHouse, agent_house, asynchronous, kinds, script
+
+from houses import House
+from outlast.api.agent_work import TurnAsk, compose_turn
+from outlast.core.errors import Conflict
+from outlast.core.session import Cause, Status
+
+LONG = "€" * 500_000
+"""More bytes than a supervisor holds for a command that does not read."""
+
+
+def slow(house: House, *runner: str) -> tuple[str, ...]:
+    """A runner that reads nothing before the gate is open."""
+    wait = f'while [ ! -e {house.home}/gate ]; do sleep 0.005; done; exec "$@"'
+    return ("/bin/sh", "-c", wait, "sh", *runner)
+
+
+def full(home: AgentHouse) -> asyncio.Event:
+    """An event that is set when a runner has been handed all it takes before it reads."""
+    reached, write = asyncio.Event(), home.sessions.write
+
+    async def watched(*given: Any) -> int:
+        try:
+            return await write(*given)
+        except Conflict:
+            reached.set()
+            raise
+
+    home.sessions.write = watched  # type: ignore[method-assign]
+    return reached
+
+
+@asynchronous
+async def test_what_is_said_while_a_long_turn_is_handed_over_comes_after_it(house: House) -> None:
+    """A line is written whole: a word to the agent in the middle of its turn would spoil both."""
+    async with agent_house(house, runner=slow(house, *SCRIPTED)) as home:
+        stuck = full(home)
+        acts = script(["begin"], ["steered"], ["say", "heard it"])
+        task = await home.start(message=f"{LONG}\n{acts}")
+        await stuck.wait()
+        steering = asyncio.create_task(home.turns.steer(await home.record(task), "look left"))
+        await asyncio.sleep(0)
+        home.open_gate()
+        await steering
+        ended = await home.ended(task)
+        assert (ended.status, ended.error) == (Status.SUCCEEDED, None)
+        assert kinds(await home.transcript())[1:3] == [("steer", "look left"), ("text", "heard it")]
+
+
+@asynchronous
+async def test_a_turn_whose_runner_never_takes_it_can_be_called_off(house: House) -> None:
+    async with agent_house(house, runner=slow(house, *SCRIPTED)) as home:
+        stuck = full(home)
+        task = await home.start(message=f"{LONG}\n{script(['begin'])}")
+        await stuck.wait()
+        await home.books.call_off(await home.record(task), Cause.OPERATOR, 0.1)
+        ended = await home.ended(task)
+        assert (ended.status, ended.cause) == (Status.CANCELLED, Cause.OPERATOR)
+        await home.nothing_left()
+
+
+@asynchronous
+async def test_a_turn_that_was_half_handed_over_is_handed_over_again(house: House) -> None:
+    """The gateway ended in the middle of the line: the runner takes the one the next gateway writes."""
+    runner = slow(house, sys.executable, "-P", "-m", "outlast.agents.runner")
+    counts = {"backend": "command", "command": ["wc", "-m"]}
+    async with agent_house(house, runner=runner, counts=counts) as home:
+        stuck = full(home)
+        task = await home.start(message=LONG, agent="counts", env={"LC_ALL": "C.UTF-8"})
+        await stuck.wait()
+        await home.restart()
+        home.open_gate()
+        ended = await home.ended(task)
+        assert (ended.status, ended.error, ended.summary) == (Status.SUCCEEDED, None, "500000")
+
+
+@asynchronous
+async def test_the_answer_of_a_turn_that_was_tried_again_is_that_of_its_last_try(house: House) -> None:
+    """The first try said more, so its journal is the longer one: each is read by itself."""
+    async with agent_house(house) as home:
+        failed = {"stop": "error", "error": "not yet", "text": "one" * 5_000}
+        acts = script(["begin"], ["first", home.gate("tried"), failed], ["end", {"text": "two"}])
+        new = compose_turn(home.maker, home.books.ledger.new_id(), TurnAsk(agent="coder", message=acts), node="n1")
+        new = msgspec.structs.replace(new, attempts_max=2, retry={"delaySeconds": 0.05})
+        await home.turns.prepare(new)
+        await home.books.submit(new)
+        task = await home.ended(new.id)
+        assert (task.status, task.attempt) == (Status.SUCCEEDED, 2)
+        last = await home.store.last_entry_of_task(task.id, task.session_id)
+        assert last is not None and last.text == "two"
