@@ -54,6 +54,18 @@ async def test_a_key_that_only_ends_in_somebodys_name_is_not_his(tmp_path: Path)
 
 
 @asynchronous
+async def test_a_dedupe_key_finds_nobody_elses_turn(tmp_path: Path) -> None:
+    """Name and key are told apart where both may hold what parts them: the turn of another would be shown."""
+    async with played_world(tmp_path) as at:
+        made = await at.turn("my secret", caller=ALICE, dedupeKey="k")
+        assert (await at.turn(caller=ALICE, dedupeKey="k")).existing
+        for name, key in (("agent", "alice:main:k"), ("agent:alice", "main:k"), ("agent%3Aalice%3Amain", "k")):
+            eve = Caller(name, operator=False)
+            for answer in (await at.turn(caller=eve, dedupeKey=key), await at.spawn(caller=eve, dedupeKey=key)):
+                assert answer.task_id != made.task_id
+
+
+@asynchronous
 async def test_who_spawned_an_agent_may_speak_with_it_and_read_it_at_any_depth(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
         child = await at.spawn(caller=ALICE)

@@ -90,6 +90,20 @@ async def test_a_flow_cannot_run_an_agent_that_is_not_there_or_for_whom_may_not(
 
 
 @asynchronous
+async def test_a_flow_speaks_in_the_conversations_of_who_started_it_only(house: House) -> None:
+    """Else it would be a way into what an agent holds with others: what it knows from there, and what it does next."""
+    async with agent_house(house, flows=True) as home:
+        message = script(["begin"], ["end", {"text": '{"found": 3}'}])
+        flow = await ended(home, await begin(home, TWO, requester="bob", first=message, second=message))
+        assert flow.status.value == "failed"
+        assert "bob may not speak in agent:coder:main" in str(flow.error)
+        assert await home.transcript() == []
+        own = TWO.replace("agent:coder:main", "agent:coder:with:bob")
+        flow = await ended(home, await begin(home, own, requester="bob", first=message, second=message))
+        assert (flow.status.value, flow.error) == ("succeeded", None)
+
+
+@asynchronous
 async def test_a_flow_that_is_called_off_takes_its_agent_along(house: House) -> None:
     async with agent_house(house, flows=True) as home:
         message = script(["begin"], ["say", "at work"], ["hang"])

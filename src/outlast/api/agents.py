@@ -30,6 +30,7 @@ from outlast.api.agent_results import (
     describe_entry,
     describe_turn,
 )
+from outlast.api.agent_rights import is_own
 from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
@@ -41,6 +42,7 @@ from outlast.core.agent_check import AgentCheck
 from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.ids import own_key
 from outlast.core.notice_text import LINE_MAX, one_line
 from outlast.core.redact import redact
 from outlast.core.session import Status
@@ -139,7 +141,7 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
     await may_speak(api, caller, conversation)
     ask = TurnAsk(
         agent=request.agent, message=request.message, requester=caller.requester, conversation=conversation,
-        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
         priority=request.priority or 0, **_fields(caller, request),
     )  # fmt: skip
     created = await api.finish(api.books.agents.start(ask))
@@ -153,7 +155,7 @@ async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
     await may_speak(api, caller, parent)
     ask = TurnAsk(
         agent=request.agent, message=request.task, requester=parent, **_fields(caller, request),
-        dedupe_key=None if request.dedupe_key is None else f"key:{parent}:{request.dedupe_key}",
+        dedupe_key=None if request.dedupe_key is None else own_key(parent, request.dedupe_key),
     )  # fmt: skip
     created = await api.finish(api.books.agents.spawn(ask, parent))
     return describe(created.task, api.clock.now(), existing=created.existing)
@@ -178,28 +180,9 @@ def _own_conversation(caller: Caller, agent: str) -> str:
 
 async def may_speak(api: Api, caller: Caller, conversation: str) -> None:
     """Raise Refused where a conversation is none of the caller's."""
-    if caller.operator or await _is_own(api, caller, conversation):
+    if caller.operator or await is_own(api.store, caller.requester, conversation):
         return
     caller.needs_operator(f"speak in {conversation}")
-
-
-async def _is_own(api: Api, caller: Caller, conversation: str) -> bool:
-    held, key = None, conversation
-    for _ in range(32):  # up the line of those who have spawned it
-        if key == caller.requester or _is_with(key, caller.requester):
-            return True
-        held = await api.store.get_agent_conversation(key)
-        if held is None or held.parent is None:
-            return False
-        key = held.parent
-    return False
-
-
-def _is_with(key: str, requester: str) -> bool:
-    """True for a conversation an agent holds with a requester. The whole key counts: names may hold anything."""
-    kind, _, rest = key.partition(":")
-    agent, _, _ = rest.partition(":")
-    return kind == "agent" and bool(agent) and key == with_requester(agent, requester)
 
 
 # ---- spawned agents
@@ -256,7 +239,7 @@ async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> S
 async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequest) -> TranscriptPage:
     """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``."""
     check_key(key, "conversation")
-    if not (caller.operator or await _is_own(api, caller, key)):
+    if not (caller.operator or await is_own(api.store, caller.requester, key)):
         raise NotFound(f"no conversation {key!r}")
     if request.after is not None and request.before is not None:
         raise BadInput("before: does not go with after")

@@ -13,6 +13,7 @@ from outlast.api.task_lookup import find_task
 from outlast.api.task_requests import check_text
 from outlast.api.task_results import TaskResult, describe
 from outlast.core.errors import BadInput, NotFound
+from outlast.core.ids import own_key
 from outlast.core.redact import redact, redact_argv
 from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT, RetryPolicy
 from outlast.core.session import ExecSpec
@@ -114,7 +115,7 @@ def _retry(request: ExecRequest) -> dict[str, object]:
 def _dedupe_key(caller: Caller, request: ExecRequest, spec: ExecSpec) -> str | None:
     """Return the key under which live work counts as the same: the caller's own, else that of start-once."""
     if request.dedupe_key is not None:
-        return f"key:{caller.requester}:{request.dedupe_key}"
+        return own_key(caller.requester, request.dedupe_key)
     return None if request.allow_duplicate else f"start:{spec.start_key}"
 
 

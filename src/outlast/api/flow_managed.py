@@ -22,6 +22,7 @@ from outlast.api.task_lookup import find_task
 from outlast.api.tasks import moment
 from outlast.core.errors import BadInput, Conflict
 from outlast.core.flow import Flow, FlowMode, FlowStatus, NewFlow
+from outlast.core.ids import own_key
 from outlast.core.lifecycle import FLOW_MOVES, FlowVerb, flow_transition
 from outlast.core.session import Cause
 from outlast.core.task import NewTask, NotifyPolicy
@@ -43,7 +44,7 @@ async def create(api: Api, caller: Caller, request: FlowCreateRequest) -> FlowRe
         label=masked(request.label),
         parent_id=None if parent is None else parent.id,
         notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
-        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
     )
     created = await api.finish(api.store.create_flow(new))
     return describe_flow(created.flow, api.clock.now(), whole=True, existing=created.existing)

@@ -20,7 +20,7 @@ from outlast.core import policy
 from outlast.core.environment import check_overrides, inherited
 from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.flow import FILE_HANDLER, Flow, FlowMode, NewFlow
-from outlast.core.ids import timed_id
+from outlast.core.ids import own_key, timed_id
 from outlast.core.redact import redact
 from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT, RetryPolicy
 from outlast.core.task import NotifyPolicy
@@ -105,7 +105,7 @@ def new_flow(
         parent_id=None if parent is None else parent.id,
         priority=request.priority or 0,
         notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
-        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
         concurrency_key=key,
         concurrency_max=request.concurrency_max or target.concurrency_max,
         attempts_max=1 + retries,

@@ -38,6 +38,7 @@ from outlast.api.task_results import (
 from outlast.api.tasks import queues_with
 from outlast.core.agent import conversation_in
 from outlast.core.errors import BadInput, Conflict
+from outlast.core.ids import own_key
 from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
 from outlast.core.session import Cause, Status
@@ -161,7 +162,7 @@ async def report_start(api: Api, caller: Caller, request: ReportStartRequest) ->
         title=None if request.title is None else redact(request.title),
         notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
         queue="external",
-        dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
+        dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
         deadline_at=None if request.deadline_seconds is None else now + request.deadline_seconds,
         session_id=request.run_id,
         flow_id=new_flow_id(api) if request.mirror else None,

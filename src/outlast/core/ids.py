@@ -29,3 +29,9 @@ def is_flow(made_id: str) -> bool:
 def task_of_session(session_id: str) -> str:
     """Return the id of the one task that records a session which outlived its call: made twice, it is the same."""
     return "t" + session_id[1:]
+
+
+def own_key(requester: str, key: str) -> str:
+    """Return the dedupe key that stands for a requester's own: names may hold anything, also what parts the two."""
+    name = requester.replace("%", "%25").replace(":", "%3A")
+    return f"key:{name}:{key}"

@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from outlast.core.errors import GatewayTrouble, NotFound
@@ -64,6 +64,7 @@ class Program(Protocol):
 
 
 Compose = Callable[[Flow, dict[str, Any], CommandAsk | AgentAsk], NewTask]
+Admit = Callable[[Flow, AgentAsk], Awaitable[None]]
 
 
 class Engine:
@@ -91,6 +92,8 @@ class Engine:
         self.linger_seconds = linger_seconds
         self.pid = os.getpid()
         self.compose = compose
+        self.admit: Admit = _anybody
+        """Raises Refused for an agent step that its flow's requester may not have."""
         self.idle: Callable[[], None] = lambda: None
         """Called when the last flow this engine holds has ended or waits."""
         self.ended: Callable[[Flow], None] = lambda flow: None
@@ -374,3 +377,7 @@ class Engine:
             for claim_id in held.keys() - await self.store.renew_flow_leases(list(held), now + self.lease_seconds):
                 held[claim_id].lose_claim()
         self._renewed_at = now
+
+
+async def _anybody(flow: Flow, ask: AgentAsk) -> None:
+    """Nobody has said who may not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from outlast.core.flow import Flow, StepRow
@@ -24,6 +24,9 @@ class Host(Protocol):
 
     def compose(self, flow: Flow, given: dict[str, Any], ask: Any) -> Any:
         """Return the task of a command step. Raises BadInput or Refused."""
+
+    def admit(self, flow: Flow, ask: Any, /) -> Awaitable[None]:
+        """Raise Refused for an agent step that the flow's requester may not have."""
 
     def reached(self, point: str, row: StepRow | None) -> None:
         """Pass a named point of a step's way to its record: where tests kill, or pretend to."""

@@ -193,6 +193,8 @@ async def task_ended(run: Run, ask: CommandAsk | AgentAsk, kind: StepKind) -> St
         seq, now = await run.may_begin(key), run.clock.now()
         row = StepRow(run.id, key, seq, kind, Status.RUNNING, 1, now)
         try:
+            if isinstance(ask, AgentAsk):
+                await run.host.admit(run.flow, ask)
             task = run.host.compose(run.flow, run.given, ask)
         except (BadInput, Refused) as error:
             row = msgspec.structs.replace(row, status=Status.FAILED, ended_at=now, error=redact(error.message))

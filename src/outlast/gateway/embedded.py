@@ -23,6 +23,7 @@ from outlast.config import Config, ensure_dirs, load
 from outlast.core.approval import ApprovalFilter, ApprovalStatus, Verdict
 from outlast.core.errors import Conflict, NotFound
 from outlast.core.flow import Flow, FlowMode, FlowStatus, NewFlow, StepRow
+from outlast.core.ids import own_key
 from outlast.core.task import NewTask, NotifyPolicy
 from outlast.flows.children import rules_of
 from outlast.flows.engine import LINGER_SECONDS, Engine, Program
@@ -191,7 +192,7 @@ class FlowRuntime:
         new = NewFlow(
             id=self.engine.new_id("f"), mode=FlowMode.PROGRAM, name=function.name, handler=function.handler,
             requester="local", created_at=now, input=_given(args, kwargs), goal=goal, label=label, node=self._node,
-            dedupe_key=None if dedupe_key is None else f"key:local:{dedupe_key}", notify=NotifyPolicy.SILENT,
+            dedupe_key=None if dedupe_key is None else own_key("local", dedupe_key), notify=NotifyPolicy.SILENT,
             not_before_at=None if delay is None else now + seconds_of(delay), **rules,
         )  # fmt: skip
         created = await self.engine.submit(new)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from outlast.api.agent_rights import admit_step
 from outlast.api.flow_values import in_files
 from outlast.api.flow_work import compose_agent, compose_command
 from outlast.config import Config
@@ -58,9 +60,11 @@ def make_engine(
         return compose_command(maker, task_id, flow, given, ask)
 
     config = maker.config
-    return kind(
+    made = kind(
         store, maker.clock, worker=worker, programs=programs, compose=compose, beside=beside_of(config),
         lease_seconds=lease_seconds or config.flows_lease_seconds,
         linger_seconds=LINGER_SECONDS if linger_seconds is None else linger_seconds,
         held_max=held_max or config.flows_slots,
     )  # fmt: skip
+    made.admit = partial(admit_step, store)
+    return made
