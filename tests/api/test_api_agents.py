@@ -66,6 +66,26 @@ async def test_a_dedupe_key_finds_nobody_elses_turn(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_the_row_of_a_conversation_is_its_own(tmp_path: Path) -> None:
+    """No command is put before somebody's turns, and who speaks with an agent is not read off the queues."""
+    async with played_world(tmp_path) as at:
+        await at.turn()
+        await at.turn(caller=ALICE)
+        for caller in (BOB, None):
+            with pytest.raises(BadInput, match="keeps the turns of a conversation") as wrong:
+                await at.run("sleep 600", queue="conv:agent:coder:main", caller=caller)
+            assert wrong.value.code == "bad_queue"
+
+        async def seen(**who: Any) -> set[str]:
+            found = (await at.ask("tasks.queues", **who)).queues
+            return {queue.name for queue in found if queue.name.startswith("conv:")}
+
+        assert await seen() == {"conv:agent:coder:main", f"conv:{ALICES}"}
+        assert await seen(caller=ALICE) == {f"conv:{ALICES}"}
+        assert await seen(caller=BOB) == set()
+
+
+@asynchronous
 async def test_who_spawned_an_agent_may_speak_with_it_and_read_it_at_any_depth(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
         child = await at.spawn(caller=ALICE)

@@ -12,6 +12,7 @@ from outlast.api.requests import ExecRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_requests import check_text
 from outlast.api.task_results import TaskResult, describe
+from outlast.core.agent import conversation_in
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.ids import own_key
 from outlast.core.redact import redact, redact_argv
@@ -88,7 +89,7 @@ async def compose(api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec
         retry=_retry(request) if retries else None,
         notify=NotifyPolicy(request.notify or NotifyPolicy.DONE_ONLY),
         priority=request.priority or 0,
-        queue=request.queue or "default",
+        queue=_queue(request),
         dedupe_key=_dedupe_key(caller, request, spec),
         deadline_at=None if request.deadline_seconds is None else now + request.deadline_seconds,
         not_before_at=None if request.delay_seconds is None else now + request.delay_seconds,
@@ -110,6 +111,17 @@ def _retry(request: ExecRequest) -> dict[str, object]:
     )
     fields: dict[str, object] = msgspec.to_builtins(policy)
     return fields
+
+
+def _queue(request: ExecRequest) -> str:
+    """Return the queue that is named. Raises BadInput (``bad_queue``) for the row of a conversation's turns."""
+    queue = request.queue or "default"
+    if conversation_in(queue) is not None:
+        raise BadInput(
+            f"queue: {queue!r} keeps the turns of a conversation in a row, and no commands", code="bad_queue",
+            hint="name another queue",
+        )  # fmt: skip
+    return queue
 
 
 def _dedupe_key(caller: Caller, request: ExecRequest, spec: ExecSpec) -> str | None:

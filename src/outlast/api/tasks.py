@@ -9,6 +9,7 @@ from functools import partial
 
 from outlast.api import queries
 from outlast.api.agent_findings import agent_findings
+from outlast.api.agent_rights import is_own
 from outlast.api.context import Api, Caller, until
 from outlast.api.flow_lookup import may_see_flow
 from outlast.api.requests import LogRequest, PlainRequest
@@ -31,7 +32,7 @@ from outlast.api.task_results import (
     describe,
     describe_event,
 )
-from outlast.core.agent import only_in_a_row
+from outlast.core.agent import conversation_in, only_in_a_row
 from outlast.core.errors import BadInput, GatewayTrouble, NotFound
 from outlast.core.findings import KINDS, PASSED, SEVERITIES, Code, Finding
 from outlast.core.schedule import passed
@@ -290,8 +291,20 @@ async def stats(api: Api, caller: Caller, request: PlainRequest) -> StatsResult:
 
 
 async def queues(api: Api, caller: Caller, request: PlainRequest) -> Queues:
-    """Return the queues that have a limit or live tasks, but those of conversations in which nothing is under way."""
-    return await queues_with(api)
+    """Return the queues that have a limit or live tasks, but those of conversations in which nothing is under way.
+
+    Of conversations a requester sees his own.
+    """
+    found = await queues_with(api)
+    if caller.operator:
+        return found
+    own = [one for one in found.queues if await _is_for(api, caller, one.name)]
+    return Queues(queues=own)
+
+
+async def _is_for(api: Api, caller: Caller, queue: str) -> bool:
+    conversation = conversation_in(queue)
+    return conversation is None or await is_own(api.store, caller.requester, conversation)
 
 
 async def queues_with(api: Api, named: str | None = None) -> Queues:
