@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from typing import Any
+
 from houses import House, spec
 from outlast.process.sessions import Sessions
 from outlast.runtimes.journal import READ_MAX, Journal, last_words, state_of
 
 
-def journal_of(house: House, command: str) -> tuple[Journal, list[tuple[int, str]], str]:
+def journal_of(house: House, command: str, **given: Any) -> tuple[Journal, list[tuple[int, str]], str]:
     """Run a command that plays the runner; return its journal, the lines it had, its last words."""
 
     async def act(table: Sessions) -> tuple[Journal, list[tuple[int, str]], str]:
-        session = await table.start(spec(table, command, streams="apart"))
+        session = await table.start(spec(table, command, streams="apart", **given))
         await table.until_drained(session)
         journal = Journal(session.output, 0, lambda: 1.0)
         found: list[tuple[int, str]] = []
@@ -58,3 +62,24 @@ def test_blanks_longer_than_what_is_read_in_one_go_are_no_end(house: House) -> N
 def test_a_home_without_output_has_no_lines(house: House) -> None:
     _, found, last = journal_of(house, "true")
     assert (found, last) == ([], "")
+
+
+MANY = """
+import json, sys
+for n in range(60_000):
+    print(json.dumps({"ev": "text", "at": 1, "text": f"{n} {'x' * 200} {n}"}))
+print(json.dumps({"ev": "end", "at": 1, "text": "bye"}))
+"""
+
+
+def test_what_the_disk_did_not_keep_is_said_and_its_edges_make_no_line(house: House) -> None:
+    """The middle is gone: the beginning of one line and the end of another are not read as one."""
+    _, found, _ = journal_of(house, shlex.join([sys.executable, "-S", "-c", MANY]), output_cap=1 << 20)
+    texts = [text for _, text in found]
+    [note] = [text for text in texts if "are missing" in text]
+    assert "bytes of the journal are missing" in note
+    assert texts[0].startswith("0 x") and texts[-2].startswith("59999 x") and texts[-1] == "bye"
+    for text in texts[:-1]:
+        first, _, last = text.partition(f" {'x' * 200} ")
+        assert first == last or text == note or "no event" in text, text
+    assert [end for end, _ in found] == sorted({end for end, _ in found})

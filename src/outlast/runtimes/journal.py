@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from outlast.core.agent import AgentEvent, EventKind
 from outlast.core.agent_journal import JournalLine, TurnState, read_line
 from outlast.core.redact import redact
 from outlast.process.output import Output
@@ -39,8 +40,13 @@ class Journal:
         pieces = self._pieces()
         lines: list[JournalLine] = []
         rest = b""
+        upto = self.at
         for at, data in pieces:
-            start = 0
+            if at > upto and (missing := sum(gap.end - gap.start for gap in self._output.omitted_in(upto, at))):
+                # What stands before the gap and what stands after it are no line together.
+                self.at, rest, self._skipping = at, b"", False
+                lines.append(JournalLine(at, self._note(f"{missing} bytes of the journal are missing")))
+            upto, start = at + len(data), 0
             while (stop := data.find(b"\n", start)) >= 0:
                 self.at = at + stop + 1
                 line = rest + data[start:stop]
@@ -57,6 +63,9 @@ class Journal:
                 lines.append(JournalLine(self.at, read_line(rest[:1024], self._now())))
             self._skipping = True
         return lines
+
+    def _note(self, text: str) -> AgentEvent:
+        return AgentEvent(ev=EventKind.NOTE, at=self._now(), text=text)
 
     def _pieces(self) -> list[tuple[int, bytes]]:
         produced = self._output.produced
