@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_fakes import DONE, FAILED, STOPPED, Shop, asynchronous, shop
 
+from outlast.core.errors import GatewayTrouble
 from outlast.core.session import Cause, Status
 from outlast.core.task import Runtime
 from outlast.gateway.rounds import LATE_MAX
@@ -100,6 +102,27 @@ async def test_a_wish_on_record_is_heeded_at_the_next_round(tmp_path: Path) -> N
         await at.store.ask_cancel("t1", at.clock.now())
         await at.clock.advance(601)
         assert at.runtime.cancelled == [("t1", "operator")]
+        assert await at.status("t1") == ["cancelled"]
+
+
+@asynchronous
+async def test_a_calling_off_that_meets_trouble_is_tried_again(tmp_path: Path) -> None:
+    """Nothing else would come back to it before the next slow round: its work would go on for minutes."""
+    async with shop(tmp_path) as at:
+        await at.submit("t1")
+        call_off, troubles = at.runtime.cancel, iter([GatewayTrouble("the store is locked", code="store_busy")])
+
+        async def troubled(*given: Any) -> None:
+            for trouble in troubles:
+                raise trouble
+            await call_off(*given)
+
+        at.runtime.cancel = troubled  # type: ignore[method-assign]
+        at.books.worker.call_off_soon(await at.task("t1"), Cause.OPERATOR)
+        await at.settle()
+        assert at.runtime.cancelled == []
+        await at.clock.advance(10)
+        await at.settle()
         assert await at.status("t1") == ["cancelled"]
 
 

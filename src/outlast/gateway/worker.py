@@ -267,10 +267,9 @@ class Worker:
             self.spawn(self._call_off_once(task, cause))
 
     async def _call_off_once(self, task: Task, cause: Cause) -> None:
+        call_off = partial(self.call_off, task, cause)
         try:
-            await self.call_off(task, cause)
-        except GatewayTrouble as trouble:
-            log.warning("task %s cannot be called off yet: %s", task.id, trouble.message)
+            await insist(call_off, self._ledger.clock, f"task {task.id} waits to be called off")
         finally:
             self._calling_off.discard(task.id)
 
