@@ -107,10 +107,20 @@ def act(turn: dict[str, Any], name: str, *given: Any) -> None:
             end(**given[0])
 
 
+def first() -> dict[str, Any]:
+    """Return the turn: the first line that does not break off."""
+    for line in sys.stdin:
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            continue
+    os._exit(1)
+
+
 def main() -> None:
     """Read the turn and do what it says."""
     signal.signal(signal.SIGTERM, called_off)
-    turn = json.loads(next(filter(str.strip, sys.stdin)))
+    turn = first()
     threading.Thread(target=listen, args=(turn,), daemon=True).start()
     for name, *given in json.loads(turn["prompt"].rpartition("\n")[2]):
         act(turn, name, *given)

@@ -7,12 +7,15 @@ import sys
 from typing import Any
 
 import msgspec
+import pytest
 from agent_house import SCRIPTED, AgentHouse, agent_house, asynchronous, kinds, script
 
 from houses import House
 from outlast.api.agent_work import TurnAsk, compose_turn
 from outlast.core.errors import Conflict
 from outlast.core.session import Cause, Status
+from outlast.core.task import Task
+from outlast.gateway.agent_room import AgentRoom
 
 LONG = "€" * 500_000
 """More bytes than a supervisor holds for a command that does not read."""
@@ -81,6 +84,43 @@ async def test_a_turn_that_was_half_handed_over_is_handed_over_again(house: Hous
         home.open_gate()
         ended = await home.ended(task)
         assert (ended.status, ended.error, ended.summary) == (Status.SUCCEEDED, None, "500000")
+
+
+@pytest.mark.parametrize("wish", ["steer", "cancel"])
+def test_a_runner_that_is_found_without_its_turn_hears_of_that_first(
+    house: House, wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody wants of it right after a restart waits until it has been told what to do."""
+
+    @asynchronous
+    async def turn() -> None:
+        async with agent_house(house, runner=slow(house, *SCRIPTED)) as home:
+            stuck, looked, released = full(home), asyncio.Event(), asyncio.Event()
+            acts = script(["begin"], ["steered"] if wish == "steer" else ["hang"])
+            task = await home.start(message=f"{LONG}\n{acts}")
+            await stuck.wait()
+            payload = AgentRoom.payload
+
+            async def slowly(room: AgentRoom, task: Task) -> dict[str, Any] | None:
+                looked.set()
+                await released.wait()
+                return await payload(room, task)
+
+            monkeypatch.setattr(AgentRoom, "payload", slowly)
+            await home.restart()
+            await looked.wait()
+            running = await home.record(task)
+            told = home.turns.steer(running, "look left") if wish == "steer" else home.cancel(task)
+            telling = asyncio.create_task(told)
+            await asyncio.sleep(0.05)  # in which it could be written, if it did not wait
+            released.set()
+            home.open_gate()
+            await telling
+            ended = await home.ended(task)
+            assert ended.error is None
+            assert ended.status is (Status.SUCCEEDED if wish == "steer" else Status.CANCELLED)
+
+    turn()
 
 
 @asynchronous

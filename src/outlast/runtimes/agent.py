@@ -187,7 +187,8 @@ class AgentRuntime:
         opened = await self._room.open(turn, None, payload)
         session = await self._start(turn, opened)
         try:
-            await self._give(session, opened.turn)
+            async with self._line(session):
+                await self._give(session, opened.turn)
         except GatewayTrouble:
             await self._kill(session, Cause.OPERATOR)
             raise
@@ -199,7 +200,8 @@ class AgentRuntime:
         if session is None or session.end is not None or session.produced:
             return
         try:
-            await self._give(session, (await self._room.open(turn, None, payload)).turn)
+            async with self._line(session):
+                await self._give(session, (await self._room.open(turn, None, payload)).turn)
         except (BadInput, GatewayTrouble):
             await self._kill(session, Cause.OPERATOR)
             raise
@@ -283,19 +285,23 @@ class AgentRuntime:
 
     async def _hand_over(self, task: Task, turn: TurnRef, session: Session, opened: Opened | None) -> None:
         """Give the runner its turn. After a restart nobody knows whether it has it: a second one it passes over."""
-        if opened is None:
-            payload = await self._room.payload(task)
-            if payload is None:
-                return
-            opened = await self._room.open(turn, task, payload)
-        await self._give(session, opened.turn)
+        async with self._line(session):
+            if opened is None:
+                payload = await self._room.payload(task)
+                if payload is None:
+                    return
+                opened = await self._room.open(turn, task, payload)
+            await self._give(session, opened.turn)
         point("agents:after_turn")
 
     async def _give(self, session: Session, turn: Turn) -> None:
-        """Write the turn to its runner; again where nobody can say whether that was done. Raises GatewayTrouble."""
+        """Write the turn to its runner; again where nobody can say whether that was done. Raises GatewayTrouble.
+
+        The caller holds its `_line`.
+        """
         for last in (False, False, True):
             try:
-                await self._tell(session, turn)
+                await self._write(session, turn)
                 return
             except Conflict:
                 return  # it has ended by itself: its journal, or the lack of one, says why
@@ -385,20 +391,24 @@ class AgentRuntime:
     # ---- telling the runner
 
     async def _tell(self, session: Session, said: object) -> None:
-        """Write one line to a runner's standard input, whole. Raises Conflict where it has ended.
+        """Write one line to a runner's standard input, whole. Raises Conflict where it has ended."""
+        async with self._line(session):
+            await self._write(session, said)
 
-        It begins on a line of its own: a gateway may have died, or somebody may have left, in the middle of one.
-        """
+    def _line(self, session: Session) -> asyncio.Lock:
+        """Return what keeps the lines to one runner apart, and its turn before all others."""
+        return self._lines.setdefault(session.id, asyncio.Lock())
+
+    async def _write(self, session: Session, said: object) -> None:
+        """Write one line, which begins on a line of its own: a gateway may have died in the middle of the last."""
         line = memoryview(b"\n" + msgspec.json.encode(said) + b"\n")
-        lock = self._lines.setdefault(session.id, asyncio.Lock())
-        async with lock:
-            while line:
-                try:
-                    line = line[await self._sessions.write(session, bytes(line[:PIECE])) :]
-                except Conflict as full:
-                    if full.code != "stdin_full":
-                        raise
-                    await self._clock.sleep(INPUT_PAUSE)
+        while line:
+            try:
+                line = line[await self._sessions.write(session, bytes(line[:PIECE])) :]
+            except Conflict as full:
+                if full.code != "stdin_full":
+                    raise
+                await self._clock.sleep(INPUT_PAUSE)
 
     async def _call_off(self, session: Session, cause: Cause, grace_seconds: float | None) -> None:
         """Ask for the end of a turn, and end its tree where it does not come."""
