@@ -204,7 +204,7 @@ STEP_FIELDS = (
     Field(
         "conversation",
         "text with `${…}`",
-        "Whose turn it is: a conversation of that agent; else one of the step's own.",
+        "A conversation of that agent in which who starts the flow may speak; else one of the step's own.",
         text(CONVERSATION_MAX, 1),
         _AGENT,
     ),
