@@ -341,6 +341,8 @@ def test_turns_are_called_off(outlast, gateway):
     assert (code, out) == (0, "01turn cancelled\n01bad cancelled\n")
     gateway.will(answer({**DONE, "status": "cancelled"}))
     assert json.loads(outlast("subagents", "cancel", "01turn", "--json")[1])["tasks"][0]["status"] == "cancelled"
+    gateway.will(answer(TURN))
+    assert outlast("subagents", "cancel", "01turn")[1] == "01turn asked to end; still running\n"
     assert outlast("subagents", "cancel")[0] == 2
 
 

@@ -148,4 +148,5 @@ def cancel(call: Call) -> None:
         return
     for answer in ended:
         task = answer.get("task", answer)
-        say(f"{task['taskId']} {task['status']}")
+        still = task["status"] == "running"
+        say(f"{task['taskId']} {'asked to end; still running' if still else task['status']}")
