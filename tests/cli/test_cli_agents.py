@@ -303,14 +303,17 @@ def test_who_is_unknown_is_said_with_what_to_do(outlast, gateway):
 
 
 def test_a_turn_is_steered(outlast, gateway):
-    gateway.will(*[answer({"taskId": "01turn", "steerId": "m1"})] * 2)
+    gateway.will(*[answer({"taskId": "01turn", "steerId": "m1", "heard": "now"})] * 2)
     code, out, err = outlast("subagents", "steer", "01turn", "faster; $(id)", "--interrupt")
-    assert (code, out, err) == (0, "", "outlast: it is told\n")
+    told = "outlast: it leaves what it is at and hears it; what became of that: outlast subagents log 01turn\n"
+    assert (code, out, err) == (0, "", told)
     assert (path_of(gateway), body(gateway)) == (
         "/v1/subagents/01turn/steer", {"text": "faster; $(id)", "interrupt": True},
     )  # fmt: skip
     assert json.loads(outlast("subagents", "steer", "01turn", "x", "--json")[1])["steerId"] == "m1"
     assert body(gateway)["interrupt"] is False
+    gateway.will(answer({"taskId": "01turn", "steerId": "m1", "heard": "next"}))
+    assert "outlast: it hears it next; " in outlast("subagents", "steer", "01turn", "x")[2]
     wrong = {"error": {"code": "not_running", "message": "task 01turn is lost: nobody would hear it"}}
     gateway.will(answer(wrong, 409))
     assert outlast("subagents", "steer", "01turn", "x")[0] == 4

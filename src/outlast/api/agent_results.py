@@ -74,10 +74,14 @@ class SubagentShown(Record, frozen=True, kw_only=True):
 
 
 class Steered(Record, frozen=True, kw_only=True):
-    """That an agent is told something; ``steerId`` is its name in the transcript."""
+    """That an agent is told something; ``steerId`` is its name in the transcript, which says what became of it.
+
+    ``heard`` is when it is meant to hear it: ``now``, at the price of what it is at, or ``next``.
+    """
 
     task_id: str
     steer_id: str
+    heard: str
 
 
 def describe_agent(spec: AgentSpec, conversation: str, running: int, queued: int) -> AgentResult:

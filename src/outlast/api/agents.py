@@ -8,6 +8,7 @@ agent holds with him, and those he has spawned.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from typing import Any
 
@@ -215,12 +216,20 @@ async def _end_of(api: Api, task: Task) -> Entry | None:
 
 
 async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> Steered:
-    """Say something to an agent that runs. Raises Conflict when it does not."""
+    """Say something to an agent that runs. Raises Conflict (``not_running``, ``cannot_steer``)."""
     task = await _found(api, caller, name)
     if task.status is not Status.RUNNING:
         raise Conflict(f"task {task.id} is {task.status}: nobody would hear it", code="not_running")
+    spec = api.config.agents.get(str(task.ask.get("agent")))
+    if spec is not None and not spec.steerable:
+        raise Conflict(
+            f"agent {spec.name} cannot be steered: it has no resume, so a word in mid-turn never reaches it",
+            code="cannot_steer",
+            hint=f'say it as its next turn: outlast agent run {spec.name} --conversation {shlex.quote(task.conversation or "")} "…"',
+        )
     said = await api.books.agents.steer(task, request.text, interrupt=bool(request.interrupt))
-    return Steered(task_id=task.id, steer_id=said)
+    at_once = bool(request.interrupt) and (spec is None or spec.backend != "model")
+    return Steered(task_id=task.id, steer_id=said, heard="now" if at_once else "next")
 
 
 # ---- transcripts

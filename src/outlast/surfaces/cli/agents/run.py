@@ -119,7 +119,12 @@ def steer(call: Call) -> None:
     """Say something to an agent that runs."""
     body = {"text": call["text"], "interrupt": bool(call["interrupt"])}
     said = call.client.post(turn_path(call["task"], "steer"), body)
-    call.answer(said, lambda _: note("it is told"))
+    call.answer(said, _print_steered)
+
+
+def _print_steered(said: Result) -> None:
+    when = "it leaves what it is at and hears it" if said.get("heard") == "now" else "it hears it next"
+    note(f"{when}; what became of that: outlast subagents log {said['taskId']}")
 
 
 def wait(call: Call) -> int:
