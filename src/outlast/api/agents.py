@@ -222,10 +222,11 @@ async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> S
         raise Conflict(f"task {task.id} is {task.status}: nobody would hear it", code="not_running")
     spec = api.config.agents.get(str(task.ask.get("agent")))
     if spec is not None and not spec.steerable:
+        where = shlex.quote(task.conversation or "")
         raise Conflict(
             f"agent {spec.name} cannot be steered: it has no resume, so a word in mid-turn never reaches it",
             code="cannot_steer",
-            hint=f'say it as its next turn: outlast agent run {spec.name} --conversation {shlex.quote(task.conversation or "")} "…"',
+            hint=f'say it as its next turn: outlast agent run {spec.name} --conversation {where} "…"',
         )
     said = await api.books.agents.steer(task, request.text, interrupt=bool(request.interrupt))
     at_once = bool(request.interrupt) and (spec is None or spec.backend != "model")

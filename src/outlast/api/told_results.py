@@ -107,12 +107,13 @@ class RunsPage(Record, frozen=True, kw_only=True):
 
 
 class FiredResult(Record, frozen=True, kw_only=True):
-    """What a run by hand brought."""
+    """What a run by hand brought. ``runtime`` is who does the task."""
 
     name: str
     task_id: str | None
     flow_id: str | None
     how: str
+    runtime: str | None
 
 
 class ImportedLine(Record, frozen=True, kw_only=True):

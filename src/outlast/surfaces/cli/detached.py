@@ -8,6 +8,7 @@ from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.surfaces.cli import exec
 from outlast.surfaces.cli.context import Call, given
 from outlast.surfaces.cli.output import note, print_json, safe, say
+from outlast.surfaces.cli.tasks.words import is_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def _task_fields(call: Call) -> dict[str, object]:
 def announce(task: Result) -> None:
     """Print the id alone on standard output; what else is worth knowing, and the next steps, beside it."""
     id = task["taskId"]
+    if is_turn(task):
+        from outlast.surfaces.cli.agents.run import announce as announce_turn
+
+        announce_turn(task)
+        return
     say(id)
     _print_remarks(task)
     sys.stdout.flush()

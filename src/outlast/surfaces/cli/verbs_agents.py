@@ -19,6 +19,10 @@ GIVEN = (
     Option("--notify", choice(*POLICIES), "Of what its requester is told."),
     Option("--dedupe", text("KEY"), "While a turn with this key is open, return it instead."),
 )
+LEGEND = (
+    "Without a sign: the agent's answers. > said to it, * news it is told, ~ its thoughts, $ a tool it uses, "
+    "# its plan, ? leave it asks for, ! a note, = the end of a turn."
+)
 
 AGENT_VERBS = (
     Verb("agents list", HERE + "listing:agents", "List the configured agents.", options=COMMON, bare=True),
@@ -96,6 +100,7 @@ AGENT_VERBS = (
         "Show what was said in the conversation of a turn.",
         arguments=(TURN,),
         options=(Option("--follow/-f", None, "Stay to the end of the turn, and show what comes."), *ASKED),
+        details=LEGEND,
     ),
     Verb(
         "subagents steer",
@@ -129,6 +134,6 @@ AGENT_VERBS = (
             Option("--before", integer(1, 2**40), "Those before this entry."),
             *ASKED,
         ),
-        details="With --json: one entry a line.",
+        details=f"{LEGEND} With --json: one entry a line.",
     ),
 )

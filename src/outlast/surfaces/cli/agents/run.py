@@ -29,14 +29,14 @@ def run(call: Call) -> int:
     body = {"agent": call["agent"], "message": _message(call["message"]), **_given(call)}
     body |= given(conversation=call["conversation"])
     task = call.client.post("/v1/agents/run", body)
-    return _announced(call, task) if call["detach"] else _stay(call, task)
+    return _announced(call, task) if call["detach"] else stay(call, task)
 
 
 def spawn(call: Call) -> int:
     """Have an agent do something for a conversation."""
     body = {"agent": call["agent"], "task": _message(call["message"]), **_given(call)}
     task = call.client.post("/v1/subagents", body)
-    return _stay(call, task) if call["wait"] else _announced(call, task)
+    return stay(call, task) if call["wait"] else _announced(call, task)
 
 
 def _message(word: str) -> str:
@@ -55,11 +55,12 @@ def _given(call: Call) -> dict[str, object]:
 
 
 def _announced(call: Call, task: Result) -> int:
-    call.answer(task, _print_started)
+    call.answer(task, announce)
     return 0
 
 
-def _print_started(task: Result) -> None:
+def announce(task: Result) -> None:
+    """Print the id alone on standard output, and the next steps beside it."""
     id = task["taskId"]
     say(id)
     sys.stdout.flush()
@@ -72,7 +73,7 @@ def _print_started(task: Result) -> None:
     sys.stderr.write(exec.steps(*lines) + "\n")
 
 
-def _stay(call: Call, task: Result) -> int:
+def stay(call: Call, task: Result) -> int:
     """Show what the agent says until its turn has ended."""
     id, key = task["taskId"], task["conversation"]
     if not call.json:

@@ -21,6 +21,11 @@ def is_open(task: Result) -> bool:
     return task["status"] in OPEN
 
 
+def is_turn(task: Result) -> bool:
+    """True for a turn of an agent: its output is a journal, and what it said is in a transcript."""
+    return task.get("runtime") in ("subagent", "acp")
+
+
 def session_of(task: Result) -> str | None:
     """The id of its session of ours; what reported work calls its run is none."""
     return None if task.get("runtime") == "external" else task.get("sessionId")
