@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from outlast.core.errors import GatewayTrouble
-from outlast.surfaces.cli.output import print_json
+from outlast.core.errors import BadInput, GatewayTrouble
+from outlast.surfaces.cli.output import note, print_json, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from outlast.client import Client
-    from outlast.config import Config
+    from outlast.client.connection import Placed
+    from outlast.config import Config, Paths
 
     GatewayRunner = Callable[..., int]
     WorkerRunner = Callable[..., int]
     StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
+
+
+class Place(NamedTuple):
+    """Where everything is, without the settings it goes by."""
+
+    paths: Paths
 
 
 class Call:
@@ -37,6 +45,7 @@ class Call:
         self.run_worker = run_worker
         self.json = bool(values.get("json"))
         self._config = config
+        self._place: Placed | None = None
         self._client: Client | None = None
         self._quiet: Client | None = None
 
@@ -52,6 +61,44 @@ class Call:
 
             self._config = load(os.environ)
         return self._config
+
+    def use(self, config: Config) -> None:
+        """Go by these settings, whatever the config file says."""
+        self._config = self._place = config
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything is; whatever the settings are, this does not fail."""
+        return self._reached().paths
+
+    @property
+    def place(self) -> Placed:
+        """What a gateway is found or started by.
+
+        With settings that are wrong the paths alone, as long as a gateway runs that goes on as before; else raises
+        BadInput, since none could be started.
+        """
+        from outlast.client.start import listening
+
+        place = self._reached()
+        if place is not self._config and self.gateway is None and not listening(place):
+            return self.config  # raises what is wrong with it
+        return place
+
+    def _reached(self) -> Placed:
+        """Return the settings, or where they cannot be read the paths alone; says so once, but for JSON."""
+        if self._place is None:
+            try:
+                self._place = self.config
+            except BadInput as wrong:
+                from outlast.config import find_paths
+
+                self._place = Place(find_paths(os.environ))
+                if not self.json:
+                    note(
+                        f"{safe(wrong.message)}; until that is mended things go on as before, and no gateway can start"
+                    )
+        return self._place
 
     @property
     def gateway(self) -> str | None:
@@ -70,7 +117,7 @@ class Call:
         from outlast.client import Client
 
         return Client(
-            self.config,
+            self.place if autostart else self._reached(),
             gateway=self.gateway,
             token=os.environ.get("OUTLAST_TOKEN"),
             requester=self.values.get("requester"),

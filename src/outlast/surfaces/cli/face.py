@@ -227,10 +227,11 @@ def _metavar(argument: Argument) -> str:
 def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
     from outlast.client import Client
-    from outlast.config import load
+    from outlast.config import find_paths
+    from outlast.surfaces.cli.context import Place
 
     try:
-        found = Client(load(os.environ), autostart=False).get("/v1/sessions", limit=200)
+        found = Client(Place(find_paths(os.environ)), autostart=False).get("/v1/sessions", limit=200)
     except OutlastError:
         return []
     items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])
