@@ -218,6 +218,26 @@ def test_the_answer_alone_is_on_standard_output(outlast, gateway):
     assert b"task=01turn" in gateway.seen[2]
 
 
+def test_whoever_waits_is_told_for_what(outlast, gateway):
+    gateway.will(
+        answer({**TURN, "advice": ["it waits for turn 01first: outlast subagents log -f 01first"], "existing": True}),
+        page(entry(1, "prompt", "look")),
+        page(entry(2, "permission", f"rm -rf build\n{HOSTILE}", id="p1", title=f"rm {HOSTILE}", approvalId="a1")),
+        page(entry(3, "permission", "", id="p1", status="allowed", by="answer"), entry(4, text="x"),
+             entry(5, "end", "x")),
+        answer({"met": True, "timedOut": False, "tasks": [DONE]}),
+    )  # fmt: skip
+    code, out, err = outlast("agent", "run", "coder", "look")
+    assert (code, out) == (0, "x\n")
+    assert "it waits for turn 01first: outlast subagents log -f 01first" in err
+    assert "is on record already" in err
+    assert err.count("it waits for leave: ") == 1
+    assert ": outlast approvals show a1\n" in err
+    assert harmless(err)
+    gateway.will(answer({**SHOWN, "waitsFor": {"words": "waits for leave: approval a1", "command": "outlast x"}}))
+    assert "waits for     leave: approval a1: outlast x\n" in outlast("subagents", "show", "01turn")[1]
+
+
 @pytest.mark.parametrize(
     ("ended", "code", "said"),
     [

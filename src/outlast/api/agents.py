@@ -30,6 +30,7 @@ from outlast.api.agent_results import (
     describe_entry,
     describe_turn,
 )
+from outlast.api.agent_waits import turn_wait
 from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
@@ -42,6 +43,7 @@ from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Status
 from outlast.core.task import SPAWN, NotifyPolicy, Runtime, Task, TaskFilter
+from outlast.store.base import Created
 
 PAGE_DEFAULT = 100
 CHECK_SECONDS = 70.0
@@ -116,8 +118,7 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
         dedupe_key=None if request.dedupe_key is None else f"key:{caller.requester}:{request.dedupe_key}",
         priority=request.priority or 0, **_fields(caller, request),
     )  # fmt: skip
-    created = await api.finish(api.books.agents.start(ask))
-    return describe(created.task, api.clock.now(), existing=created.existing)
+    return await _started(api, await api.finish(api.books.agents.start(ask)))
 
 
 async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
@@ -129,8 +130,14 @@ async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
         agent=request.agent, message=request.task, requester=parent, **_fields(caller, request),
         dedupe_key=None if request.dedupe_key is None else f"key:{parent}:{request.dedupe_key}",
     )  # fmt: skip
-    created = await api.finish(api.books.agents.spawn(ask, parent))
-    return describe(created.task, api.clock.now(), existing=created.existing)
+    return await _started(api, await api.finish(api.books.agents.spawn(ask, parent)))
+
+
+async def _started(api: Api, created: Created) -> TaskResult:
+    """Return a turn that is on record, with what it waits for, if that is known already."""
+    wait = await turn_wait(api, created.task)
+    advice = [] if wait is None else [f"it {wait.words}: {wait.command}"]
+    return describe(created.task, api.clock.now(), existing=created.existing, advice=advice)
 
 
 def _fields(caller: Caller, request: AgentRunRequest | SpawnRequest) -> dict[str, Any]:
@@ -195,7 +202,9 @@ async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> Su
     task = await _found(api, caller, name)
     held = await _held(api, task)
     end = await _end_of(api, task)
-    return describe_turn(describe(task, api.clock.now()), held, None if end is None else end.text)
+    return describe_turn(
+        describe(task, api.clock.now()), held, None if end is None else end.text, await turn_wait(api, task)
+    )
 
 
 async def _found(api: Api, caller: Caller, name: str) -> Task:

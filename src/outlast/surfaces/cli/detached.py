@@ -65,7 +65,7 @@ def announce(task: Result) -> None:
         announce_turn(task)
         return
     say(id)
-    _print_remarks(task)
+    print_remarks(task)
     sys.stdout.flush()
     steps = exec.steps(
         (f"outlast tasks show {id}", "how it stands"),
@@ -76,7 +76,8 @@ def announce(task: Result) -> None:
     sys.stderr.write(steps + "\n")
 
 
-def _print_remarks(task: Result) -> None:
+def print_remarks(task: Result) -> None:
+    """Say that it is there already, where it is, and what else is worth knowing of it."""
     if task.get("existing"):
         note("the same work is on record already and has not ended: this is its task")
     for line in task.get("advice") or ():
@@ -96,7 +97,7 @@ def stay(call: Call, task: Result) -> int:
             from outlast.surfaces.cli.tasks.along import along
 
             note(f"task {task['taskId']}")
-            _print_remarks(task)
+            print_remarks(task)
             ended = along(call, task)
     except (KeyboardInterrupt, Left) as left:
         why, code = (str(left), left.code) if isinstance(left, Left) else ("interrupted", INTERRUPTED)

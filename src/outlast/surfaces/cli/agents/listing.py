@@ -105,6 +105,7 @@ def _print_turn(shown: Result) -> None:
         ("task", task["taskId"]),
         ("agent", shown["agent"]),
         ("status", task["status"] + (f" ({task['cause']})" if task["cause"] else "")),
+        ("waits for", _wait(shown.get("waitsFor"))),
         ("error", task["error"]),
         ("hint", task["detail"].get("hint")),
         ("for", task["requester"]),
@@ -120,6 +121,10 @@ def _print_turn(shown: Result) -> None:
             say(f"{name:<13} {safe(str(value))}")
     if shown["text"]:
         say("\n" + safe_text(shown["text"]))
+
+
+def _wait(wait: Result | None) -> str | None:
+    return None if wait is None else f"{wait['words'].removeprefix('waits for ')}: {wait['command']}"
 
 
 def _tokens(shown: Result) -> str | None:

@@ -10,6 +10,7 @@ from outlast.surfaces.cli.agents.listing import turn_path
 from outlast.surfaces.cli.agents.transcript import INTERRUPTED, entries_after, path_of
 from outlast.surfaces.cli.agents.words import safe_text
 from outlast.surfaces.cli.context import Call, given, task_path
+from outlast.surfaces.cli.detached import print_remarks
 from outlast.surfaces.cli.output import note, print_json, safe, say
 from outlast.surfaces.cli.tasks.wait import until_ended
 
@@ -63,6 +64,7 @@ def announce(task: Result) -> None:
     """Print the id alone on standard output, and the next steps beside it."""
     id = task["taskId"]
     say(id)
+    print_remarks(task)
     sys.stdout.flush()
     lines = (
         (f"outlast subagents log -f {id}", "follow what it says"),
@@ -78,6 +80,7 @@ def stay(call: Call, task: Result) -> int:
     id, key = task["taskId"], task["conversation"]
     if not call.json:
         note(f"task {id}, conversation {safe(key)}")
+        print_remarks(task)
     try:
         if not call.json:
             _follow(call, id, key)
@@ -108,12 +111,19 @@ def _follow(call: Call, id: str, key: str) -> None:
             tail = safe_text(entry["text"])
             sys.stdout.write(tail)
             sys.stdout.flush()
+        elif entry["kind"] == "permission" and entry["data"].get("by") is None:
+            note(f"it waits for leave: {_line(entry)}: outlast approvals show {entry['data'].get('approvalId')}")
         elif terminal and entry["kind"] in ("tool", "permission", "note") and entry["text"]:
-            note(safe(entry["text"].split("\n")[0]))
+            note(_line(entry))
         if entry["kind"] == "end":
             break
     if not tail.endswith("\n"):
         sys.stdout.write("\n")
+
+
+def _line(entry: Result) -> str:
+    """What an entry is about, on one line."""
+    return safe((entry["data"].get("title") or entry["text"]).split("\n")[0])
 
 
 def steer(call: Call) -> None:
