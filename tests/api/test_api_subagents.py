@@ -35,7 +35,7 @@ async def test_a_sixth_child_and_a_sixth_level_are_refused_with_what_to_do(tmp_p
 @asynchronous
 async def test_the_list_is_of_spawned_turns_by_who_asks_and_by_pages(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
-        await at.turn(agent="quick")
+        turn = await at.turn(agent="quick")
         mine = [await at.spawn(caller=ALICE) for _ in range(3)]
         others = await at.spawn()
         ids = [made.task_id for made in reversed(mine)]
@@ -46,6 +46,9 @@ async def test_the_list_is_of_spawned_turns_by_who_asks_and_by_pages(tmp_path: P
         assert [one.task_id for one in narrowed.tasks] == ids
         with pytest.raises(Refused):
             await at.ask("subagents.list", caller=BOB, as_="agent:alice:main")
+        every = [one.task_id for one in (await at.ask("subagents.list", all=True)).tasks]
+        assert every == [others.task_id, *ids, turn.task_id]
+        assert [one.task_id for one in (await at.ask("subagents.list", caller=ALICE, all=True)).tasks] == ids
         first = await at.ask("subagents.list", caller=ALICE, limit=2)
         rest = await at.ask("subagents.list", caller=ALICE, limit=2, cursor=first.next)
         assert [one.task_id for one in (*first.tasks, *rest.tasks)] == ids

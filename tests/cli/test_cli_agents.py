@@ -285,7 +285,12 @@ def test_spawned_agents_are_a_table(outlast, gateway):
     assert second.split()[:2] == ["01bad", "failed"]
     assert "--cursor c" in err
     assert harmless(out, err)
-    assert outlast("subagents", "list") == (0, "", "outlast: no agent has been spawned\n")
+    assert outlast("subagents", "list") == (
+        0, "", "outlast: no agent has been spawned; turns that were asked for: --all\n",
+    )  # fmt: skip
+    gateway.will(answer({"tasks": [], "next": None}))
+    assert outlast("subagents", "list", "--all") == (0, "", "outlast: no agent has had a turn\n")
+    assert path_of(gateway) == "/v1/subagents?all=true"
     assert outlast("subagents", "list", "--limit", "0")[0] == 2
 
 
@@ -558,3 +563,16 @@ def test_a_schedule_that_is_run_by_hand_and_waited_for_gives_the_answer_of_its_a
     gateway.will(answer(fired))
     code, out, err = outlast("cron", "run", "morning")
     assert (code, out, "subagents log -f 01turn" in err) == (0, "01turn\n", True)
+
+
+def test_conversations_with_a_transcript_are_a_table(outlast, gateway):
+    row = {"conversation": f"agent:{HOSTILE}", "waiting": 0, "oldestAt": None, "newestAt": None, "wakes": 0,
+           "agent": "coder", "spokenAt": "2026-11-23T10:00:13.000Z"}  # fmt: skip
+    gateway.will(answer({"conversations": [row], "next": "k"}), answer({"conversations": [], "next": None}))
+    code, out, err = outlast("conversations", "list", "--transcripts")
+    assert (code, path_of(gateway)) == (0, "/v1/conversations?transcripts=true")
+    assert out.splitlines()[0].split() == ["CONVERSATION", "AGENT", "LAST"]
+    assert "  coder  " in out and out.rstrip().endswith("ago")
+    assert "--after k" in err
+    assert harmless(out, err)
+    assert outlast("conversations", "--transcripts") == (0, "", "outlast: no agent has spoken yet\n")

@@ -37,12 +37,12 @@ from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of
 from outlast.core.agent_check import AgentCheck
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
 from outlast.core.session import Status
-from outlast.core.task import SPAWN, NotifyPolicy, Runtime, Task, TaskFilter
+from outlast.core.task import AGENTS, SPAWN, NotifyPolicy, Task, TaskFilter
 from outlast.store.base import Created
 
 PAGE_DEFAULT = 100
@@ -187,11 +187,12 @@ def _is_with(key: str, requester: str) -> bool:
 
 
 async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) -> TaskPage:
-    """Return turns that were spawned, newest first."""
+    """Return turns that were spawned, or with ``all`` every turn, newest first."""
     if request.as_ is not None:
         await may_speak(api, caller, request.as_)
     requester = request.as_ if request.as_ is not None else None if caller.operator else caller.requester
-    narrow = TaskFilter(kind=SPAWN, requester=requester, statuses=statuses_of(request.status))
+    which = {"turns": True} if request.all else {"kind": SPAWN}
+    narrow = TaskFilter(**which, requester=requester, statuses=statuses_of(request.status))
     page = await api.store.list_tasks(narrow, request.limit or PAGE_DEFAULT, request.cursor)
     now = api.clock.now()
     return TaskPage(tasks=[describe(task, now) for task in page.tasks], next=page.next)
@@ -209,7 +210,7 @@ async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> Su
 
 async def _found(api: Api, caller: Caller, name: str) -> Task:
     task = await find_task(api, caller, name)
-    if task.runtime not in (Runtime.SUBAGENT, Runtime.ACP):
+    if task.runtime not in AGENTS:
         raise BadInput(f"task {task.id} is no turn of an agent", code="no_agent", hint=f"outlast tasks show {task.id}")
     return task
 
@@ -246,12 +247,18 @@ async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> S
 
 
 async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequest) -> TranscriptPage:
-    """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``."""
+    """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``.
+
+    For the operator the name of an agent stands for its main one. Raises NotFound where no agent has ever spoken.
+    """
     check_key(key, "conversation")
     if not (caller.operator or await _is_own(api, caller, key)):
         raise NotFound(f"no conversation {key!r}")
     if request.after is not None and request.before is not None:
         raise BadInput("before: does not go with after")
+    held = await api.store.get_agent_conversation(key)
+    if held is None and caller.operator:
+        key, held = await _meant(api, key)
     limit = request.limit or PAGE_DEFAULT
     turn = None if request.task is None else await _turn_in(api, caller, request.task, key)
     if request.after is None:
@@ -261,7 +268,6 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
     else:
         seconds = (request.timeout_ms or 0) / 1000
         entries, ended = await _after(api, key, request.after, limit, seconds, turn)
-    held = await api.store.get_agent_conversation(key)
     return TranscriptPage(
         conversation=key,
         agent=None if held is None else held.agent,
@@ -270,6 +276,23 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
         before=entries[0].seq if entries and entries[0].seq > 1 else None,
         ended=turn is not None and ended,
     )
+
+
+async def _meant(api: Api, key: str) -> tuple[str, AgentConversation | None]:
+    """Return the conversation that a key no agent holds stands for: where an agent has that name its main one, else
+    the key itself, where something was said there or is about to be. Raises NotFound.
+    """
+    if key in api.config.agents:
+        main = main_conversation(key)
+        return main, await api.store.get_agent_conversation(main)
+    if main_of(key) in api.config.agents or await api.store.entries_before(key, None, 1):
+        return key, None
+    if (await api.store.list_tasks(TaskFilter(conversation=key, turns=True), 1)).tasks:
+        return key, None
+    task = await api.store.get_task(key)
+    turn = task is not None and task.runtime in AGENTS
+    hint = f"outlast subagents log {key}" if turn else "outlast conversations list --transcripts"
+    raise NotFound(f"no agent has spoken in a conversation {key!r}", hint=hint)
 
 
 async def _turn_in(api: Api, caller: Caller, lookup: str, key: str) -> str:

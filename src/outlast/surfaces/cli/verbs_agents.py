@@ -80,6 +80,7 @@ AGENT_VERBS = (
         HERE + "listing:subagents",
         "List spawned agents, the newest first.",
         options=(
+            Option("--all", None, "Every turn of an agent, also those that `agent run` or a schedule asked for."),
             Option("--status", text("STATUS[,STATUS]"), "Only these."),
             Option("--limit", integer(1, 1000), "At most this many, default 100."),
             Option("--cursor", text(), "The page after this one."),

@@ -71,13 +71,14 @@ def _print_check(found: Result) -> None:
 
 def subagents(call: Call) -> None:
     """List spawned agents."""
-    query = given(status=call["status"], limit=call["limit"], cursor=call["cursor"])
-    call.answer(call.client.get("/v1/subagents", **query), _print_turns)
+    query = given(all=call["all"] or None, status=call["status"], limit=call["limit"], cursor=call["cursor"])
+    none = "no agent has had a turn" if call["all"] else "no agent has been spawned; turns that were asked for: --all"
+    call.answer(call.client.get("/v1/subagents", **query), lambda page: _print_turns(page, none))
 
 
-def _print_turns(page: Result) -> None:
+def _print_turns(page: Result, none: str) -> None:
     if not page["tasks"]:
-        note("no agent has been spawned")
+        note(none)
         return
     rows = [
         (

@@ -78,6 +78,7 @@ def _back_to(call: Call, key: str, moment: str) -> list[Result]:
 
 def _show(call: Call, key: str, *, limit: int | None, before: int | None, task: str | None = None) -> int:
     page = call.read("conversations.transcript", path_of(key), key, limit=limit, before=before)
+    key = page["conversation"]
     shown = None if call.json else Shown()
     ended = False
     for entry in page["entries"]:
