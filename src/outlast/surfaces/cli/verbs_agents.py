@@ -61,7 +61,10 @@ AGENT_VERBS = (
             *GIVEN,
             *ASKED,
         ),
-        details="Ctrl-C leaves it at work. Exit code 0 when it succeeded, 1 when it failed, 124 when its time was up.",
+        details=(
+            "MESSAGE - is read from standard input. Exit code 0 when it succeeded, 1 when it failed or was called off, "
+            "124 when its time was up. Ctrl-C leaves it at work, with exit code 130."
+        ),
     ),
     Verb(
         "subagents spawn",
@@ -73,7 +76,10 @@ AGENT_VERBS = (
             *GIVEN,
             *ASKED,
         ),
-        details="--as names the conversation that spawns it, as in --as agent:main:main.",
+        details=(
+            "TASK - is read from standard input. --as names the conversation that spawns it, as in "
+            "--as agent:main:main."
+        ),
     ),
     Verb(
         "subagents list",
@@ -116,6 +122,10 @@ AGENT_VERBS = (
         "Wait for the end of turns, in one call.",
         arguments=(Argument("tasks", text("TASK"), many=True, complete="task"),),
         options=(Option("--timeout", DURATION, "At most this long, exit code 124 then."), *ASKED),
+        details=(
+            "Exit code 0 when all succeeded, 1 when some did not, 124 when the time ran out. With --json: "
+            "{met, turns}, each turn as `subagents show` has it."
+        ),
     ),
     Verb(
         "subagents cancel",

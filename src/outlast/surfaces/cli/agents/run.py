@@ -101,13 +101,14 @@ def _follow(call: Call, id: str, key: str) -> None:
     """Print the agent's text as it comes; the rest, at a terminal, beside it."""
     page = call.client.get(path_of(key), limit=1000)
     mine = [entry for entry in page["entries"] if entry["taskId"] == id]
-    tail = "\n"
+    tail, streamed = "\n", False
     terminal = sys.stderr.isatty()
     after = (mine[0]["seq"] - 1) if mine else (page["after"] or 0)
     for entry in entries_after(call, key, after, id):
         if entry["taskId"] != id:
             continue
         if entry["kind"] == "text":
+            streamed = True
             tail = safe_text(entry["text"])
             sys.stdout.write(tail)
             sys.stdout.flush()
@@ -116,6 +117,9 @@ def _follow(call: Call, id: str, key: str) -> None:
         elif terminal and entry["kind"] in ("tool", "permission", "note") and entry["text"]:
             note(_line(entry))
         if entry["kind"] == "end":
+            if not streamed and entry["text"]:
+                tail = safe_text(entry["text"])
+                sys.stdout.write(tail)
             break
     if not tail.endswith("\n"):
         sys.stdout.write("\n")

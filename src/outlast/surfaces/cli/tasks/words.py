@@ -41,6 +41,11 @@ def what(task: Result) -> str:
     return shown + tries
 
 
+def exit_of(task: Result) -> str | int | None:
+    """The signal or exit code it ended with; None for a turn of an agent, whose runner's is of no meaning."""
+    return None if is_turn(task) else task.get("exitSignal") or task.get("exitCode")
+
+
 def percent(task: Result) -> str:
     """How far it is, or had come when it ended badly; ``-`` when nobody said, or nothing is left to do."""
     progress = task.get("progress")
@@ -49,7 +54,7 @@ def percent(task: Result) -> str:
 
 def row(task: Result) -> tuple[str, ...]:
     """The cells of a listing."""
-    end = task.get("exitSignal") or task.get("exitCode")
+    end = exit_of(task)
     return (
         task["taskId"],
         task["status"],
@@ -79,9 +84,10 @@ def stands(task: Result) -> str:
 
 def ended(task: Result) -> str:
     """How a task ended; an end that nothing is known of but the word is the word."""
-    if task.get("exitCode") is None and not task.get("exitSignal"):
+    if exit_of(task) is None:
         cause = task.get("cause")
-        return f"{task['status']}: {cause}" if cause else str(task["status"])
+        said = cause if not (is_turn(task) and cause in ("exit", "error")) else None
+        return f"{task['status']}: {said}" if said else str(task["status"])
     return how_it_ended(task)
 
 
@@ -98,9 +104,11 @@ def say_how(task: Result) -> None:
 
 def task_exit_code(task: Result) -> int:
     """The exit code of the task's command, as `output.exit_code` has it; work without a command has 0 or 1."""
-    if task.get("exitCode") is None and not task.get("exitSignal"):
+    if exit_of(task) is None:
         if task["status"] == "succeeded":
             return 0
+        if is_turn(task):
+            return TIMED_OUT if task["status"] == "timed_out" else 1
         if task["status"] == "failed" and task.get("cause") != "spawn_error":
             return 1
         if task.get("cause") == "deadline":  # it passed before the task began
