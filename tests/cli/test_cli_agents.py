@@ -263,6 +263,7 @@ def test_a_turn_among_the_tasks_is_told_by_its_label_and_its_title(outlast, gate
     _, out, _ = outlast("tasks")
     assert "nightly: coder: \\x1b]0;owned" in out.splitlines()[1]
     assert "  coder: \\x1b]0;owned" in out.splitlines()[2]
+    assert not out.splitlines()[2].endswith(": turn")
     assert harmless(out)
 
 

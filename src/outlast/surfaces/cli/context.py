@@ -46,6 +46,7 @@ class Call:
         self.json = bool(values.get("json"))
         self._config = config
         self._place: Placed | None = None
+        self._wrong: BadInput | None = None
         self._client: Client | None = None
         self._quiet: Client | None = None
 
@@ -83,10 +84,11 @@ class Call:
         place = self._reached()
         if place is not self._config and self.gateway is None and not listening(place):
             return self.config  # raises what is wrong with it
+        self._warn()
         return place
 
     def _reached(self) -> Placed:
-        """Return the settings, or where they cannot be read the paths alone; says so once, but for JSON."""
+        """Return the settings, or where they cannot be read the paths alone."""
         if self._place is None:
             try:
                 self._place = self.config
@@ -94,11 +96,14 @@ class Call:
                 from outlast.config import find_paths
 
                 self._place = Place(find_paths(os.environ))
-                if not self.json:
-                    note(
-                        f"{safe(wrong.message)}; until that is mended things go on as before, and no gateway can start"
-                    )
+                self._wrong = wrong
         return self._place
+
+    def _warn(self) -> None:
+        """Say once what is wrong with the settings that this is done without; JSON stays alone."""
+        wrong, self._wrong = self._wrong, None
+        if wrong is not None and not self.json:
+            note(f"{safe(wrong.message)}; until that is mended things go on as before, and no gateway can start")
 
     @property
     def gateway(self) -> str | None:
@@ -116,8 +121,10 @@ class Call:
         """Make another client, for a second connection or one that must not start a gateway."""
         from outlast.client import Client
 
+        place = self.place if autostart else self._reached()
+        self._warn()
         return Client(
-            self.place if autostart else self._reached(),
+            place,
             gateway=self.gateway,
             token=os.environ.get("OUTLAST_TOKEN"),
             requester=self.values.get("requester"),
@@ -132,6 +139,7 @@ class Call:
         from outlast.client import NotRunning
 
         if self._quiet is None:
+            _ = self.place  # without a gateway the store is asked, which takes settings that are right
             self._quiet = self.new_client(autostart=False)
         try:
             return self._quiet.get(path, **query)

@@ -35,7 +35,8 @@ def what(task: Result) -> str:
     """Label (or title) and command (or title, or kind), on one safe line of bounded length."""
     label, title = task.get("label"), task.get("title")
     name = label or title
-    command = task.get("command") or (title if label else None) or task.get("kind") or ""
+    kind = "" if name and is_turn(task) else task.get("kind")
+    command = task.get("command") or (title if label else None) or kind or ""
     tries = f" (try {task['attempt']} of {task['attemptsMax']})" if (task.get("attempt") or 0) > 1 else ""
     shown = f"{brief(name, 60)}: {brief(command)}" if name and command else brief(name or command)
     return shown + tries
