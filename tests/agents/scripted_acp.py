@@ -289,6 +289,12 @@ def children(number, session, said):
     return "end_turn"
 
 
+def historian(number, session, said):
+    """Have a child that writes down what was said when its input ends, and is not waited for."""
+    subprocess.Popen(["sh", "-c", "read word; sleep 0.3; echo kept > history"], stdin=subprocess.PIPE)
+    return "end_turn"
+
+
 def orphan_crash(number, session, said):
     """Crash while a child holds the pipes."""
     subprocess.Popen(["sleep", "600"])
@@ -315,8 +321,8 @@ TURNS = {
     "forever": forever, "unmoved": unmoved, "deaf": deaf,
     "crash:mid": mid, "exit0:mid": mid, "noise": noise, "wrong-id": wrong_id, "no-result": no_result,
     "odd-stop": odd_stop, "bad-json": bad_json, "giant-update": giant_update, "giant-answer": giant_answer,
-    "children": children, "orphan-crash": orphan_crash, "failing": failing, "closes-output": closes_output,
-    "long": long_text,
+    "children": children, "historian": historian, "orphan-crash": orphan_crash, "failing": failing,
+    "closes-output": closes_output, "long": long_text,
     "refusal": lambda *_: "refusal", "max-tokens": lambda *_: "max_tokens",
     "max-requests": lambda *_: "max_turn_requests",
 }  # fmt: skip

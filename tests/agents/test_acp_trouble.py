@@ -159,6 +159,14 @@ def test_children_in_the_group_end_with_the_agent(start) -> None:
     assert here != there
 
 
+def test_what_an_agent_has_started_may_write_down_its_history_after_it(start, tmp_path) -> None:
+    """Some leave that to a child, which has the conversation of the next turn: without it that begins from nothing."""
+    turn = start(acp("historian"), workdir=tmp_path)
+    assert turn.end().error is None
+    assert (tmp_path / "history").read_text() == "kept\n"
+    assert turn.alive() == []
+
+
 def test_a_session_of_the_keeper_leaves_nothing_of_a_turn(house: House, tmp_path) -> None:
     """Children that left the group, and even the session, end with it."""
     turn = {"agent": {"name": "a", "backend": "acp", "command": list(acp("children").command)}, "conversation": "c",

@@ -229,3 +229,16 @@ def test_an_agent_that_wants_a_login_is_found_until_somebody_has_given_it_one(ow
         file.write('env = { SCRIPTED_KEY = "k" }\n')
     assert run(own, "agent", "run", "coder", "hello") == "you said: hello\n"
     assert json.loads(run(own, "tasks", "audit", "--json"))["codes"].get("login_wanted") is None
+
+
+def test_a_look_at_an_agent_has_the_environment_of_its_turns(own: Live, tmp_path: Path) -> None:
+    """A program that only the agent's own PATH leads to is found by both."""
+    program = tmp_path / "onlyhere"
+    program.write_text('#!/bin/sh\necho "by $WHO"\n')
+    program.chmod(0o755)
+    with open(own.home + "/config.toml", "w") as file:
+        file.write('[agents.own]\nbackend = "command"\ncommand = ["onlyhere", "{message}"]\n')
+        file.write(f'env = {{ PATH = "{tmp_path}:/usr/bin:/bin", WHO = "me" }}\n')
+    looked = json.loads(run(own, "agents", "check", "own", "--json"))
+    assert (looked["ok"], looked["version"]) == (True, "by me"), looked
+    assert run(own, "agent", "run", "own", "x") == "by me\n"

@@ -98,7 +98,7 @@ class AgentHouse:
             Runtime.CLI: CliRuntime(self.sessions, self.clock, umask=0o022), Runtime.ACP: self.runtime,
             Runtime.SUBAGENT: self.runtime,
         }  # fmt: skip
-        self.books = Books(ledger, self.sessions, runtimes, slots=8)
+        self.books = Books(ledger, self.sessions, runtimes, slots=64)
         self.turns = AgentTurns(self.books, self.room, self.runtime, maker)
         self.books.agents_by(self.turns)
         self.books.beat_by(

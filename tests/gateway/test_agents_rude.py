@@ -200,8 +200,11 @@ MODELS = {
 }
 
 
+@pytest.mark.parametrize("good", [0, pytest.param(10, marks=pytest.mark.soak)])
 @asynchronous
-async def test_models_whose_endpoint_misbehaves(house: House, endpoint: RudeEndpoint) -> None:
+async def test_models_whose_endpoint_misbehaves(house: House, endpoint: RudeEndpoint, good: int) -> None:
+    """Ten at once, and in the long run twenty: each runner of a model imports its library first."""
+
     def table(habit: str) -> dict[str, Any]:
         env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{endpoint.url}/{habit}/v1"}
         return {"backend": "model", "model": "openai:made-up", "env": env}
@@ -212,8 +215,11 @@ async def test_models_whose_endpoint_misbehaves(house: House, endpoint: RudeEndp
         tasks = {
             habit: await home.start(agent=habit, message="x", timeout_seconds=limits.get(habit)) for habit in MODELS
         }
+        beside = [await home.start(agent="good", message="x", conversation=f"c{place}") for place in range(good)]
         await asyncio.to_thread(endpoint.until_asked, "killed", PATIENCE)
         session = home.sessions.get(str((await home.record(tasks["killed"])).session_id))
         assert session.pid is not None
         os.kill(session.pid, signal.SIGKILL)
         await ends(home, tasks, MODELS)
+        for task in beside:
+            assert (await home.ended(task)).status is Status.SUCCEEDED

@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from outlast.agents.backend import NO_PROGRAM, AgentTrouble
+from outlast.agents.orphans import descendants
 from outlast.agents.tidy import clean
 from outlast.core.signals import signal_name
 
 EOF_SECONDS = 0.25
 """How long an agent whose work is done may take to leave by itself when its input ends."""
+LEAVE_SECONDS = 1.0
+"""How long what an agent has started may stay after it, to write down what is to be written: its history, say."""
 TERM_SECONDS = 2.0
 """From SIGTERM to SIGKILL."""
 DRAIN_SECONDS = 1.0
@@ -63,7 +66,7 @@ class Child:
         try:
             await child._connect()
         except BaseException:
-            child._signal(signal.SIGKILL)
+            await child.end(polite=False)  # called off meanwhile: whoever hears of it finds nothing running
             raise
         return child
 
@@ -96,10 +99,17 @@ class Child:
         """End the process and its group; what left the group is the session's business. Twice is once."""
         if self._watch_fd < 0 and not self._pipes:
             return
+        family = _watch(descendants(self._process.pid)) if polite and self.code is None else []
         self.close_input()
-        if polite and not await self._gone_within(EOF_SECONDS):
-            self._signal(signal.SIGTERM)
-            await self._gone_within(TERM_SECONDS)
+        try:
+            if polite and not await self._gone_within(EOF_SECONDS):
+                self._signal(signal.SIGTERM)
+                await self._gone_within(TERM_SECONDS)
+            elif family:
+                await self._left(family)
+        finally:
+            for fd in family:
+                os.close(fd)
         # Even when the leader has gone: it is not reaped yet, so the number of its group is still its own.
         self._signal(signal.SIGKILL)
         await self._gone.wait()
@@ -120,6 +130,21 @@ class Child:
             tail = b"".join(self._tail)
             self._pass_on(note + tail[tail.find(b"\n") + 1 :])  # half a line may be half a secret
             self._cut = 0
+
+    async def _left(self, family: Sequence[int]) -> None:
+        """Wait until those who were started by the agent have left as well, for some time."""
+        ended = [asyncio.Event() for _ in family]
+        for fd, one in zip(family, ended, strict=True):
+            self._loop.add_reader(fd, one.set)
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                for one in ended:
+                    await one.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for fd in family:
+                self._loop.remove_reader(fd)
 
     async def _gone_within(self, seconds: float) -> bool:
         try:
@@ -182,6 +207,17 @@ class Child:
         code = self.code
         assert code is not None
         return f"exit code {code}" if code >= 0 else f"signal {signal_name(-code)}"
+
+
+def _watch(pids: Sequence[int]) -> list[int]:
+    """Return a descriptor of each process that lives, which becomes readable with its end."""
+    found = []
+    for pid in pids:
+        try:
+            found.append(os.pidfd_open(pid))
+        except OSError:  # it has ended, or there are no descriptors left
+            continue
+    return found
 
 
 def _spawn(argv: Sequence[str], cwd: str, env: Mapping[str, str], *, stdin: bool) -> subprocess.Popen[bytes]:

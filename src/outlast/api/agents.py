@@ -75,8 +75,7 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     caller.needs_operator("look at the agents")
     spec = agent_named(api, name)
     turn = Turn(
-        agent=spec, conversation=main_conversation(spec.name), prompt="", env=dict(api.environ),
-        workdir=spec.workdir or "/",
+        agent=spec, conversation=main_conversation(spec.name), prompt="", env={}, workdir=spec.workdir or "/"
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
