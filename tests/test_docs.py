@@ -259,6 +259,8 @@ def test_every_action_of_the_tool_form_is_in_the_reference_and_no_other() -> Non
     assert set(table_rows(DOCS / "reference" / "tool.md", "approval action")) == set(tools.APPROVAL_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "flow action")) == set(tools.FLOW_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "heartbeat action")) == set(tools.HEARTBEAT_ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "cron action")) == set(tools.CRON_ACTIONS)
+    assert set(table_rows(DOCS / "reference" / "tool.md", "agent action")) == set(tools.AGENT_ACTIONS)
     assert set(table_rows(DOCS / "reference" / "tool.md", "subagent action")) == set(tools.SUBAGENT_ACTIONS)
 
 

@@ -14,9 +14,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from outlast import config
 from outlast.core import agent_config, errors, findings, lifecycle
-from outlast.core.durations import format_size
+from outlast.core.agent import AgentSpec, HeartbeatSpec
+from outlast.core.durations import format_duration, format_size
 from outlast.core.notification import told
 from outlast.core.task import NotifyPolicy
 from outlast.flows.files import fields, schema
@@ -41,8 +44,9 @@ reader of the output went away. `exec` and `attach` end with the command's own c
 when a time limit ended it, 127 when it could not be started, 125 when its end is not known.
 
 Environment: `OUTLAST_HOME` and `OUTLAST_CONFIG` choose [home and configuration](files.md); `OUTLAST_GATEWAY`
-(like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `NO_COLOR` turns colours
-off.
+(like `--gateway`) and `OUTLAST_TOKEN` name another gateway [over TCP](http.md#tcp); `OUTLAST_REQUESTER` says for
+whom a command acts that has `--as`, when that is not given. The turn of an agent has the key of its conversation
+there, and so has what it starts ([why](agents.md#what-an-agent-starts-is-its-own)). `NO_COLOR` turns colours off.
 """
 
 CONFIG_INTRODUCTION = """\
@@ -91,10 +95,14 @@ model = "openai:gpt-5"
 tools = ["exec", "process", "tasks", "flow", "cron"]
 heartbeat = { every = "30m", activeHours = "08:00-23:00", tz = "Europe/Berlin" }
 ```
+
+In a `command` of backend `command` braces are gaps, and a brace that is meant as one is written twice: an item
+`"--format={{json}}"` arrives as `--format={json}`. What fills a gap is never split or looked at for further ones;
+[the rules](delivery.md#command) are those of wakes by command. `outlast agents show NAME` shows what holds for one.
 """
 
 BEATS_INTRODUCTION = "Of the table `heartbeat`:\n"
-BEAT_KEYS = agent_config.HEARTBEAT_KEYS
+AGENT_KEYS, BEAT_KEYS = agent_config.KEYS, agent_config.HEARTBEAT_KEYS
 
 ERRORS_INTRODUCTION = """\
 `{"error": {"code", "message", "hint"}}` on every surface. The *family* decides the exit code of the command
@@ -193,8 +201,9 @@ def config_page() -> str:
         for s in config.SETTINGS
     )
     settings = table(heads, rows)
-    agents = table(("key", "for backend", "takes", "meaning"), map(agent_row, agent_config.KEYS))
-    beats = table(("key", "takes", "meaning"), (agent_row(key)[::2] + agent_row(key)[3:] for key in BEAT_KEYS))
+    agents = table(("key", "for backend", "takes", "default", "meaning"), (agent_row(k, AgentSpec) for k in AGENT_KEYS))
+    rows_of_beats = (agent_row(key, HeartbeatSpec) for key in BEAT_KEYS)
+    beats = table(("key", "takes", "default", "meaning"), ((name, *rest) for name, _, *rest in rows_of_beats))
     return "\n".join(
         [
             "# Configuration\n",
@@ -209,10 +218,26 @@ def config_page() -> str:
     )
 
 
-def agent_row(key: agent_config.Key) -> tuple[str, str, str, str]:
-    """A key of an agent's table: its name, for which backends it is, what it takes and what it means."""
+def agent_row(key: agent_config.Key, spec: type[AgentSpec | HeartbeatSpec]) -> tuple[str, str, str, str, str]:
+    """A key of an agent's table: its name, for which backends it is, what it takes, its default, what it means."""
     every = key.backends == agent_config.BACKENDS
-    return f"`{key.name}`", "all" if every else ", ".join(key.backends), cell(key.allowed), cell(key.help)
+    backends = "all" if every else ", ".join(key.backends)
+    return f"`{key.name}`", backends, cell(key.allowed), agent_default(key, spec), cell(key.help)
+
+
+def agent_default(key: agent_config.Key, spec: type[AgentSpec | HeartbeatSpec]) -> str:
+    """The default of a key of an agent's table, as one would write it in the file."""
+    if key.name == "backend" or key.name in agent_config.NEEDED.values():
+        return "must be given"
+    if key.field == "hours":  # one key, two fields
+        return '`""`'
+    field = next(field for field in msgspec.structs.fields(spec) if field.name == key.field)
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if value is None:
+        return "none"
+    if key.field.endswith("_seconds"):
+        return f"`{json.dumps(re.sub(' 00[a-z]', '', format_duration(value)))}`"
+    return f"`{json.dumps(value)}`"
 
 
 def raised_codes() -> dict[str, set[str]]:

@@ -76,7 +76,8 @@ def connect(
 ) -> Client:
     """Return a client of a gateway: of a home (started when none runs), or at an address (``http://HOST:PORT``).
 
-    ``requester`` says for whom the calls are made. Raises BadInput for settings that are wrong.
+    ``requester`` says for whom the calls are made, default ``OUTLAST_REQUESTER``, which the turn of an agent has.
+    Raises BadInput for settings that are wrong.
     """
     import os
 
@@ -86,4 +87,6 @@ def connect(
     environ = dict(os.environ)
     if home is not None:
         environ["OUTLAST_HOME"] = os.path.abspath(home)
+    if requester is None:
+        requester = environ.get("OUTLAST_REQUESTER") or None
     return Client(load(environ), gateway=gateway, token=token, requester=requester)

@@ -12,7 +12,10 @@ import pytest
 from agent_running import PATIENCE
 from fake_model import Call, Endpoint, Fail, Hang, Say, in_turn
 
+from outlast.agents import model_tools
 from outlast.core.agent import AgentSpec, EventKind
+from outlast.core.agent_config import TOOLS
+from outlast.surfaces import tools
 
 
 @pytest.fixture
@@ -65,6 +68,7 @@ def test_tools_are_those_of_the_gateway_on_behalf_of_the_conversation(start, end
         Call("cron", {"action": "show", "name": "later"}),
         Call("cron", {"action": "dance", "name": "later"}),
         Call("process", {"action": "list"}),
+        Call("process", {"tool": "exec", "requester": "agent:boss:main", "action": "list", "command": "true"}),
         Say("All done."),
     )
     turn = start(model(it, gateway, tools=("exec", "cron", "process")), socket=None)
@@ -80,9 +84,19 @@ def test_tools_are_those_of_the_gateway_on_behalf_of_the_conversation(start, end
     assert answers[0]["output"].endswith("done\n")
     assert answers[2]["name"] == "later"
     assert answers[2]["requester"] == "agent:scripted:main"
-    assert "dance" in answers[3]["error"]["message"]
+    assert answers[3]["error"]["message"].startswith("action: must be one of add, list")
     assert answers[4]["sessions"][0]["requester"] == "agent:scripted:main"
+    assert answers[5]["error"]["message"].startswith("command:"), "it is given no other tool by another name"
     assert {name for _, name in it.asked[0].tools} == {"exec", "cron", "process"}
+
+
+def test_every_tool_that_can_be_given_is_one_of_the_tool_form_with_its_actions() -> None:
+    actions = {"process": tools.ACTIONS, "tasks": tools.TASK_ACTIONS, "flow": tools.FLOW_ACTIONS,
+               "cron": tools.CRON_ACTIONS, "approvals": tools.APPROVAL_ACTIONS, "agents": tools.AGENT_ACTIONS,
+               "subagents": tools.SUBAGENT_ACTIONS}  # fmt: skip
+    assert set(model_tools._TOOLS) == set(TOOLS) == {"exec", *actions}
+    for name, words in actions.items():
+        assert set(model_tools._TOOLS[name][1]["action"]["enum"]) <= set(words), name
 
 
 def test_a_gateway_that_is_away_is_an_answer_and_no_end(start, endpoint, tmp_path) -> None:
@@ -126,6 +140,7 @@ def test_a_conversation_that_is_gone_begins_anew_with_a_note(start, endpoint, tm
 def test_an_endpoint_that_refuses_is_told_apart(start, endpoint, tmp_path, answer: Fail, stop: str, code: str) -> None:
     end = start(model(endpoint(answer), tmp_path / "home")).end()
     assert (end.stop, end.code) == (stop, code)
+    assert ("set OPENAI_API_KEY in env of [agents.m]" in end.data.get("hint", "")) == (stop == "login_wanted")
     assert answer.message in end.error
 
 

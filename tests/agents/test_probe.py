@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import uuid
@@ -55,7 +56,46 @@ def test_what_goes_wrong_is_what_was_found(tmp_path, habit: str) -> None:
 def test_a_look_takes_only_so_long(tmp_path) -> None:
     code = "import outlast.agents.probe as p; p.look.__kwdefaults__['seconds'] = 1.0; p.main()"
     found = look(acp("silent", "stays"), tmp_path, code)
-    assert (found.code, found.error) == ("no_answer", "the agent did not introduce itself within 1 s")
+    assert found.code == "no_answer"
+    assert found.error.startswith("the agent did not introduce itself within 1 s")
+
+
+def plainly(*argv: str) -> AgentSpec:
+    """An ordinary program that is configured as an agent which speaks ACP."""
+    return AgentSpec(name="plain", backend="acp", command=argv)
+
+
+def test_a_program_that_is_no_acp_agent_is_quoted_and_another_backend_is_named(tmp_path) -> None:
+    found = look(plainly("cat"), tmp_path)
+    assert (found.code, found.error) == ("protocol", "the agent only repeats what it is told")
+    assert "--backend command" in found.hint
+    found = look(plainly("sh", "-c", "echo hello; echo no ACP here >&2"), tmp_path)
+    assert found.code == "agent_exited"
+    assert (
+        found.error == "the agent ended with exit code 0 before it had answered: no ACP here; its output begins: hello"
+    )
+    assert "--backend command" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ("p.NOISE_SECONDS = 0.5", "protocol"),  # it has written something: that is not waited for to the end
+        ("p.look.__kwdefaults__['seconds'] = 3.0", "no_answer"),
+    ],
+)
+def test_a_program_that_stays_without_speaking_acp_is_quoted(tmp_path, limits: str, code: str) -> None:
+    agent = plainly("sh", "-c", "echo no ACP here >&2; echo hello; exec sleep 600")
+    found = look(agent, tmp_path, f"import outlast.agents.probe as p; {limits}; p.main()")
+    assert found.code == code
+    assert "hello" in found.error and "its standard error: no ACP here" in found.error
+    assert "--backend command" in found.hint
+
+
+def test_an_agent_may_make_noise_before_it_introduces_itself(tmp_path) -> None:
+    script = "echo installing; exec " + shlex.join(acp("load").command)
+    code = "import outlast.agents.probe as p; p.NOISE_SECONDS = 600; p.main()"
+    assert look(plainly("sh", "-c", script), tmp_path, code).ok
 
 
 def test_children_that_left_the_agents_group_are_ended_too(tmp_path) -> None:
@@ -89,12 +129,15 @@ def test_a_model_wants_its_library_and_its_key(tmp_path) -> None:
     model = AgentSpec(name="m", backend="model", model="openai:gpt", tools=("exec",))
     found = look(model, tmp_path, OPENAI_API_KEY="")
     assert (found.ok, found.code) == (False, "login_wanted")
-    assert "OPENAI_API_KEY" in found.hint
+    assert found.error == "the model openai:gpt wants a key: OPENAI_API_KEY is not set"
+    assert found.hint == "set OPENAI_API_KEY in env of [agents.m]; outlast config path names the file"
     found = look(model, tmp_path, OPENAI_API_KEY="k")
     assert (found.ok, found.title, found.can) == (True, "openai:gpt", ["exec"])
     without = "import sys; sys.modules['pydantic_ai'] = None; import outlast.agents.probe as p; p.main()"
     found = look(model, tmp_path, without, OPENAI_API_KEY="k")
     assert (found.code, found.hint) == ("missing_extra", "pip install 'outlast[models]'")
+    found = look(msgspec.structs.replace(model, model="groq:x"), tmp_path)
+    assert (found.code, found.hint) == ("missing_extra", "pip install 'pydantic-ai-slim[groq]'")
     found = look(msgspec.structs.replace(model, model="nobody:gpt"), tmp_path)
     assert (found.code, "nobody:gpt" in found.error) == ("agent_error", True)
 

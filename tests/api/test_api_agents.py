@@ -71,20 +71,62 @@ async def test_who_spawned_an_agent_may_speak_with_it_and_read_it_at_any_depth(t
 
 
 @asynchronous
-async def test_agents_are_looked_at_by_the_operator_alone(tmp_path: Path) -> None:
+async def test_an_agent_is_as_busy_as_all_its_turns_wherever_they_are(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
         await at.turn()
         await at.turn()
+        child = await at.spawn()
         found = {one.agent: one for one in (await at.ask("agents.list")).agents}
         assert list(found) == ["coder", "quick", "calm"]
-        assert (found["coder"].running, found["coder"].queued) == (1, 1)
+        assert (found["coder"].running, found["coder"].queued) == (2, 1)
         assert (found["coder"].heartbeat_seconds, found["calm"].heartbeat_seconds) == (1800.0, None)
-        for act, name in (("agents.list", None), ("agents.check", "coder")):
-            with pytest.raises(Refused, match="only the operator may look at the agents"):
-                await at.ask(act, name, caller=ALICE)
-        with pytest.raises(BadInput, match="no agent 'nobody'") as unknown:
-            await at.ask("agents.check", "nobody")
+        assert (found["calm"].running, found["calm"].queued) == (0, 0)
+        await at.play_out(child.task_id)
+        assert (await at.ask("agents.show", "coder")).agent.running == 1
+
+
+@asynchronous
+async def test_who_may_give_agents_turns_may_know_which_there_are_and_no_more(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        at.configure('[exec.requesters]\n"agent:bob:*" = "allowlist"\n')
+        await at.turn()
+        await at.spawn(caller=ALICE)
+        listed = await at.ask("agents.list", caller=ALICE)
+        coder = listed.agents[0]
+        assert (coder.agent, coder.backend, coder.command, coder.workdir) == ("coder", "acp", [], None)
+        assert (coder.running, coder.queued) == (1, 0), "what strangers have it do is theirs"
+        assert coder.conversation == ALICES
+        at.api.config.agents.trouble = BadInput("/home/me/config.toml is not TOML")
+        assert (await at.ask("agents.list", caller=ALICE)).trouble is None
+        with pytest.raises(Refused, match="may not run agents here"):
+            await at.ask("agents.list", caller=BOB)
+        for act in ("agents.show", "agents.check"):
+            with pytest.raises(Refused, match="only the operator may look at"):
+                await at.ask(act, "coder", caller=ALICE)
+            with pytest.raises(BadInput, match="no agent 'nobody'") as unknown:
+                await at.ask(act, "nobody")
         assert (unknown.value.code, "there is: calm, coder, quick" in unknown.value.hint) == ("no_such_agent", True)
+
+
+@asynchronous
+async def test_one_agent_is_shown_with_all_that_holds_for_it(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        table = (
+            f'[agents.a]\nbackend = "command"\ncommand = ["a", "{{message}}"]\nresume = ["--token", "{KEY}"]\n'
+            'env = { TOKEN = "swordfish99" }\nheartbeat = { every = "1h", activeHours = "08:00-22:00" }\n'
+        )
+        at.configure(agents=f'{table}[agents.b]\nbackend = "model"\nmodel = "openai:x"\ntimeout = 0\n')
+        shown = await at.ask("agents.show", "a")
+        settings = shown.settings
+        assert shown.file == str(at.home / "config.toml")
+        assert (settings["backend"], settings["output"], settings["timeout"]) == ("command", "text", 3600.0)
+        assert (settings["env"], settings["heartbeat"]["every"]) == ({"TOKEN": "***"}, 3600.0)
+        assert settings["heartbeat"]["activeHours"] == "08:00-22:00"
+        assert settings["workdir"] == f"{at.home}/agents/a"
+        assert KEY not in str(shown)
+        assert not {"permissions", "model", "tools"} & set(settings), "no key that makes no sense there"
+        other = (await at.ask("agents.show", "b")).settings
+        assert (other["timeout"], other["max_requests"], other["heartbeat"]) == (0, 100, None)
 
 
 @asynchronous

@@ -99,6 +99,22 @@ async def test_turns_wait_for_each_other_where_the_rule_queues_them(tmp_path: Pa
 
 
 @asynchronous
+async def test_conversations_in_which_nothing_is_under_way_are_not_among_the_queues(tmp_path: Path) -> None:
+    """A rule that fires every minute would fill the list with what keeps nobody waiting."""
+    async with agent_world(tmp_path) as at:
+        await rule(at)
+        await minute(at)
+        [turn] = await turns(at)
+        named = f"conv:{turn.conversation}"
+        assert named in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+        await at.ask("cron.pause", "look")
+        await at.ask("tasks.cancel", turn.id)
+        assert named not in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+        await at.ask("tasks.set-queue", name_=named, limit=0)
+        assert named in {queue.name for queue in (await at.ask("tasks.queues")).queues}
+
+
+@asynchronous
 async def test_an_instant_is_left_out_while_the_turn_before_it_has_not_ended(tmp_path: Path) -> None:
     async with agent_world(tmp_path) as at:
         await rule(at)
@@ -209,6 +225,38 @@ async def test_a_conversation_that_another_agent_holds_switches_the_rule_off(tmp
         shown = await at.ask("cron.show", "look")
         assert shown.status == "disabled"
         assert "held by agent quick" in shown.why
+
+
+@asynchronous
+async def test_a_rule_for_a_conversation_that_another_agent_holds_is_refused(tmp_path: Path) -> None:
+    """It would be switched off at its first instant, perhaps at night."""
+    async with agent_world(tmp_path) as at:
+        await at.ask("agents.run", agent="quick", message="mine", conversation="agent:quick:main")
+        await rule(at)
+        await rule(at, "quick", agent="quick", to="agent:quick:main")
+        with pytest.raises(BadInput, match="held by agent quick") as caught:
+            await rule(at, "other", to="agent:quick:main")
+        assert caught.value.code == "other_agent"
+        for change in ({"to": "agent:quick:main"}, {"agent": "coder", "to": "agent:quick:main"}):
+            with pytest.raises(BadInput, match="held by agent quick"):
+                await at.ask("cron.edit", "look", **change)
+        with pytest.raises(BadInput, match="held by agent quick"):
+            await at.ask("cron.edit", "quick", agent="coder")
+        assert (await at.ask("cron.show", "look")).to is None
+
+
+@asynchronous
+async def test_the_mend_of_a_rule_whose_only_moment_has_passed_is_to_do_it_now(tmp_path: Path) -> None:
+    async with agent_world(tmp_path) as at:
+        await rule(at, every=None, in_="1m", caller=ALICE)
+        at.configure(agents="")
+        await minute(at)
+        assert (await at.ask("cron.show", "look")).status == "disabled"
+        [finding] = [one for one in (await at.ask("tasks.audit")).findings if one.code == "auto_disabled"]
+        assert finding.fix.startswith("outlast cron run look does it now")
+        [told] = await at.store.system_events(ALICE.requester, 0, 10)
+        assert told.text.endswith("Once it is mended: outlast cron run look")
+        assert (await at.ask("cron.resume", "look")).status == "done"
 
 
 @asynchronous

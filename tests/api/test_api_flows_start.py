@@ -64,7 +64,10 @@ async def test_everything_wrong_in_a_file_is_said_at_once_with_its_place(tmp_pat
         assert (checked.ok, checked.name) == (False, None)
         assert (checked.problems[0].line, checked.problems[0].column) == (9, 5)
         good = await at.ask("flow.check", file={"text": FILE})
-        assert (good.ok, good.name, good.steps, good.problems) == (True, "brief", 4, [])
+        assert (good.ok, good.name, good.steps, good.problems, good.notes) == (True, "brief", 4, [], [])
+        text = "name: x\nsteps:\n  - id: look\n    agent: nobody\n    message: look\n"
+        noted = await at.ask("flow.check", file={"text": text})
+        assert (noted.ok, noted.notes) == (True, ["step look needs agent 'nobody', which is not configured here"])
         assert (await at.ask("flow.list")).flows == []
 
 

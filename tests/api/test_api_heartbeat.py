@@ -106,12 +106,26 @@ async def test_no_agent_has_a_heartbeat(tmp_path: Path) -> None:
 
 
 @asynchronous
-async def test_an_agent_without_a_heartbeat_can_look_around_when_it_is_asked_to(tmp_path: Path) -> None:
+async def test_an_agent_without_a_heartbeat_does_not_look_around(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
-        [beat] = (await at.ask("heartbeat.run", agent="calm")).beats
-        assert beat.outcome in ("ran", "skipped")
+        with pytest.raises(BadInput, match="agent calm has no heartbeat") as none:
+            await at.ask("heartbeat.run", agent="calm")
+        assert none.value.code == "no_heartbeat"
         [stands] = (await at.ask("heartbeat.status", agent="calm")).heartbeats
-        assert stands.state == "off"
+        assert (stands.state, stands.last) == ("off", None)
+
+
+@asynchronous
+async def test_the_last_beat_is_the_last_that_ran(tmp_path: Path) -> None:
+    """What was only skipped since says less of an agent than what it did."""
+    async with played_world(tmp_path) as at:
+        await at.ask("heartbeat.run", agent="coder")
+        await beat_ends(at, "the disk is full")
+        for _ in range(2):
+            [skipped] = (await at.ask("heartbeat.run", agent="coder")).beats
+            assert skipped.outcome == "skipped"
+        [stands] = (await at.ask("heartbeat.status", agent="coder")).heartbeats
+        assert stands.last.outcome == "told"
 
 
 @asynchronous

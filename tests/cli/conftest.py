@@ -53,6 +53,7 @@ def outlast(home, monkeypatch, capfdbinary):
     """Run a line in this process against the scripted gateway: (exit code, stdout, stderr)."""
     monkeypatch.delenv("OUTLAST_GATEWAY", raising=False)
     monkeypatch.delenv("OUTLAST_TASK_ID", raising=False)
+    monkeypatch.delenv("OUTLAST_REQUESTER", raising=False)
     monkeypatch.setattr("outlast.config.load", lambda _environ: home)
     # Whatever is wrong with the scripted one, no real gateway is started, which would not be in this home.
     monkeypatch.setattr("outlast.client.start.ensure", lambda _config: False)

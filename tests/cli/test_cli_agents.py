@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import sys
-import tomllib
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +10,7 @@ from cli_agents import AGENT, DONE, FAILED, HOSTILE, MODEL, SHOWN, TURN, entry, 
 from cli_fakes import answer, body
 from cli_ledger import path_of
 
+from outlast.core.agent_config import TOOLS
 from outlast.surfaces.cli.verbs import VERBS
 
 # ---- which there are
@@ -24,7 +23,7 @@ def test_agents_are_a_table_with_what_each_is_at(outlast, gateway):
     heads, first, second = out.splitlines()
     assert heads.split() == ["AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"]
     assert first.split()[:4] == ["coder", "acp", "idle", "-"]
-    assert "claude-agent-acp --x y" in first
+    assert "claude-agent-acp '--x y'" in first, "as one would type it"
     assert "1 running, 2 queued" in second
     assert "30m" in second
     assert harmless(out)
@@ -54,6 +53,18 @@ def test_a_look_at_an_agent_says_what_it_can_or_what_is_wrong(outlast, gateway):
     assert (code, json.loads(out)["code"]) == (1, "login_wanted")
 
 
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("command", "sh is there (command); no turn was tried\n"),
+        ("model", "sh has what it needs (model); it was not asked\n"),
+    ],
+)
+def test_a_look_does_not_say_that_an_agent_answers_which_was_not_asked(outlast, gateway, backend, said):
+    gateway.will(answer({"ok": True, "agent": "a", "backend": backend, "title": "sh", "can": [], "notes": []}))
+    assert outlast("agents", "check", "a")[1] == said
+
+
 def test_an_unknown_agent_is_said_with_those_there_are(outlast, gateway):
     wrong = {"error": {"code": "no_such_agent", "message": "no agent 'nobody'", "hint": "there is: coder"}}
     gateway.will(*[answer(wrong, 400)] * 3)
@@ -64,70 +75,10 @@ def test_an_unknown_agent_is_said_with_those_there_are(outlast, gateway):
         assert "there is: coder" in err
 
 
-# ---- adding
-
-
 @pytest.fixture
 def configured(home):
     home.agents = {"coder": SimpleNamespace(backend="acp", model="", command=("coder", HOSTILE))}
     return home
-
-
-@pytest.mark.parametrize(
-    ("words", "table"),
-    [
-        (["--", "coder", "--acp"], {"backend": "acp", "command": ["coder", "--acp"]}),
-        (["--backend", "command", "--output", "codex-jsonl", "--", "codex", "exec", "{message}"],
-         {"backend": "command", "output": "codex-jsonl", "command": ["codex", "exec", "{message}"]}),
-        (["--model", "openai:x", "--cwd", "/w"],
-         {"backend": "model", "model": "openai:x", "workdir": "/w"}),
-        (["--backend", "command", "--resume", "--session", "--resume", "{session}", "--", "q", "{message}"],
-         {"backend": "command", "resume": ["--session", "{session}"], "command": ["q", "{message}"]}),
-        (["--", "sh", "-c", "echo \"a'b\\c\"\n\x1b[31m\u202e$(id)\x7f", "\U0001f600"],
-         {"backend": "acp", "command": ["sh", "-c", "echo \"a'b\\c\"\n\x1b[31m\u202e$(id)\x7f", "\U0001f600"]}),
-    ],
-)  # fmt: skip
-def test_what_is_added_is_what_the_file_says(outlast, configured, words, table):
-    path = configured.paths.config_file
-    with open(path, "wb") as file:
-        file.write(b"# mine\r\n[tasks]\nslots = 3")
-    code, out, err = outlast("agents", "add", "new", *words)
-    assert (code, out) == (0, f"agent new is in {path}\n"), err
-    with open(path, "rb") as file:
-        data = file.read()
-    assert data.startswith(b"# mine\r\n[tasks]\nslots = 3\n\n[agents.new]\n")
-    assert tomllib.loads(data.decode().replace("\r\n", "\n"))["agents"]["new"] == table
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["coder", "--", "x"], 4, "there is an agent 'coder' already"),
-        (["two words", "--", "x"], 2, "two words"),
-        (["\x1b[31m", "--", "x"], 2, ""),
-        (["a" * 65, "--", "x"], 2, ""),
-        (["../x", "--", "x"], 2, ""),
-        (["new"], 2, "command"),
-        (["new", "--backend", "model", "--model", "nonsense"], 2, "model"),
-        (["new", "--backend", "telepathy", "--", "x"], 2, "telepathy"),
-        (["new", "--output", "text", "--", "x"], 2, "output"),
-        (["new", "--backend", "command", "--", "x", "{nonsense}"], 2, "nonsense"),
-        ([], 2, "AGENT"),
-    ],
-)
-def test_what_is_no_agent_leaves_the_file_alone(outlast, configured, words, code, said):
-    found, out, err = outlast("agents", "add", *words)
-    assert (found, out) == (code, ""), err
-    assert said in err
-    assert harmless(err)
-    assert not os.path.exists(configured.paths.config_file)
-
-
-def test_a_file_that_cannot_be_written_is_said(outlast, configured):
-    os.mkdir(configured.paths.config_file)
-    code, _, err = outlast("agents", "add", "new", "--", "x")
-    assert code == 5
-    assert "cannot write" in err
 
 
 # ---- turns
@@ -345,14 +296,17 @@ def test_turns_are_called_off(outlast, gateway):
 
 def test_every_command_of_agents_has_help_speaks_json_and_completes(outlast):
     verbs = [verb for verb in VERBS if verb.words[0] in ("agents", "agent", "subagents")]
-    assert len(verbs) == 11
+    assert len(verbs) == 13
     for verb in verbs:
         code, out, err = outlast(*verb.words, "--help")
         assert (code, err) == (0, "")
         assert verb.help.split()[0] in out
         assert "--json" in out
-    offered = {argument.name: argument.complete for verb in verbs for argument in verb.arguments if argument.complete}
-    assert offered == {"agent": "agent", "task": "task", "tasks": "task"}
+    offered = {verb.words[-1]: argument.complete for verb in verbs for argument in verb.arguments if argument.complete}
+    assert offered == {
+        "show": "turn", "remove": "agent", "check": "agent", "run": "agent", "spawn": "agent", "log": "turn",
+        "steer": "running-turn", "wait": "turn", "cancel": "live-turn",
+    }  # fmt: skip
 
 
 def test_names_of_agents_turns_and_conversations_are_completed(outlast, configured, gateway, monkeypatch):
@@ -362,16 +316,34 @@ def test_names_of_agents_turns_and_conversations_are_completed(outlast, configur
         monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (not line.endswith(" "))))
         return [row.partition(",")[2] for row in outlast()[1].split()]
 
-    gateway.will(answer({"tasks": [TURN, FAILED], "next": None}))
-    gateway.will(answer({"conversations": [{"conversation": "agent:a:main", "waiting": 0}], "next": None}))
-    for line in ("agents check ", "agent run co", "subagents spawn c"):
+    for line in ("agents check ", "agents show co", "agents remove ", "agent run co", "subagents spawn c",
+                 "cron add --agent ", "cron edit x --agent c"):  # fmt: skip
         assert offered(f"outlast {line}") == ["coder"]
     assert offered("outlast agents check x") == []
     assert offered("outlast agents add c") == []
-    assert offered("outlast subagents steer 01t") == ["01turn"]
-    assert offered("outlast conversations transcript agent") == ["agent:a:main"]
+    for line, query in (("show", ""), ("steer", "status=running&"), ("cancel", "status=queued%2Crunning&")):
+        gateway.will(answer({"tasks": [], "next": None}), answer({"tasks": [TURN, FAILED], "next": None}))
+        assert offered(f"outlast subagents {line} 01t") == ["01turn"]
+        asked = [path_of(gateway, at) for at in (-2, -1)]
+        assert [f"runtime={runtime}&{query}limit=200" in path for runtime, path in
+                zip(("subagent", "acp"), asked, strict=True)] == [True, True], asked  # fmt: skip
+    for line in ("conversations transcript agent", "agent run coder x --conversation agent", "cron add --to agent"):
+        talks = [{"conversation": key, "waiting": 0} for key in ("agent:a:main", "agent:b:main")]
+        gateway.will(
+            answer({"tasks": [{**TURN, "conversation": "agent:b:main"}], "next": None}),
+            answer({"tasks": [], "next": None}),
+            answer({"conversations": talks, "next": None}),
+        )
+        assert offered(f"outlast {line}") == ["agent:coder:main", "agent:b:main", "agent:a:main"]
     assert "--interrupt" in offered("outlast subagents steer --in")
     assert offered("outlast agents add x --backend co") == ["command"]
+    assert offered("outlast agents add x --tool ta") == ["tasks"]
+    assert offered("outlast subagents list --status queued,ru") == ["queued,running"]
+
+
+def test_tools_that_can_be_given_are_those_there_are():
+    [option] = [option for verb in VERBS for option in verb.options if option.flags == ("--tool",)]
+    assert option.kind.choices == TOOLS
 
 
 def test_an_answer_that_was_not_said_in_pieces_is_printed_all_the_same(outlast, gateway):

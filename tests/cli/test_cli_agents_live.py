@@ -100,6 +100,20 @@ def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: L
     run(own, "agents", "add", "two", "--backend", "acp", code=2)
 
 
+def test_a_running_gateway_takes_up_what_comes_and_goes_and_many_may_come_at_once(own: Live) -> None:
+    add(own, "echo", *ECHO)
+    assert "backend" in run(own, "agents", "show", "echo")
+    names = [f"n{number}" for number in range(6)]
+    adding = [own.start("agents", "add", name, "--backend", "command", "--", "true") for name in names]
+    assert [one.wait(PATIENCE) for one in adding] == [0] * 6
+    listed = [one["agent"] for one in json.loads(run(own, "agents", "list", "--json"))["agents"]]
+    assert sorted(listed) == ["echo", *names]
+    for name in listed:
+        run(own, "agents", "remove", name)
+    run(own, "agents", "show", "echo", code=2)
+    assert json.loads(run(own, "agents", "list", "--json")) == {"agents": [], "trouble": None}
+
+
 def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversation_of_its_own(own: Live) -> None:
     add(own, "echo", *ECHO)
     when = ("--cron", "0 7 * * 1-5", "--announce", "--conversation", "me")

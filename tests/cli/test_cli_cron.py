@@ -226,6 +226,13 @@ def test_acts_say_how_it_stands(outlast, gateway, line, method, path, out):
     assert gateway.seen[0].startswith(f"{method} {path} ".encode())
 
 
+def test_a_rule_whose_only_moment_has_passed_is_resumed_in_vain(outlast, gateway):
+    gateway.will(answer({**SCHEDULE, "status": "done", "nextFireAt": None}))
+    code, out, err = outlast("cron", "resume", "backup")
+    assert (code, out) == (0, "backup done\n")
+    assert "its time has passed; to do it now: outlast cron run backup" in err
+
+
 def test_run_prints_the_task_alone(outlast, gateway):
     fired = {"name": "backup", "taskId": "01task", "how": "manual"}
     gateway.will(answer(fired), answer(fired), answer({**fired, "taskId": None}))

@@ -386,6 +386,32 @@ def test_a_check_names_every_problem_with_its_place_and_asks_no_gateway(outlast,
     assert (code, json.loads(out)["files"][0]["problems"][0]["line"]) == (2, 5)
 
 
+AGENTS = """
+name: review
+steps:
+  - id: look
+    agent: coder
+    message: look at it
+  - id: tidy
+    agent: nobody
+    message: tidy up
+"""
+
+
+def test_a_check_notes_agents_that_are_not_configured_here(outlast, gateway, home, here):
+    """The file may be for another machine, so nothing is wrong with it."""
+    home.agents = {"coder": None}
+    (here / "good.yaml").write_text(AGENTS)
+    code, out, err = outlast("flow", "check", "good.yaml")
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "outlast: good.yaml: step tidy needs agent 'nobody', which is not configured here",
+        "outlast: nothing is wrong with it",
+    ]
+    [checked] = json.loads(outlast("flow", "check", "good.yaml", "--json")[1])["files"]
+    assert (checked["ok"], len(checked["notes"])) == (True, 1)
+
+
 def test_the_schema_is_printed_for_editors(outlast):
     code, out, _ = outlast("flow", "schema")
     assert (code, json.loads(out)["type"], len(out.splitlines()) > 10) == (0, "object", True)

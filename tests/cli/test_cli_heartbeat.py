@@ -44,7 +44,15 @@ def test_run_waits_and_its_exit_code_says_what_came_of_it(outlast, gateway, outc
     assert path_of(gateway) == "/v1/heartbeat/run"
     assert body(gateway) == {"agent": "main", "timeoutMs": 90_000}
     assert "\x1b" not in out
-    assert out.startswith("main runs" if outcome == "ran" else f"main {outcome}: told local")
+    said = {"ran": "main runs: told local", "told": "main told local"}.get(outcome, f"main {outcome}: told local")
+    assert out.startswith(f"{said}\n")
+
+
+def test_of_all_that_are_run_a_skipped_one_is_no_failure(outlast, gateway):
+    beats = [{**BEAT, "outcome": "told"}, {**BEAT, "outcome": "skipped"}]
+    gateway.will(answer({"beats": beats}), answer({"beats": [*beats, {**BEAT, "outcome": "failed"}]}))
+    assert outlast("heartbeat", "run")[0] == 0
+    assert outlast("heartbeat", "run")[0] == 1
 
 
 def test_run_without_waiting_asks_for_all_and_returns(outlast, gateway):

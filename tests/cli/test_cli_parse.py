@@ -1,6 +1,10 @@
 """The quick reader and click, held to the same values; the tables, held to what they promise."""
 
 import importlib
+import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -235,7 +239,7 @@ def test_the_commands_are_the_promised_ones():
     flow += " create link wait finish fail request-cancel"
     expected |= {("flow", action) for action in flow.split()}
     expected |= {("approvals", action) for action in ("list", "show", "approve", "reject", "link")}
-    expected |= {("agents", action) for action in ("list", "add", "check")}
+    expected |= {("agents", action) for action in ("list", "show", "add", "remove", "check")}
     expected |= {("agent", "run"), ("conversations", "transcript")}
     expected |= {("subagents", action) for action in ["spawn", "list", "show", "log", "steer", "wait", "cancel"]}
     words = "exec run tool status explain backup doctor completion version"
@@ -246,6 +250,32 @@ def test_the_commands_are_the_promised_ones():
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_ask_us(shell):
     assert "_OUTLAST_COMPLETE" in face.source(shell)
+
+
+@pytest.mark.parametrize(
+    ("line", "after", "offered"),
+    [
+        ("outlast wake li", "", ["list"]), ("outlast tasks list --status failed,lo", "", ["failed,lost"]),
+        ("outlast agent run a x --conversation agent:co", "", ["coder:main"]),
+        ("outlast conversations transcript a", " -f", ["agent:coder:main"]),
+        ("outlast conversations transcript --json agent:coder:", "", ["main"]),
+        ("outlast cron add --to=agent:c", "", ["coder:main"]), ("outlast cron add --agent=c", "", ["coder"]),
+    ],
+)  # fmt: skip
+def test_bash_completes_what_has_colons_in_it(tmp_path, line, after, offered):
+    """A real bash, as it stands when somebody has pressed Tab at the end of ``line``."""
+    home = tmp_path / "home"
+    home.mkdir(0o700)
+    (home / "config.toml").write_text('[agents.coder]\nbackend = "acp"\ncommand = ["x"]\n')
+    program = tmp_path / "outlast"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m outlast "$@"\n')
+    program.chmod(0o700)
+    script = f'{face.source("bash")}\n_outlast_completion outlast x y\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    env = {**os.environ, "OUTLAST_HOME": str(home), "PATH": f"{tmp_path}:{os.environ['PATH']}",
+           "COMP_LINE": line + after, "COMP_POINT": str(len(line))}  # fmt: skip
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == offered
 
 
 def test_commands_and_choices_are_completed(monkeypatch, capsys):

@@ -150,6 +150,24 @@ def test_a_recorded_child_gets_its_task_id() -> None:
     assert child_environment({}, {}, "s1", "t1") == {"OUTLAST_SESSION_ID": "s1", "OUTLAST_TASK_ID": "t1"}
 
 
+@pytest.mark.parametrize(
+    ("base", "requester", "acts_for"),
+    [
+        ({}, None, None),
+        ({}, "me", None),
+        ({}, "agent:a:main", "agent:a:main"),
+        ({"OUTLAST_REQUESTER": "agent:a:main"}, None, None),
+        ({"OUTLAST_REQUESTER": "agent:a:main"}, "agent:b:main", "agent:b:main"),
+        ({"OUTLAST_REQUESTER": "me"}, "you", "you"),
+    ],
+)
+def test_a_child_acts_for_its_requester_where_that_is_an_agent_or_the_caller_acts_for_somebody(
+    base: dict[str, str], requester: str | None, acts_for: str | None
+) -> None:
+    child = child_environment(base, {}, "s1", None, requester=requester)
+    assert child.get("OUTLAST_REQUESTER") == acts_for
+
+
 def test_overrides_win_over_what_is_inherited_but_not_over_the_ids() -> None:
     child = child_environment(
         {"A": "1"}, {"A": "2", "OUTLAST_SESSION_ID": "forged", "OUTLAST_TASK_ID": "x"}, "s1", None

@@ -190,6 +190,10 @@ def test_outside_of_its_hours_a_beat_waits_for_the_morning() -> None:
     assert skipped == Skip("outside of its active hours, 08:00-23:00", morning)
     waits = decide(spec, state(next_at=morning), night, clocks(), Seen(events=[event(night - 5)]))
     assert waits == Wait("outside of its active hours, 08:00-23:00", morning)
+    quiet = decide(spec, state(next_at=morning), night, clocks(), NOTHING)
+    assert quiet == Wait("outside of its active hours, 08:00-23:00", morning)
+    day = decide(spec, state(next_at=morning + 7200), morning + 3600, clocks(), NOTHING)
+    assert day == Wait("not due yet", morning + 7200)
     assert following(spec, at("2026-11-26 22:40"), clocks()) == morning
 
 

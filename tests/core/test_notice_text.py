@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from outlast.core.lifecycle import Verb
 from outlast.core.notice_text import (
+    ANSWER_LINES,
     LINES_MAX,
     TEXT_MAX,
     TITLE_MAX,
@@ -105,7 +106,7 @@ def test_the_end_of_a_turn_says_what_it_used_and_what_was_answered() -> None:
     first, heading, *answer, more = notice_text("ended", turn).text.splitlines()
     assert first == '"review" succeeded after 3m 12s, 12,345 tokens, $0.12.'
     assert (heading, answer[0], answer[-1]) == ("It answered:", "| line 0", "| …") and len(answer) == 11
-    assert more == "More: outlast tasks show t-1, what it did: outlast conversations transcript agent:coder:main"
+    assert more == "More: outlast subagents show t-1, what it did: outlast conversations transcript agent:coder:main"
     odd = notice_text("ended", turn | {"conversation": "x; rm -rf /", "tokens": None, "costUsd": "3"}).text
     assert "rm -rf" not in odd and odd.startswith('"review" succeeded after 3m 12s.\n')
 
@@ -171,6 +172,42 @@ def test_several_are_told_at_once() -> None:
         "More: outlast tasks list",
     ]
     assert together(notices[:1]) == notice_text(*notices[0])
+
+
+TURN = ENDED | {"status": "succeeded", "exitCode": None, "agent": "say", "conversation": "agent:say:subagent:1"}
+FULL = ", an answer in full: outlast subagents show TASK"
+
+
+def test_turns_that_end_together_bring_the_beginnings_of_their_answers() -> None:
+    """An agent that had two others at work hears what they found, and need not ask for it."""
+    long = "\n".join(f"line {n}" for n in range(12))
+    notices = [
+        ("ended", TURN | {"label": "one", "taskId": "t-1", "summary": "forty-two"}),
+        ("ended", TURN | {"label": "two", "taskId": "t-2", "summary": long}),
+        ("ended", TURN | {"label": "three", "taskId": "t-3", "summary": ""}),
+    ]
+    assert together(notices).text.splitlines() == [
+        "3 tasks: 3 succeeded.",
+        '- "one" succeeded after 3m 12s [t-1]',
+        "  | forty-two",
+        '- "two" succeeded after 3m 12s [t-2]',
+        *(f"  | line {n}" for n in range(ANSWER_LINES)),
+        "  | …",
+        '- "three" succeeded after 3m 12s [t-3]',
+        "More: outlast tasks list" + FULL,
+    ]
+
+
+def test_of_many_answers_the_first_are_told_and_every_end_is() -> None:
+    answers = "\n".join("x" * 150 for _ in range(ANSWER_LINES))
+    _, text = together([("ended", TURN | {"summary": answers, "taskId": f"t-{n}"}) for n in range(TOLD_MAX + 5)])
+    lines = text.splitlines()
+    ends = [at for at, line in enumerate(lines) if line.startswith("- ")]
+    told = [at for at in ends if lines[at + 1].startswith("  | ")]
+    assert len(ends) == TOLD_MAX
+    assert told == ends[: len(told)] and 1 < len(told) < len(ends)
+    assert lines[-2:] == ["… and 5 more.", "More: outlast tasks list" + FULL]
+    assert len(text) <= TEXT_MAX
 
 
 @pytest.mark.parametrize("summary", ["", "x" * 500 + "\n", "y\n" * 9])

@@ -442,13 +442,14 @@ async def test_a_turn_in_the_conversation_of_a_spawned_agent_waits_for_it(house:
 
 @asynchronous
 async def test_queues_of_quiet_conversations_are_forgotten(house: House) -> None:
-    """Those of busy ones stay, as does the lane; the next turn is alone in its conversation again."""
+    """Those of busy ones stay, as do the lane and one that was told to rest; the next turn is alone there again."""
     async with agent_house(house) as home:
         await home.turn(["begin"], conversation="quiet")
+        await home.store.set_queue_limit("conv:resting", 0)
         busy = await home.start(["begin"], ["gate", home.gate()], conversation="busy")
         await home.turns.tidy()
         names = {queue.name for queue in await home.store.queues()}
-        assert names == {"conv:busy", "subagents"}
+        assert names == {"conv:busy", "conv:resting", "subagents"}
         again = await home.start(["begin"], ["gate", home.gate()], conversation="quiet")
         waiting = await home.start(["begin"], conversation="quiet")
         assert (await home.record(waiting)).status is Status.QUEUED

@@ -68,6 +68,7 @@ async def test_every_address_answers_as_it_is_described(tmp_path: Path) -> None:
         assert (over["entries"], over["ended"]) == ([], True)
         gone = await good(web, "POST", "/v1/subagents/{id}/cancel", {"reason": "enough"}, id=child["taskId"])
         assert (gone["status"], gone["cause"]) == ("cancelled", "operator")
+        await good(web, "GET", "/v1/agents/{id}", id="coder")
         await good(web, "GET", "/v1/heartbeat")
         await good(web, "POST", "/v1/heartbeat/run", {"agent": "coder", "timeoutMs": 0})
         await good(web, "GET", "/v1/heartbeat/history?agent=coder&limit=3&before=9")
@@ -107,6 +108,7 @@ async def test_mistakes_have_their_status_and_their_code(tmp_path: Path) -> None
             ("GET", "/v1/conversations/a%0Ab/transcript", None, 400, "bad_key"),
             ("GET", f"/v1/conversations/{MAIN}/transcript?after=1&before=2", None, 400, "bad_input"),
             ("GET", f"/v1/conversations/{MAIN}/transcript?after={2**80}", None, 400, "bad_input"),
+            ("GET", "/v1/agents/nobody", None, 400, "no_such_agent"),
             ("POST", "/v1/agents/nobody/check", {}, 400, "no_such_agent"),
             ("POST", "/v1/agents/coder/check", {"deep": True}, 400, "bad_input"),
             ("POST", "/v1/heartbeat/run", {"agent": "nobody"}, 400, "no_such_agent"),
@@ -142,7 +144,7 @@ async def test_what_is_a_strangers_does_not_exist(tmp_path: Path) -> None:
             assert b"hush" not in answer.body
         assert (await web.ask("GET", "/v1/subagents", None, BOB)).json["tasks"] == []
         for method, path, body in (
-            ("GET", "/v1/agents", None), ("POST", "/v1/agents/coder/check", {}), ("GET", "/v1/heartbeat", None),
+            ("GET", "/v1/agents/coder", None), ("POST", "/v1/agents/coder/check", {}), ("GET", "/v1/heartbeat", None),
             ("POST", "/v1/heartbeat/pause", {}), ("GET", "/v1/subagents?as=agent:alice:main", None),
             ("POST", "/v1/agents/run", {"agent": "coder", "message": "x", "conversation": key}),
             ("POST", "/v1/subagents", {"agent": "coder", "task": "x", "as": "agent:alice:main"}),
@@ -152,8 +154,11 @@ async def test_what_is_a_strangers_does_not_exist(tmp_path: Path) -> None:
         told = await web.ask("GET", f"/v1/conversations/{key}/transcript", None, ALICE)
         assert told.json["entries"][0]["text"] == "hush"
         at.configure('[exec.requesters]\n"agent:bob:*" = "deny"\n')
-        answer = await web.ask("POST", "/v1/subagents", {"agent": "coder", "task": "x"}, BOB)
-        assert (answer.status, answer.code) == (403, "exec_denied")
+        for method, path, body in (
+            ("POST", "/v1/subagents", {"agent": "coder", "task": "x"}), ("GET", "/v1/agents", None),
+        ):  # fmt: skip
+            answer = await web.ask(method, path, body, BOB)
+            assert (answer.status, answer.code) == (403, "exec_denied")
 
 
 @asynchronous
@@ -176,7 +181,8 @@ async def test_callers_on_the_net_need_the_token_and_hand_over_no_environment(tm
             answer = await web.ask("POST", path, {**given, "callerEnv": {"PATH": "/x"}}, BEARER, tcp=True)
             assert (answer.status, "callerEnv" in answer.json["error"]["message"]) == (400, True)
         for method, path, given in (
-            ("GET", "/v1/agents", None), ("POST", "/v1/agents/coder/check", {}), ("POST", "/v1/heartbeat/pause", {}),
+            ("GET", "/v1/agents/coder", None), ("POST", "/v1/agents/coder/check", {}),
+            ("POST", "/v1/heartbeat/pause", {}),
             ("POST", "/v1/agents/run", {**body, "conversation": MAIN}),
             ("POST", "/v1/agents/run", {**body, "requester": "local"}),
         ):  # fmt: skip
@@ -216,7 +222,14 @@ async def test_a_long_poll_is_let_go_by_news_by_its_caller_and_by_a_gateway_that
 async def test_a_store_in_trouble_is_said_as_such(tmp_path: Path) -> None:
     async with agent_web(tmp_path) as web:
         at: Any = web.world
-        at.store.failing.update({"get_agent_conversation": trouble(), "list_tasks": trouble(), "beats_of": trouble()})
+        at.store.failing.update(
+            {
+                "live_turns": trouble(),
+                "get_agent_conversation": trouble(),
+                "list_tasks": trouble(),
+                "beats_of": trouble(),
+            }
+        )
         for path in ("/v1/agents", "/v1/subagents", f"/v1/conversations/{MAIN}/transcript", "/v1/heartbeat"):
             answer = await web.ask("GET", path)
             assert answer.status == 503, path
@@ -226,15 +239,44 @@ async def test_a_store_in_trouble_is_said_as_such(tmp_path: Path) -> None:
     {"tool": "subagents", "action": "spawn", "agent": "coder", "task": "look"},
     {"tool": "subagents", "action": "list"},
     {"tool": "heartbeat", "action": "status"},
+    {"tool": "agents", "action": "list"},
+    {"tool": "agents", "action": "show", "agent": "coder"},
+    {"tool": "agents", "action": "run", "agent": "coder", "message": "look"},
 ])  # fmt: skip
 @asynchronous
 async def test_tool_calls_answer_what_the_address_does(tmp_path: Path, tool: dict[str, Any]) -> None:
     async with agent_web(tmp_path) as web:
         answer = await web.ask("POST", "/v1/tool", tool)
         assert answer.status == 200
-        method, path = {"spawn": ("POST", "/v1/subagents"), "list": ("GET", "/v1/subagents"),
-                        "status": ("GET", "/v1/heartbeat")}[tool["action"]]  # fmt: skip
+        row = next(row for row in ROUTES if row.act == f"{tool['tool']}.{tool['action']}")
+        method, path = row.method, row.path
         assert misfits(answer.json, answer_schema(method, path), DOCUMENT) == []
+
+
+@asynchronous
+async def test_schedules_are_tool_calls_in_the_words_of_their_addresses(tmp_path: Path) -> None:
+    async with agent_web(tmp_path) as web:
+
+        async def call(action: str, requester: dict[str, str] = ALICE, **fields: Any) -> Any:
+            return await web.ask("POST", "/v1/tool", {"tool": "cron", "action": action, **fields}, requester)
+
+        made = await call("add", name="later", **{"in": "1h"}, agent="coder", message="look")
+        assert (made.status, made.json["name"], made.json["requester"]) == (200, "later", "agent:alice:main")
+        for action, fields in (
+            ("list", {}), ("show", {}), ("next", {"count": 2}), ("edit", {"in": "2h"}), ("pause", {}), ("resume", {}),
+            ("run", {}), ("runs", {"limit": 1}), ("remove", {}),
+        ):  # fmt: skip
+            named = {} if action == "list" else {"name": "later"}
+            answer = await call(action, **named, **fields)
+            assert (action, answer.status) == (action, 200), answer.body
+            row = next(row for row in ROUTES if row.act == f"cron.{action}")
+            assert misfits(answer.json, answer_schema(row.method, row.path), DOCUMENT) == [], action
+        assert (await call("export", {})).status == 200
+        assert (await call("import", {}, text="")).status == 200
+        await call("add", name="mine", every="1h", command="true")
+        assert (await call("remove", BOB, name="mine")).code == "not_found"
+        assert "name: is required" in (await call("show")).json["error"]["message"]
+        assert "did you mean remove" in (await call("remov", name="mine")).json["error"]["hint"]
 
 
 @asynchronous

@@ -34,6 +34,8 @@ DROP_SECONDS = 5.0
 AUTH_REQUIRED = -32000
 LEAVES_MAX = 20
 """Tool calls that are remembered as allowed until the agent asks for the terminals they need."""
+ASKED_BY_US = ("initialize", "authenticate", "session/new", "session/prompt")
+NO_ACP = "does it speak ACP? a program that takes its message as an argument is added with --backend command"
 STOPS = {"end_turn": "end_turn", "max_tokens": "max_tokens", "max_turn_requests": "max_turns",
           "refusal": "refusal", "cancelled": "cancelled"}  # fmt: skip
 
@@ -108,23 +110,39 @@ class AcpBackend:
         if self._rpc is not None:
             await self._rpc.stop()
 
-    async def introduce(self) -> Introduction:
-        """Start the agent and have it say what it is. Raises AgentTrouble (no_program, no_answer, …)."""
+    async def introduce(self, noise_seconds: float | None = None) -> Introduction:
+        """Start the agent and have it say what it is. Raises AgentTrouble (no_program, no_answer, …).
+
+        ``noise_seconds`` bounds the wait for one that has written something else than messages.
+        """
         argv = list(self._turn.agent.command)
         self._child = await Child.start(argv, cwd=self._turn.workdir, env=self._env, stdin=True, pass_on=self._pass_on)
         self._rpc = Rpc(
-            self._child, handle=self._handle, notified=self._notified, note=self._desk.note, room=self._desk.room
-        )
+            self._child, handle=self._handle, notified=self._notified, note=self._desk.note, room=self._desk.room,
+            noise_seconds=noise_seconds,
+        )  # fmt: skip
         self._rpc.start()
         info: dict[str, object] = {"name": "outlast", "title": "outlast", "version": __version__}
         able = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": True}
-        said = await self._ask(
-            "initialize",
-            {"protocolVersion": PROTOCOL, "clientCapabilities": able, "clientInfo": info},
-            INIT_SECONDS,
-            "did not introduce itself",
-        )
+        ours: dict[str, object] = {"protocolVersion": PROTOCOL, "clientCapabilities": able, "clientInfo": info}
+        try:
+            said = await self._ask("initialize", ours, INIT_SECONDS, "did not introduce itself")
+        except RpcError as error:
+            raise AgentTrouble(
+                "protocol", f"the agent does not introduce itself: {_said(error)}{self.heard()}", hint=NO_ACP
+            ) from None
+        except AgentTrouble as trouble:
+            raise AgentTrouble(trouble.code, trouble.message + self.heard(trouble.message), hint=NO_ACP) from None
         return _introduction(said, argv[0])
+
+    def heard(self, told: str = "") -> str:
+        """Return what an agent has said that does not introduce itself, as the end of a sentence: what is not told."""
+        first = "" if self._rpc is None else self._rpc.first_noise
+        words = "" if self._child is None else self._child.last_words()
+        said = [f"its output begins: {first}"] if first and first not in told else []
+        if words and words not in told:
+            said.append(f"its standard error: {words}")
+        return "".join(f"; {one}" for one in said)
 
     async def open_session(self, intro: Introduction) -> bool:
         """Open a session, or the one of an earlier turn; True when it is that. Raises AgentTrouble."""
@@ -273,9 +291,8 @@ class AcpBackend:
         except TimeoutError:
             words = self._child.last_words()
             raise AgentTrouble(
-                "no_answer", f"the agent {what} within {seconds:g} s" + (f": {words}" if words else ""),
-                hint="is it an agent that speaks ACP? outlast agents check NAME",
-            ) from None  # fmt: skip
+                "no_answer", f"the agent {what} within {seconds:g} s" + (f": {words}" if words else ""), hint=NO_ACP
+            ) from None
 
     # What the agent wants of us
 
@@ -299,6 +316,8 @@ class AcpBackend:
             return {}
         if method.startswith("terminal/"):
             return await self._on_terminals().handle(method, params)
+        if method in ASKED_BY_US and self._rpc is not None:
+            self._rpc.fail(AgentTrouble("protocol", "the agent only repeats what it is told", hint=NO_ACP))
         raise RpcError(METHOD_NOT_FOUND, f"{method[:80]} is not offered")
 
     def _on_files(self, act: Any) -> Any:  # noqa: ANN401

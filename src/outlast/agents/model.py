@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from outlast._version import __version__
 from outlast.agents.backend import AgentTrouble, Ended, Steer
 from outlast.agents.desk import Desk
 from outlast.agents.model_history import History
-from outlast.core.agent import Turn, Usage
+from outlast.core.agent import AgentSpec, Turn, Usage
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent, AgentRun
@@ -28,7 +29,8 @@ TOOL_CALLS_PER_REQUEST = 8
 """How many calls of tools a turn may take for each request it may take."""
 _STOPS = {"length": "max_tokens", "content_filter": "refusal"}
 _EXTRA = "pip install 'outlast[models]'"
-_KEY = "set the key in env of the agent, as in OPENAI_API_KEY or ANTHROPIC_API_KEY"
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_LIBRARY = re.compile(r"pydantic-ai-slim\[[a-z0-9-]+\]")
 
 
 class ModelBackend:
@@ -108,7 +110,7 @@ class ModelBackend:
             self._history.save(session, end.all_messages())
             return Ended("cancelled", usage=self._used(), agent_session=session)
         except Exception as error:
-            raise _trouble(error, Ended("error", usage=self._used(), agent_session=before)) from error
+            raise _trouble(error, self._turn.agent, Ended("error", usage=self._used(), agent_session=before)) from error
         assert self._run is not None
         self._history.save(session, self._run.all_messages())
         return Ended(stop, usage=self._used(), agent_session=session)
@@ -161,17 +163,34 @@ def prepare(turn: Turn, env: Mapping[str, str]) -> Agent[None, str]:
         return Agent(_model(spec.model), instructions=spec.system or None, tools=make_tools(turn, env), name=spec.name)
     except ImportError as error:
         missing = error.name or str(error).partition("\n")[0]
+        other = _LIBRARY.search(missing)  # of a provider that the extra does not bring
         raise AgentTrouble(
-            "missing_extra", f"the model {spec.model} needs a library that is not installed: {missing}", hint=_EXTRA
-        ) from None
+            "missing_extra", f"the model {spec.model} needs a library that is not installed: {missing}",
+            hint=f"pip install '{other[0]}'" if other else _EXTRA,
+        ) from None  # fmt: skip
     except Exception as error:  # each library has its own for a key that is missing
         said = str(error).partition("\n")[0]
-        wanted = "api_key" in said.lower() or "environment variable" in said
+        if "api_key" in said.lower() or "environment variable" in said:
+            named = _VARIABLE.search(said)
+            variable = named[0] if named else _usual_variable(spec.model)
+            raise AgentTrouble(
+                "login_wanted", f"the model {spec.model} wants a key: {variable} is not set",
+                hint=_where(variable, spec.name),
+            ) from None  # fmt: skip
         raise AgentTrouble(
-            "login_wanted" if wanted else "agent_error",
-            f"the model {spec.model} cannot be used: {said}",
-            hint=_KEY if wanted else "correct model of the agent: PROVIDER:NAME",
-        ) from None
+            "agent_error", f"the model {spec.model} cannot be used: {said}",
+            hint="correct model of the agent: PROVIDER:NAME",
+        ) from None  # fmt: skip
+
+
+def _usual_variable(model: str) -> str:
+    """Return the variable in which the library of a provider looks for the key, where nobody has said so."""
+    provider = model.partition(":")[0].partition("-")[0]
+    return f"{provider.upper()}_API_KEY"
+
+
+def _where(variable: str, agent: str) -> str:
+    return f"set {variable} in env of [agents.{agent}]; outlast config path names the file"
 
 
 def _model(name: str) -> Model | str:
@@ -197,11 +216,12 @@ def _usage_of(used: RunUsage) -> Usage:
     )
 
 
-def _trouble(error: Exception, ended: Ended) -> AgentTrouble:
+def _trouble(error: Exception, spec: AgentSpec, ended: Ended) -> AgentTrouble:
     """Return what an error of the library means: some ask for a login, all others are the model's or the network's."""
     from pydantic_ai.exceptions import ModelHTTPError
 
     if isinstance(error, ModelHTTPError) and error.status_code in (401, 403):
-        return AgentTrouble("login_wanted", f"the endpoint does not take the key: {error}", hint=_KEY, ended=ended)
+        hint = _where(_usual_variable(spec.model), spec.name)
+        return AgentTrouble("login_wanted", f"the endpoint does not take the key: {error}", hint=hint, ended=ended)
     said = f"{type(error).__name__}: {error}"
     return AgentTrouble("agent_error", f"the model failed: {said}", ended=ended)

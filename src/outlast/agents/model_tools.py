@@ -13,9 +13,9 @@ from typing import Any
 from pydantic_ai.tools import Tool
 
 from outlast import config
-from outlast.client import Client, quote, with_query
+from outlast.client import Client
 from outlast.core.agent import Turn
-from outlast.core.errors import BadInput, OutlastError
+from outlast.core.errors import OutlastError
 
 RESULT_MAX = 30_000
 """Characters of an answer that the model gets; what it leaves out can be read with narrower calls."""
@@ -69,6 +69,11 @@ _TOOLS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"action": _words("list", "show"), "approvalId": _TEXT, "limit": _WHOLE},
         ("action",),
     ),
+    "agents": (
+        "Which agents there are, and a turn in a conversation that goes on: for work in the background, subagents.",
+        {"action": _words("list", "run"), "agent": _TEXT, "message": _TEXT, "conversation": _TEXT, "dedupeKey": _TEXT},
+        ("action",),
+    ),
     "subagents": (
         "Have another agent do a task of its own, in the background.",
         {"action": _words("spawn", "list", "wait", "steer", "cancel"), "agent": _TEXT, "task": _TEXT, "taskId": _TEXT,
@@ -79,7 +84,7 @@ _TOOLS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         "Work at a later time: once (at, in), regularly (every) or by a cron expression.",
         {"action": _words("list", "show", "next", "runs", "add", "edit", "pause", "resume", "run", "remove"),
          "name": _TEXT, "cron": _TEXT, "every": _TEXT, "at": _TEXT, "in": _TEXT, "tz": _TEXT, "command": _TEXT,
-         "event": _TEXT, "limit": _WHOLE, "count": _WHOLE},
+         "event": _TEXT, "agent": _TEXT, "message": _TEXT, "limit": _WHOLE, "count": _WHOLE},
         ("action",),
     ),
 }  # fmt: skip
@@ -118,33 +123,12 @@ class Gateway:
             autostart=False,
         )
         try:
-            method, path, body = _request(tool, given)
-            answer = client.request(method, path, body, seconds=ANSWER_SECONDS)
+            # Last, so that no argument of the model's makes it another tool or another requester.
+            body = {**given, "tool": tool, "requester": self._requester}
+            answer = client.post("/v1/tool", body, seconds=ANSWER_SECONDS)
         except OutlastError as error:
             answer = error.as_dict()
         finally:
             client.close()
         text = json.dumps(answer, ensure_ascii=False)
         return text if len(text) <= RESULT_MAX else f"{text[:RESULT_MAX]}\n[cut: {len(text)} characters]"
-
-
-def _request(tool: str, given: dict[str, Any]) -> tuple[str, str, object]:
-    if tool != "cron":
-        return "POST", "/v1/tool", {"tool": tool, **given}
-    fields = dict(given)
-    action = fields.pop("action", None)
-    if action == "add":
-        return "POST", "/v1/cron", fields
-    if action == "list":
-        return "GET", with_query("/v1/cron", fields), None
-    name = fields.pop("name", None)
-    if not isinstance(name, str):
-        raise BadInput("name: is required")
-    path = f"/v1/cron/{quote(name)}"
-    if action in ("show", "remove"):
-        return ("GET" if action == "show" else "DELETE"), path, None
-    if action in ("next", "runs"):
-        return "GET", with_query(f"{path}/{action}", fields), None
-    if action in ("edit", "pause", "resume", "run"):
-        return "POST", f"{path}/{action}", fields
-    raise BadInput(f"action: {action!r} is not one of {', '.join(_TOOLS['cron'][1]['action']['enum'])}")

@@ -32,16 +32,23 @@ from outlast.core.agent_command import RESUME
 PROBE_SECONDS = 60.0
 """How long a look may take in all."""
 VERSION_SECONDS = 15.0
+NOISE_SECONDS = 15.0
+"""How long an agent may take to introduce itself that has written something else."""
+END_SECONDS = 10.0
+"""How much longer it may take to end one that does not introduce itself."""
 
 
 async def look(turn: Turn, env: Mapping[str, str], *, seconds: float = PROBE_SECONDS) -> AgentCheck:
     """Look at an agent; what goes wrong is what was found."""
     began = time.monotonic()
-    ways: dict[str, Callable[[Turn, Mapping[str, str]], Any]] = {"acp": _acp, "command": _command, "model": _model}
+    ways: dict[str, Callable[[Turn, Mapping[str, str]], Any]] = {"command": _command, "model": _model}
     try:
-        found = await asyncio.wait_for(ways[turn.agent.backend](turn, env), seconds)
+        if turn.agent.backend == "acp":
+            found = await asyncio.wait_for(_acp(turn, env, seconds), seconds + END_SECONDS)
+        else:
+            found = await asyncio.wait_for(ways[turn.agent.backend](turn, env), seconds)
     except TimeoutError:
-        found = {"code": "no_answer", "error": f"the agent did not introduce itself within {seconds:g} s"}
+        found = _no_answer(seconds)
     except AgentTrouble as trouble:
         found = {"code": trouble.code, "error": trouble.message, "hint": trouble.hint}
     texts: dict[str, Any] = {
@@ -56,20 +63,28 @@ async def look(turn: Turn, env: Mapping[str, str], *, seconds: float = PROBE_SEC
     )
 
 
-async def _acp(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
-    from outlast.agents.acp import AcpBackend
+def _no_answer(seconds: float) -> dict[str, Any]:
+    return {"code": "no_answer", "error": f"the agent did not introduce itself within {seconds:g} s"}
+
+
+async def _acp(turn: Turn, env: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    from outlast.agents.acp import NO_ACP, AcpBackend
 
     with open(os.devnull, "wb") as nowhere, tempfile.TemporaryFile() as heard:
         desk = Desk(turn.agent, Output(nowhere.fileno()), time.time)
         backend = AcpBackend(turn, env, desk, heard.write)
         said: dict[str, Any] = {}
         try:
-            intro = await backend.introduce()
-            said = {"title": intro.name, "version": intro.version, "protocol": intro.protocol, "can": intro.can}
-            await backend.open_session(intro)
-            await backend.drop_session(intro)
+            async with asyncio.timeout(seconds):
+                intro = await backend.introduce(NOISE_SECONDS)
+                said = {"title": intro.name, "version": intro.version, "protocol": intro.protocol, "can": intro.can}
+                await backend.open_session(intro)
+                await backend.drop_session(intro)
         except AgentTrouble as trouble:
             said |= {"code": trouble.code, "error": trouble.message, "hint": trouble.hint}
+        except TimeoutError:
+            said |= _no_answer(seconds)
+            said |= {"error": said["error"] + backend.heard(), "hint": NO_ACP}
         finally:
             await backend.close()
     return said

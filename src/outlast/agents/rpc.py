@@ -37,7 +37,10 @@ Notified = Callable[[str, dict[str, Any]], None]
 
 
 class Rpc:
-    """A connection to an agent, from `start` to `stop`."""
+    """A connection to an agent, from `start` to `stop`.
+
+    With ``noise_seconds`` it is given up so long after the first line that is no message, if none has come since.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Rpc:
         notified: Notified,
         note: Callable[[str], None],
         room: Callable[[], Awaitable[None]],
+        noise_seconds: float | None = None,
     ) -> None:
         self._child = child
         self._handle = handle
@@ -56,6 +60,9 @@ class Rpc:
         self._ids = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._left: set[int] = set()
+        self._noise_seconds = noise_seconds
+        self.first_noise = ""
+        """The first line that was no message, safe to show; empty when there was none."""
         self._noise = 0
         self._noted = 0
         self._answering: set[asyncio.Task[None]] = set()
@@ -186,10 +193,21 @@ class Rpc:
         self._noise += 1
         self._noted += 1
         shown = tidy.title(line.decode("utf-8", "replace"))[:200]
+        if self._noted == 1:
+            self.first_noise = shown
+            if self._noise_seconds is not None:
+                asyncio.get_running_loop().call_later(self._noise_seconds, self._only_noise)
         if self._noted <= 3:
             self._note(f"the agent wrote something that is not a message: {shown}")
         if self._noise >= NOISE_MAX:
-            self.fail(AgentTrouble("protocol", f"the agent does not speak the protocol; it writes, for one: {shown}"))
+            self._no_protocol(shown)
+
+    def _only_noise(self) -> None:
+        if self._noise == self._noted:
+            self._no_protocol(self.first_noise)
+
+    def _no_protocol(self, shown: str) -> None:
+        self.fail(AgentTrouble("protocol", f"the agent does not speak the protocol; it writes, for one: {shown}"))
 
     def _skipped(self, head: bytes) -> None:
         text = f"the agent wrote a message of more than {LINE_MAX // 1024 // 1024} MiB"

@@ -25,6 +25,7 @@ from outlast.agents.streaming import Masked
 from outlast.agents.tidy import keep_secret, plain
 from outlast.core.agent import AgentSpec, Turn
 from outlast.core.durations import format_duration
+from outlast.core.environment import REQUESTER
 from outlast.core.errors import OutlastError
 
 STUCK_SECONDS = 10.0
@@ -179,10 +180,7 @@ def make_backend(turn: Turn, env: Mapping[str, str], desk: Desk, pass_on: Any) -
 
 def environment(turn: Turn, base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of an agent: ours, what is configured, what the turn adds, and for whom it acts."""
-    env = {**base, **turn.agent.env, **turn.env}
-    if "OUTLAST_REQUESTER" not in turn.env:
-        env["OUTLAST_REQUESTER"] = turn.conversation
-    return env
+    return {**base, **turn.agent.env, **turn.env, REQUESTER: turn.conversation}
 
 
 async def _main() -> int:

@@ -154,6 +154,7 @@ ACTS: dict[str, Act] = {
     "approvals.reject": Act(q.DecideRequest, approvals.reject, of_session=False, of="name"),
     "approvals.link": Act(q.LinkRequest, approvals.make_link, of_session=False, of="name"),
     "agents.list": Act(r.PlainRequest, agents.list_agents, of_session=False),
+    "agents.show": Act(r.PlainRequest, agents.show_agent, of_session=False, of="name"),
     "agents.check": Act(r.PlainRequest, agents.check, of_session=False, may_wait=True, of="name"),
     "agents.run": Act(a.AgentRunRequest, agents.run, of_session=False),
     "subagents.spawn": Act(a.SpawnRequest, agents.spawn, of_session=False),

@@ -11,7 +11,11 @@ from outlast.core.redact import redact_argv
 
 
 class AgentResult(Record, frozen=True, kw_only=True):
-    """A configured agent. ``command`` is its template, secrets masked, ``model`` the model it asks."""
+    """A configured agent. ``command`` is its template, secrets masked, ``model`` the model it asks.
+
+    ``conversation`` is where it goes on with who asks; ``running`` and ``queued`` are its turns, wherever they are. Who
+    is no operator sees neither command nor directory, and counts his own turns.
+    """
 
     agent: str
     backend: str
@@ -30,6 +34,15 @@ class AgentList(Record, frozen=True, kw_only=True):
     """The agents of the configuration. ``trouble`` is why its file, as it is now, is not read: they are as before."""
 
     agents: list[AgentResult]
+    trouble: str | None
+
+
+class AgentShown(Record, frozen=True, kw_only=True):
+    """One agent. ``settings`` holds each key of its backend, the defaults too; ``file`` is where its table stands."""
+
+    agent: AgentResult
+    settings: dict[str, Any]
+    file: str
     trouble: str | None
 
 
@@ -95,21 +108,21 @@ class Steered(Record, frozen=True, kw_only=True):
     heard: str
 
 
-def describe_agent(spec: AgentSpec, conversation: str, running: int, queued: int) -> AgentResult:
-    """Return a configured agent."""
+def describe_agent(spec: AgentSpec, conversation: str, live: tuple[int, int], *, whole: bool) -> AgentResult:
+    """Return a configured agent, with how many turns run and wait; but for the ``whole``, without where and how."""
     beat = spec.heartbeat
     return AgentResult(
         agent=spec.name,
         backend=spec.backend,
-        command=redact_argv(spec.command),
+        command=redact_argv(spec.command) if whole else [],
         model=spec.model or None,
-        workdir=spec.workdir or None,
+        workdir=(spec.workdir or None) if whole else None,
         permissions=spec.permissions,
         timeout_seconds=spec.timeout_seconds,
         heartbeat_seconds=None if beat is None or beat.every_seconds == 0 else beat.every_seconds,
         conversation=conversation,
-        running=running,
-        queued=queued,
+        running=live[0],
+        queued=live[1],
     )
 
 

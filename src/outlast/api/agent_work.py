@@ -12,7 +12,7 @@ import msgspec
 from outlast.api.context import Making
 from outlast.api.exec import workdir_at
 from outlast.core import policy
-from outlast.core.agent import LANE, AgentSpec
+from outlast.core.agent import LANE, AgentConversation, AgentSpec
 from outlast.core.agent import main_conversation as main_conversation
 from outlast.core.agent import queue_of as queue_of
 from outlast.core.conversation import KEY_MAX, check_key
@@ -80,6 +80,14 @@ def agent_named(making: Making, name: str) -> AgentSpec:
             f"no agent {name!r}", code="no_such_agent", hint=f"outlast agents list; there is: {known}{wrong}"
         )
     return found
+
+
+def other_agent(held: AgentConversation) -> BadInput:
+    """Return what one gets who wants another agent in a conversation."""
+    return BadInput(
+        f"conversation {held.key} is held by agent {held.agent}", code="other_agent",
+        hint="name another conversation, or that agent",
+    )  # fmt: skip
 
 
 def require_agents(making: Making, requester: str) -> None:

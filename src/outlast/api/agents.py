@@ -23,6 +23,7 @@ from outlast.api.agent_requests import (
 )
 from outlast.api.agent_results import (
     AgentList,
+    AgentShown,
     Steered,
     SubagentShown,
     TranscriptPage,
@@ -37,16 +38,19 @@ from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of, own_folder
 from outlast.core.agent_check import AgentCheck
+from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput, Conflict, GatewayTrouble, NotFound
+from outlast.core.notice_text import LINE_MAX, one_line
+from outlast.core.redact import redact
 from outlast.core.session import Status
 from outlast.core.task import AGENTS, SPAWN, NotifyPolicy, Task, TaskFilter
 from outlast.store.base import Created
 
 PAGE_DEFAULT = 100
-CHECK_SECONDS = 70.0
+CHECK_SECONDS = 80.0
 """How long a look at an agent may take; the look itself ends after a minute."""
 END_SECONDS = 5.0
 """How long one that nobody waits for any more may take to end what it has started."""
@@ -56,18 +60,39 @@ END_SECONDS = 5.0
 
 
 async def list_agents(api: Api, caller: Caller, request: PlainRequest) -> AgentList:
-    """Return the configured agents, with how many turns each has in its main conversation."""
-    caller.needs_operator("look at the agents")
-    found = []
-    for spec in api.config.agents.values():
-        conversation = main_conversation(spec.name)
-        page = await api.store.list_tasks(
-            TaskFilter(conversation=conversation, statuses=(Status.QUEUED, Status.RUNNING)), 1000
-        )
-        running = sum(task.status is Status.RUNNING for task in page.tasks)
-        found.append(describe_agent(spec, conversation, running, len(page.tasks) - running))
+    """Return the configured agents, with how many turns each has; to whoever may give them turns."""
+    whole = _may_look(api, caller)
+    live = await api.store.live_turns(None if whole else caller.requester)
+    found = [
+        describe_agent(spec, _own_conversation(caller, spec.name), live.get(spec.name, (0, 0)), whole=whole)
+        for spec in api.config.agents.values()
+    ]
+    return AgentList(agents=found, trouble=_trouble(api) if whole else None)
+
+
+def _may_look(api: Api, caller: Caller) -> bool:
+    """True for the operator. Raises Refused for who may not run agents: to him there are none."""
+    if not caller.operator:
+        require_agents(api, caller.requester)
+    return caller.operator
+
+
+def _trouble(api: Api) -> str | None:
     trouble = api.config.agents.trouble
-    return AgentList(agents=found, trouble=None if trouble is None else trouble.message)
+    return None if trouble is None else trouble.message
+
+
+async def show_agent(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentShown:
+    """Return one agent with every key that holds for it."""
+    caller.needs_operator("look at the settings of an agent")
+    spec = agent_named(api, name)
+    live = (await api.store.live_turns()).get(spec.name, (0, 0))
+    return AgentShown(
+        agent=describe_agent(spec, main_conversation(spec.name), live, whole=True),
+        settings={**settings_of(spec), "workdir": spec.workdir or own_folder(api.config.paths.home, spec.name)},
+        file=api.config.paths.config_file,
+        trouble=_trouble(api),
+    )
 
 
 async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> AgentCheck:
@@ -79,16 +104,19 @@ async def check(api: Api, caller: Caller, name: str, request: PlainRequest) -> A
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "outlast.agents.probe", env=dict(api.environ),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, _ = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
+        out, errors = await asyncio.wait_for(process.communicate(msgspec.json.encode(turn) + b"\n"), CHECK_SECONDS)
         found = msgspec.json.decode(out, type=AgentCheck)
         if (trouble := api.config.agents.trouble) is not None:
             found = msgspec.structs.replace(found, notes=[*found.notes, f"it is as before: {trouble.message}"])
         return found
-    except (TimeoutError, msgspec.DecodeError):
-        raise GatewayTrouble(f"agent {name} could not be looked at", code="no_answer") from None
+    except TimeoutError:
+        raise GatewayTrouble(f"agent {name} could not be looked at in {CHECK_SECONDS:g} s", code="no_answer") from None
+    except msgspec.DecodeError:
+        last = one_line(redact(errors.decode("utf-8", "replace").strip().rpartition("\n")[2]), LINE_MAX)
+        raise GatewayTrouble(f"agent {name} could not be looked at: {last or 'no reason'}", code="no_answer") from None
     finally:
         if process.returncode is None:
             await asyncio.shield(_end(process))

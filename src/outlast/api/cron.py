@@ -132,7 +132,7 @@ async def edit(api: Api, caller: Caller, name: str, request: CronEditRequest) ->
         raise _changed(before)
     made = await _made(api, caller, _payload_of(before, request))
     if made is None and isinstance(before.payload, AgentPayload):
-        await check_change(api, caller, request)
+        await check_change(api, caller, request, before.payload.agent)
     return await _written(api, before, lambda found: _edited(api, caller, found, request, made, now), now)
 
 
@@ -355,7 +355,10 @@ async def pause(api: Api, caller: Caller, name: str, request: PlainRequest) -> S
 
 
 async def resume(api: Api, caller: Caller, name: str, request: PlainRequest) -> ScheduleResult:
-    """Let a rule fire again from now on; what passed while it was paused or switched off stays passed."""
+    """Let a rule fire again from now on; what passed while it was paused or switched off stays passed.
+
+    So one whose only moment has passed is done.
+    """
     now = api.clock.now()
     before = await find(api, caller, name)
     if before.active:

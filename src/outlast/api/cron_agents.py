@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, require_agents
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, other_agent, require_agents
 from outlast.api.agents import may_speak
 from outlast.api.context import Api, Caller
 from outlast.api.told_requests import ScheduleFields
@@ -25,14 +25,21 @@ async def agent_payload(api: Api, caller: Caller, request: ScheduleFields) -> Ag
     agent = agent_named(api, request.agent)
     if request.message is None:
         raise BadInput("message: is required with agent", hint="what the agent is told")
-    await check_change(api, caller, request)
+    await check_change(api, caller, request, agent.name)
     return AgentPayload(agent=agent.name, message=request.message, conversation=request.to, workdir=request.workdir)
 
 
-async def check_change(api: Api, caller: Caller, request: ScheduleFields) -> None:
-    """Raise BadInput or Refused where the caller may not have an agent speak in the conversation that is named."""
-    if request.to is not None:
-        await may_speak(api, caller, check_key(request.to, "to"))
+async def check_change(api: Api, caller: Caller, request: ScheduleFields, agent: str) -> None:
+    """Raise Refused or BadInput where the caller may not have the agent speak in the conversation that is named.
+
+    One that another agent holds (``other_agent``) would switch the rule off at its first instant.
+    """
+    if request.to is None:
+        return
+    await may_speak(api, caller, check_key(request.to, "to"))
+    held = await api.store.get_agent_conversation(request.to)
+    if held is not None and held.agent != agent:
+        raise other_agent(held)
 
 
 def compose_agent(api: Api, schedule: Schedule, payload: AgentPayload, instant: float) -> NewTask:

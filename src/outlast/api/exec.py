@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from outlast.api import results
 from outlast.api.ask import ask_first
-from outlast.api.context import Api, Caller, Making
+from outlast.api.context import LOCAL, Api, Caller, Making
 from outlast.api.detach import check_fields, detach
 from outlast.api.matcher import compile_pattern
 from outlast.api.requests import SHOWN_DEFAULT, ExecRequest, StdinText
@@ -135,7 +135,14 @@ def make_plan(
         argv=environment.shell_argv(shell, command) if command is not None else tuple(argv),
         command=command if command is not None else shlex.join(argv),
         cwd=cwd,
-        env=environment.child_environment(base, overrides, session_id, None, shell=command is not None),
+        env=environment.child_environment(
+            base,
+            overrides,
+            session_id,
+            None,
+            shell=command is not None,
+            requester=None if caller.requester == LOCAL else caller.requester,
+        ),
         env_names=tuple(overrides),
         requester=caller.requester,
         created_at=api.clock.now(),

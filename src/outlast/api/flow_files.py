@@ -13,14 +13,14 @@ from outlast.api.flow_requests import FlowCheckRequest, FlowFile
 from outlast.api.flow_results import FlowChecked, ProblemResult
 from outlast.core.errors import BadInput
 from outlast.flows.files.arguments import concurrency_key, goal_of, parse_args
-from outlast.flows.files.definition import Command, Definition, Step
+from outlast.flows.files.definition import Command, Definition, Step, unknown_agents
 from outlast.flows.files.reading import Checked, check_text
 
 Arguments = dict[str, Any]
 
 
 async def check(api: Api, caller: Caller, request: FlowCheckRequest) -> FlowChecked:
-    """Return everything that is wrong in a flow file."""
+    """Return everything that is wrong in a flow file, and which agents it needs that are not here."""
     checked = await _checked(request.file)
     definition = checked.definition
     return FlowChecked(
@@ -30,6 +30,7 @@ async def check(api: Api, caller: Caller, request: FlowCheckRequest) -> FlowChec
         problems=[
             ProblemResult(line=one.line, column=one.column, message=one.sentence) for one in checked.problems
         ],
+        notes=[] if definition is None else unknown_agents(definition, api.config.agents),
     )  # fmt: skip
 
 

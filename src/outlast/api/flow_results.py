@@ -231,12 +231,13 @@ class ProblemResult(Record, frozen=True, kw_only=True):
 
 
 class FlowChecked(Record, frozen=True, kw_only=True):
-    """What is wrong in a flow file, and what it is: ``ok`` when nothing is."""
+    """What is wrong in a flow file, and what it is: ``ok`` when nothing is. ``notes`` are what it lacks here."""
 
     ok: bool
     name: str | None
     steps: int
     problems: list[ProblemResult]
+    notes: list[str]
 
 
 class GraphNode(Record, frozen=True, kw_only=True):

@@ -23,6 +23,9 @@ from outlast.scheduler.heartbeat_look import local_of, look, spec_of
 from outlast.scheduler.zones import system_zone
 
 HISTORY_DEFAULT = 50
+LOOK_BACK = 100
+"""How many of the newest beats are looked through for one that ran."""
+SKIPPED = "skipped"
 
 
 def _meant(api: Api, caller: Caller, named: str | None) -> list[AgentSpec]:
@@ -46,7 +49,13 @@ def _meant_one(api: Api, caller: Caller, named: str | None) -> list[AgentSpec]:
     """Return those agents. Raises BadInput when there are none."""
     if found := _meant(api, caller, named):
         return found
-    raise BadInput("no agent has a heartbeat", code="no_heartbeat", hint='[agents.NAME] heartbeat = { every = "30m" }')
+    raise _none("no agent has a heartbeat", "NAME")
+
+
+def _none(message: str, agent: str) -> BadInput:
+    return BadInput(
+        message, code="no_heartbeat", hint=f'in config.toml: [agents.{agent}] heartbeat = {{ every = "30m" }}'
+    )
 
 
 async def status(api: Api, caller: Caller, request: BeatRequest) -> HeartbeatsResult:
@@ -61,7 +70,7 @@ async def _status(api: Api, agent: AgentSpec, known: BeatState | None) -> Heartb
     state = known or BeatState(agent.name, None, None, None, None, None)
     stopped = why_stopped(spec, state)
     seen, _ = await look(api.store, agent, api.config.paths.home, now)
-    last = await api.store.beats_of(agent.name, 1)
+    last = await api.store.beats_of(agent.name, LOOK_BACK)
     next_at, reason = state.next_at, stopped or ""
     if stopped is None:
         try:
@@ -87,7 +96,7 @@ async def _status(api: Api, agent: AgentSpec, known: BeatState | None) -> Heartb
         reason=reason,
         waiting=len(seen.events),
         paused_at=iso(state.paused_at),
-        last=describe_beat(last[0]) if last else None,
+        last=describe_beat(next((beat for beat in last if beat.outcome != SKIPPED), last[0])) if last else None,
         turns_last_hour=len(seen.past),
         max_turns_per_hour=spec.turns_max_per_hour,
     )
@@ -108,6 +117,9 @@ async def history(api: Api, caller: Caller, request: BeatHistoryRequest) -> Beat
 async def run(api: Api, caller: Caller, request: BeatRunRequest) -> BeatsResult:
     """Have agents look around now, whatever the hour; a busy conversation and the limits still hold one up."""
     agents = _meant_one(api, caller, request.agent)
+    for agent in agents:
+        if agent.heartbeat is None:
+            raise _none(f"agent {agent.name} has no heartbeat", agent.name)
     if not caller.operator:
         require_agents(api, caller.requester)
     heartbeats = api.books.heartbeats

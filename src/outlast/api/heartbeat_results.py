@@ -40,7 +40,8 @@ class HeartbeatResult(Record, frozen=True, kw_only=True):
     """How a heartbeat stands.
 
     ``state`` is on, off or paused. ``nextAt`` is when there is a beat next, as far as that can be said now; ``reason``
-    says why there is none just now. ``waiting`` counts what the conversation has to hear.
+    says why there is none just now. ``waiting`` counts what the conversation has to hear. ``last`` is
+    the newest beat that was not skipped, or, where none is near, the newest.
     """
 
     agent: str

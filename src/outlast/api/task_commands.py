@@ -35,7 +35,7 @@ from outlast.api.task_results import (
     TaskResult,
     describe,
 )
-from outlast.api.tasks import queues
+from outlast.api.tasks import queues_with
 from outlast.core.agent import conversation_in
 from outlast.core.errors import BadInput, Conflict
 from outlast.core.outcome import Outcome
@@ -219,7 +219,7 @@ async def set_queue(api: Api, caller: Caller, request: QueueRequest) -> Queues:
             hint="limit it to 1, or to 0 to have it rest",
         )  # fmt: skip
     await api.store.set_queue_limit(request.name, request.limit)
-    return await queues(api, caller, PlainRequest())
+    return await queues_with(api, request.name)
 
 
 async def maintain(api: Api, caller: Caller, request: MaintenanceRequest) -> MaintenanceResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput, NotFound
-from outlast.core.task import Task, TaskFilter
+from outlast.core.task import AGENTS, Task, TaskFilter
 from outlast.store.base import LIST_MAX
 
 CANDIDATES_MAX = 10
@@ -52,5 +52,6 @@ async def _hint(api: Api, caller: Caller, lookup: str) -> str:
 
 
 def may_see(caller: Caller, task: Task) -> bool:
-    """True when the task is this caller's own, or the caller is the operator."""
-    return caller.operator or task.requester == caller.requester
+    """True when the task is this caller's own, or the caller is the operator. A turn is its agent's own, too."""
+    turn_of = task.conversation if task.runtime in AGENTS else None
+    return caller.operator or caller.requester in (task.requester, turn_of)

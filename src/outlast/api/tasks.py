@@ -32,8 +32,10 @@ from outlast.api.task_results import (
     describe,
     describe_event,
 )
+from outlast.core.agent import only_in_a_row
 from outlast.core.errors import BadInput, GatewayTrouble, NotFound
-from outlast.core.findings import KINDS, SEVERITIES, Code, Finding
+from outlast.core.findings import KINDS, PASSED, SEVERITIES, Code, Finding
+from outlast.core.schedule import passed
 from outlast.core.session import Span, Status
 from outlast.core.task import Runtime, Task, TaskFilter
 from outlast.ledger.audit import PER_CODE_MAX, audit
@@ -230,7 +232,7 @@ async def _told(api: Api, now: float, limit: int) -> list[Finding]:
     found = [
         Finding(
             Code.AUTO_DISABLED, one.name, f"it is switched off: {one.disabled_why}", since=one.disabled_at,
-            about=one.name,
+            about=one.name, mend=PASSED if passed(one, now) else None,
         )
         for one in await api.store.disabled_schedules(limit)
     ]  # fmt: skip
@@ -290,11 +292,18 @@ async def stats(api: Api, caller: Caller, request: PlainRequest) -> StatsResult:
 
 
 async def queues(api: Api, caller: Caller, request: PlainRequest) -> Queues:
-    """Return the queues that have a limit or live tasks."""
-    found = await api.store.queues()
-    return Queues(
-        queues=[QueueResult(name=q.name, limit=q.limit_max, queued=q.queued, running=q.running) for q in found]
-    )
+    """Return the queues that have a limit or live tasks, but those of conversations in which nothing is under way."""
+    return await queues_with(api)
+
+
+async def queues_with(api: Api, named: str | None = None) -> Queues:
+    """Return those queues, and the one named. Each instant of a schedule may have made one, so they are many."""
+    found = [
+        QueueResult(name=one.name, limit=one.limit_max, queued=one.queued, running=one.running)
+        for one in await api.store.queues()
+        if one.name == named or one.queued or one.running or not only_in_a_row(one.name, one.limit_max)
+    ]
+    return Queues(queues=found)
 
 
 async def store_facts(api: Api) -> StoreFacts:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 20.0
 LOG_LINES_SHOWN = 8
 LOG_BYTES_READ = 8_192
-_SESSION_NAMES = ("OUTLAST_SESSION_ID", "OUTLAST_TASK_ID", "OUTLAST_TOKEN")
+_SESSION_NAMES = ("OUTLAST_SESSION_ID", "OUTLAST_TASK_ID", "OUTLAST_REQUESTER", "OUTLAST_TOKEN")
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 # Long enough not to burn a core, short enough not to be felt: only while another gateway is coming or going.
 AGAIN_SECONDS = 0.05

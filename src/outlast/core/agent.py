@@ -241,6 +241,11 @@ def conversation_in(queue: str) -> str | None:
     return queue[len(_QUEUE) :] if queue.startswith(_QUEUE) else None
 
 
+def only_in_a_row(queue: str, limit: int | None) -> bool:
+    """Return whether a queue does nothing but keep the turns of a conversation in a row; one that rests has 0."""
+    return limit == 1 and conversation_in(queue) is not None
+
+
 def beat_owner(beat_id: int) -> str:
     """Return what stands for a beat where a notice names the task it is about."""
     return f"beat:{beat_id}"

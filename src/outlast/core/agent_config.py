@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BACKENDS = ("acp", "command", "model")
 OUTPUTS = ("text", "json", "claude-stream-json", "codex-jsonl")
 PERMISSIONS = ("ask", "allow", "deny")
-TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "subagents")
+TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "agents", "subagents")
 """What an agent of the backend ``model`` can be given."""
 NAME_MAX = 64
 SECTION = "agents"
@@ -130,8 +130,8 @@ KEYS: tuple[Key, ...] = (
         _choice(*BACKENDS)),
     Key("command", "command", "a list of texts, the program first",
         "What starts it. For backend command a template, filled item by item: {message} {system} {conversation} "
-        "{session} {workdir}; an item {resume} is where the items of resume go. Without {message} the message goes to "
-        "the standard input.",
+        "{session} {workdir}; {{ and }} are literal braces; an item {resume} is where the items of resume go. Without "
+        "{message} the message goes to the standard input.",
         _command, ("acp", "command")),
     Key("output", "output", "text, json, claude-stream-json or codex-jsonl",
         "What it prints.", _choice(*OUTPUTS), ("command",)),
@@ -174,7 +174,8 @@ HEARTBEAT_KEYS: tuple[Key, ...] = (
     Key("maxTurnsPerHour", "turns_max_per_hour", "a whole number from 1 to 3600",
         "How many such turns there are in an hour at most.", _whole(1, 3600)),
 )  # fmt: skip
-_NEEDED = {"acp": "command", "command": "command", "model": "model"}
+NEEDED = {"acp": "command", "command": "command", "model": "model"}
+"""The key that a backend cannot do without, by backend."""
 
 
 def check_name(name: str, where: str = "the name of an agent") -> str:
@@ -220,8 +221,8 @@ def _check(name: str, raw: Any, where: str) -> dict[str, Any]:  # noqa: ANN401
         raise _bad(f"{key}.backend is missing", f"allowed: {KEYS[0].allowed}")
     backend = str(_read(KEYS[0], raw["backend"], key))
     fields = _fields(KEYS, raw, key, backend)
-    if _NEEDED[backend] not in raw:
-        raise _bad(f"{key}.{_NEEDED[backend]} is missing", f"backend {backend} needs it")
+    if NEEDED[backend] not in raw:
+        raise _bad(f"{key}.{NEEDED[backend]} is missing", f"backend {backend} needs it")
     if "heartbeat" in fields:
         fields["heartbeat"] = _fields(HEARTBEAT_KEYS, fields["heartbeat"], f"{key}.heartbeat", backend)
     if backend == "command":
@@ -271,9 +272,24 @@ def shown_table(raw: Mapping[str, Any]) -> dict[str, Any]:
     shown = dict(raw)
     if "env" in shown:
         shown["env"] = dict.fromkeys(shown["env"], "***")
-    if "command" in shown:
-        shown["command"] = redact_argv(shown["command"])
+    for name in ("command", "resume"):
+        if name in shown:
+            shown[name] = redact_argv(shown[name])
     return shown
+
+
+def settings_of(spec: AgentSpec) -> dict[str, Any]:
+    """Return what holds for an agent: each key of its backend, the defaults too, secrets masked, spans in seconds."""
+    shown: dict[str, Any] = {}
+    for key in KEYS:
+        if spec.backend in key.backends:
+            value = getattr(spec, key.field)
+            shown[key.name] = list(value) if isinstance(value, tuple) else value
+    shown["timeout"] = spec.timeout_seconds or 0
+    if (beat := spec.heartbeat) is not None:
+        fields = {"hours": f"{beat.active_from}-{beat.active_until}" if beat.active_from else ""}
+        shown["heartbeat"] = {key.name: fields.get(key.field, getattr(beat, key.field, "")) for key in HEARTBEAT_KEYS}
+    return shown_table(shown)
 
 
 def agent_table(name: str, raw: Mapping[str, Any]) -> str:

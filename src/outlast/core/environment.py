@@ -39,11 +39,14 @@ _INJECTION_NAMES = frozenset((
 _OURS_PREFIX = "OUTLAST_"
 _SESSION_ID = "OUTLAST_SESSION_ID"
 _TASK_ID = "OUTLAST_TASK_ID"
+REQUESTER = "OUTLAST_REQUESTER"
+"""For whom the calls are made that a command makes: an agent's turn has the key of its conversation there."""
 _SET_BY_US = frozenset((_SESSION_ID, _TASK_ID, "OUTLAST_TOKEN"))
 # What a child needs to reach the same gateway under the same rules. Everything else of ours stays behind,
 # so that a name added later is a secret until somebody puts it here.
-_OURS_KEPT = frozenset(("OUTLAST_HOME", "OUTLAST_CONFIG", "OUTLAST_REQUESTER"))
+_OURS_KEPT = frozenset(("OUTLAST_HOME", "OUTLAST_CONFIG", REQUESTER))
 _OURS_KEPT_PREFIXES = ("OUTLAST_EXEC_", "OUTLAST_SESSIONS_", "OUTLAST_GATEWAY_")
+_OF_AGENTS = "agent:"
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL")
 
 _SHELLS = frozenset(("bash", "zsh", "sh", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "busybox"))
@@ -105,6 +108,7 @@ def child_environment(
     task_id: str | None,
     *,
     shell: bool = True,
+    requester: str | None = None,
 ) -> dict[str, str]:
     """Return a session's whole environment: the caller's or gateway's, then the checked overrides, then our
     ids.
@@ -112,9 +116,13 @@ def child_environment(
     Of our own variables a child gets only those with which it finds the same gateway; the token never. For
     a command run by the ``shell`` the inherited ``BASH_ENV`` and ``ENV`` are dropped: they are rc files by
     another name, and a shell that is not interactive would still read them. An override that names them is
-    the caller's explicit wish.
+    the caller's explicit wish. Where an agent's turn asks, its commands act for the same ``requester``, also
+    when the environment is somebody else's (a schedule's, one who has it tried again); None is nobody.
     """
     child = inherited(base)
+    acts_for_somebody = child.pop(REQUESTER, None) is not None
+    if requester is not None and (acts_for_somebody or requester.startswith(_OF_AGENTS)):
+        child[REQUESTER] = requester
     if shell:
         child.pop("BASH_ENV", None)
         child.pop("ENV", None)

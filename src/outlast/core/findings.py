@@ -72,12 +72,15 @@ KINDS: dict[Code, Kind] = {
     Code.MISFIRED: Kind("info", 0.0, "outlast cron runs {id}"),
 }
 """Worst first."""
+PASSED = "outlast cron run {id} does it now, its time has passed; then: outlast cron remove {id}"
+"""The mend of a rule that was switched off at its only moment."""
 
 
 class Finding(NamedTuple):
     """One thing that is wrong, or may be. ``since`` in seconds since the epoch, None when there is no such moment.
 
-    ``flow_id`` is the flow it is about; ``about`` names what else the mend is to be done to or with.
+    ``flow_id`` is the flow it is about; ``about`` names what else the mend is to be done to or with. ``mend`` takes the
+    place of the mend of its kind.
     """
 
     code: Code
@@ -87,6 +90,7 @@ class Finding(NamedTuple):
     since: float | None = None
     about: str | None = None
     flow_id: str | None = None
+    mend: str | None = None
 
     @property
     def severity(self) -> Severity:
@@ -96,5 +100,5 @@ class Finding(NamedTuple):
     @property
     def fix(self) -> str:
         """The command that mends it."""
-        fix = KINDS[self.code].fix.replace("{id}", self.task_id or self.flow_id or self.about or "")
+        fix = (self.mend or KINDS[self.code].fix).replace("{id}", self.task_id or self.flow_id or self.about or "")
         return fix.replace("{about}", self.about or "")

@@ -79,12 +79,11 @@ def decide(spec: HeartbeatSpec, state: BeatState, now: float, local: Local, seen
             return Wait(stopped)
         due_at = first_due(spec, state, now, seen.events, seen.past)
         if due_at is None or due_at > now:
-            return Wait(_why_later(spec, state, now, seen.events), due_at)
+            return Wait(_why_later(spec, state, now, local, seen.events), due_at)
         regular = state.next_at is not None and state.next_at <= now
         opens = opening(spec, now, local)
         if opens > now:
-            closed = f"outside of its active hours, {spec.active_from}-{spec.active_until}"
-            return Skip(closed, opens) if regular else Wait(closed, opens)
+            return Skip(_closed(spec), opens) if regular else Wait(_closed(spec), opens)
     if seen.busy is not None:
         return Skip(seen.busy) if regular or seen.asked else Wait(seen.busy)
     limited, free_at = limit(spec, state, now, seen.past)
@@ -95,11 +94,17 @@ def decide(spec: HeartbeatSpec, state: BeatState, now: float, local: Local, seen
     return Run(_why(regular, seen))
 
 
-def _why_later(spec: HeartbeatSpec, state: BeatState, now: float, events: Sequence[SystemEvent]) -> str:
+def _closed(spec: HeartbeatSpec) -> str:
+    return f"outside of its active hours, {spec.active_from}-{spec.active_until}"
+
+
+def _why_later(spec: HeartbeatSpec, state: BeatState, now: float, local: Local, events: Sequence[SystemEvent]) -> str:
     gathered = first_due(spec, state, now, events)
     if gathered is not None and gathered <= now:
         return "news of this kind has brought as many beats in the last hour as it may"
-    return "not due yet" if gathered == state.next_at else "news is being gathered"
+    if gathered != state.next_at:
+        return "news is being gathered"
+    return "not due yet" if active(spec, local(now)) else _closed(spec)
 
 
 def why_stopped(spec: HeartbeatSpec, state: BeatState) -> str | None:

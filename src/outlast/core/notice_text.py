@@ -25,7 +25,8 @@ LINES_MAX, LINE_MAX = 10, 200
 """Of the last output: how many lines, and how many characters of each."""
 TOLD_MAX = 20
 """Of several things told together, how many are told one by one."""
-FEW_LINES = 3
+FEW_LINES, ANSWER_LINES = 3, 5
+"""Of those told together: the last lines of one that ended badly, the first ones of an agent's answer."""
 
 _SCAN = 16_384  # characters looked at: a megabyte of escape codes must not cost a megabyte of work
 _SEQUENCE = re.compile(
@@ -97,6 +98,7 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
     """Return what several notices say when they are told at once, as (kind, body) in the order they came.
 
     The first `TOLD_MAX` are told one by one, with a few last lines of those that ended badly; the others are counted.
+    Where there is room after that, it goes to the beginnings of what agents have answered, from the first on.
     """
     if len(notices) == 1:
         return notice_text(*notices[0])
@@ -105,18 +107,25 @@ def together(notices: Sequence[tuple[str, _Body]]) -> NoticeText:
     kinds = {"other" if not _of_work(body) else "flow" if _flow_id(body) else "task" for _, body in notices}
     things = "notices" if len(kinds) > 1 or "other" in kinds else f"{kinds.pop()}s"
     title = f"{len(notices)} {things}: {told}"
-    lines = [title + "."]
+    items: list[list[str]] = []
     left = TEXT_MAX - len(title) - 200  # room for the last line, which must never be cut off
     for kind, body in notices[:TOLD_MAX]:
         item = _item(kind, body)
-        if sum(map(len, item)) + len(item) > left:
+        if _size(item) > left:
             break
-        left -= sum(map(len, item)) + len(item)
-        lines += item
-    shown = sum(line.startswith("- ") for line in lines)
-    if shown < len(notices):
-        lines.append(f"… and {len(notices) - shown} more.")
+        left -= _size(item)
+        items.append(item)
+    for item, (_, body) in zip(items, notices[: len(items)], strict=True):
+        answer = [f"  {line}" for line in _answered(body)]
+        if _size(answer) <= left:
+            left -= _size(answer)
+            item.extend(answer)
+    lines = [title + ".", *(line for item in items for line in item)]
+    if len(items) < len(notices):
+        lines.append(f"… and {len(notices) - len(items)} more.")
     lines.append("More: outlast flow list" if things == "flows" else "More: outlast tasks list")
+    if any(_answered(body) for _, body in notices):
+        lines[-1] += ", an answer in full: outlast subagents show TASK"
     return NoticeText(_cut(title, TITLE_MAX), _cut("\n".join(lines), TEXT_MAX))
 
 
@@ -270,9 +279,20 @@ def _more(body: _Body) -> list[str]:
         return []
     talk = _text(body, "conversation")
     if _text(body, "agent") and _KEY.fullmatch(talk):
-        return [f"More: outlast tasks show {task_id}, what it did: outlast conversations transcript {talk}"]
+        return [f"More: outlast subagents show {task_id}, what it did: outlast conversations transcript {talk}"]
     output = f", its output: outlast tasks log {task_id}" if _text(body, "sessionId") else ""
     return [f"More: outlast tasks show {task_id}{output}"]
+
+
+def _answered(body: _Body) -> list[str]:
+    """The beginning of the answer of a turn that ended well, for a message about several."""
+    if not _of_work(body) or not _text(body, "agent") or _text(body, "status") in _BAD:
+        return []
+    return _answer(body, ANSWER_LINES)[1:]
+
+
+def _size(lines: Sequence[str]) -> int:
+    return sum(map(len, lines)) + len(lines)
 
 
 def _item(kind: str, body: _Body) -> list[str]:

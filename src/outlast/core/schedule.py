@@ -316,6 +316,14 @@ def begin(schedule: Schedule, now: float, after: Following) -> Schedule:
     return msgspec.structs.replace(schedule, next_at=moment, next_fire_at=fires)
 
 
+def passed(schedule: Schedule, now: float) -> bool:
+    """Return whether the only moment of a schedule is over: resumed, it would never fire."""
+    try:
+        return schedule.kind is Kind.AT and parse_moment(schedule.expr) <= now
+    except BadInput:
+        return False
+
+
 def counted(schedule: Schedule, succeeded: bool, now: float) -> Schedule:
     """Return the schedule after a run ended: `FAILURES_MAX` failures in a row disable it, a success starts anew."""
     failures = 0 if succeeded else schedule.failures + 1

@@ -15,14 +15,13 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from outlast.api.agent_work import agent_named
+from outlast.api.agent_work import agent_named, other_agent
 from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn, own_folder
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_of, usage_facts
 from outlast.core.agent_prompt import prompt_of
 from outlast.core.conversation import EVENTS_MAX, SystemEvent
 from outlast.core.environment import child_environment
-from outlast.core.errors import BadInput
 from outlast.core.redact import redact
 from outlast.core.session import Cause
 from outlast.core.task import SPAWN, Task
@@ -166,8 +165,8 @@ class AgentRoom:
     def _environment(self, turn: TurnRef, payload: dict[str, Any]) -> dict[str, str]:
         base = payload.get("callerEnv")
         given = self._maker.environ if base is None else base
+        # No requester: for whom an agent acts, its runner says.
         env = child_environment(given, {}, turn.session_id, turn.task_id, shell=False)
-        env.pop("OUTLAST_REQUESTER", None)  # whose the turn is, the runner says
         return {**env, "OUTLAST_HOME": self._maker.config.paths.home}
 
     # ---- while it runs
@@ -241,14 +240,6 @@ class AgentRoom:
             "taskId": task.id, "sessionId": turn.session_id, "conversation": turn.conversation,
         }  # fmt: skip
         return msgspec.json.encode({name: fact for name, fact in facts.items() if fact is not None}).decode()
-
-
-def other_agent(held: AgentConversation) -> BadInput:
-    """Return what one gets who wants another agent in a conversation."""
-    return BadInput(
-        f"conversation {held.key} is held by agent {held.agent}", code="other_agent",
-        hint="name another conversation, or that agent",
-    )  # fmt: skip
 
 
 async def _nobody(task: Task, cause: Cause) -> None:

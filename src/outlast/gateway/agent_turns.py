@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 
-from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation
-from outlast.core.agent import LANE, LANE_MAX, AgentConversation, conversation_in
+from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, other_agent
+from outlast.core.agent import LANE, LANE_MAX, AgentConversation, only_in_a_row
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
@@ -19,7 +19,7 @@ from outlast.core.flow import FlowMode, NewFlow
 from outlast.core.ids import timed_id
 from outlast.core.session import Cause, Status
 from outlast.core.task import SPAWN, NewTask, NotifyPolicy, Runtime, Task
-from outlast.gateway.agent_room import AgentRoom, other_agent
+from outlast.gateway.agent_room import AgentRoom
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
 from outlast.ledger.tasks import Ledger
@@ -101,7 +101,7 @@ class AgentTurns:
     async def tidy(self) -> None:
         """Forget the limits of queues of conversations in which nothing is under way: there may be very many."""
         for queue in await self._books.store.queues():
-            if conversation_in(queue.name) is not None and not queue.queued and not queue.running:
+            if only_in_a_row(queue.name, queue.limit_max) and not queue.queued and not queue.running:
                 await self._books.store.forget_queue(queue.name)
 
     # ---- while they run

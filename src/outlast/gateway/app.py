@@ -24,6 +24,7 @@ from outlast.api import cron_firing, flow_values
 from outlast.api.context import AgentTurns, Api, GatewayFacts
 from outlast.api.results import iso
 from outlast.config import Config, ensure_dirs
+from outlast.core.environment import REQUESTER
 from outlast.core.errors import GatewayTrouble, OutlastError
 from outlast.flows.files.program import FILE_PROGRAMS
 from outlast.gateway import places
@@ -178,6 +179,7 @@ class GatewayProcess:
     async def _serve_sessions(self, sessions: Sessions, make_face: MakeFace, ready_fd: int | None) -> None:
         config = self._config
         environ = dict(os.environ)  # no setting: what commands inherit
+        environ.pop(REQUESTER, None)  # an agent that runs the gateway does not own what others have it do
         telling = Telling(config, self._clock, environ)
         maker = Maker(config, self._clock, environ)
         books = self._books(sessions, maker)

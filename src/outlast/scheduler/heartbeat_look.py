@@ -27,7 +27,7 @@ class Checklist(NamedTuple):
 
 
 def spec_of(agent: AgentSpec) -> HeartbeatSpec:
-    """Return when an agent looks around; one without a table of it only when it is asked to."""
+    """Return when an agent looks around; one without a table of it never does."""
     return agent.heartbeat or HeartbeatSpec(every_seconds=0.0)
 
 

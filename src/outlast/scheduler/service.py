@@ -140,7 +140,8 @@ def _told_off(schedule: Schedule, why: str, now: float) -> NewSystemEvent:
     """Return what whoever added a rule hears of its being switched off."""
     title = f"schedule {schedule.name} is switched off: {one_line(why, WHY_MAX)}"
     text = f"{title}.\nTo see it: outlast cron show {schedule.name}\n"
-    text += f"Once it is mended: outlast cron resume {schedule.name}"
+    again = "run" if rules.passed(schedule, now) else "resume"  # its only moment does not come again
+    text += f"Once it is mended: outlast cron {again} {schedule.name}"
     return NewSystemEvent(
         conversation=schedule.conversation or schedule.requester, at=now, kind="disabled", text=text,
         data={"title": title, "text": text, "scheduleId": schedule.id},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from outlast.core.agent import AgentConversation, Beat, BeatState, Entry
+from outlast.core.session import Status
 from outlast.store.agent_rows import agent_conversation_of, beat_of, beat_state_of, entry_of
 from outlast.store.flow_rows import approval_of
 from outlast.store.listing import cut
@@ -53,6 +54,15 @@ def child_conversations(reader: Reader, parent: str, limit: int, after: str) -> 
     """Return what a conversation has spawned, by key."""
     rows = reader.rows("child_conversations", parent=parent, after=after, limit=cut(limit))
     return [agent_conversation_of(row) for row in rows]
+
+
+def live_turns(reader: Reader, requester: str | None) -> dict[str, tuple[int, int]]:
+    """Return how many turns of each agent run, and how many wait."""
+    found: dict[str, list[int]] = {}
+    for agent, status, count in reader.rows("live_turns", requester=requester):
+        if agent is not None:
+            found.setdefault(agent, [0, 0])[status == Status.QUEUED] = count
+    return {agent: (running, queued) for agent, (running, queued) in found.items()}
 
 
 def beat_states(reader: Reader) -> list[BeatState]:
@@ -109,7 +119,7 @@ AGENT_QUESTIONS: dict[str, Callable[..., Any]] = {
     for question in (
         entries_of, entries_before, last_entry_of_task, get_agent_conversation, agent_conversations,
         child_conversations, beat_states, beats_of, open_beats, beats_since,
-        beat_told,
+        beat_told, live_turns,
     )
 } | {name: _many(name, make) for name, make in _LISTS} | {
     "live_in_conversation": _ids("live_in_conversation", "conversation"),

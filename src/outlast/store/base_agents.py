@@ -100,6 +100,12 @@ class AgentQuestions(Protocol):
         Also where a conversation between has no live task itself: this is what goes with the cancel of a tree.
         """
 
+    async def live_turns(self, requester: str | None = None) -> dict[str, tuple[int, int]]:
+        """Return how many turns of each agent run and how many wait, for one requester or for all.
+
+        Agents without any are left out.
+        """
+
     async def beat_states(self) -> list[BeatState]:
         """Return where all heartbeats stand, by agent."""
 

@@ -81,6 +81,9 @@ class AgentFace(ABC):
     async def live_below(self, key: str, limit: int = 1000) -> list[str]:
         return cast(list[str], await self._ask("live_below", key, limit))
 
+    async def live_turns(self, requester: str | None = None) -> dict[str, tuple[int, int]]:
+        return cast(dict[str, tuple[int, int]], await self._ask("live_turns", requester))
+
     async def beat_states(self) -> list[BeatState]:
         return cast(list[BeatState], await self._ask("beat_states"))
 

@@ -1,6 +1,7 @@
 """The tool-call form: ``{"tool": "exec", …}``, ``{"tool": "process", "action": …, "sessionId": …, …}``,
 ``{"tool": "tasks", "action": …, "taskId": …, …}``, ``{"tool": "flow", "action": …, "flowId": …, …}``,
-``{"tool": "approvals", "action": …, "approvalId": …, …}``, ``{"tool": "subagents", "action": …, "taskId": …, …}`` and
+``{"tool": "cron", "action": …, "name": …, …}``, ``{"tool": "approvals", "action": …, "approvalId": …, …}``,
+``{"tool": "agents", "action": …, "agent": …, …}``, ``{"tool": "subagents", "action": …, "taskId": …, …}`` and
 ``{"tool": "heartbeat", "action": …, "agent": …, …}``.
 
 The same words and answers as everywhere; only the envelope differs.
@@ -16,7 +17,7 @@ from outlast.api.acts import ACTS, Act, perform
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput
 
-TOOLS = ("exec", "process", "tasks", "flow", "approvals", "subagents", "heartbeat")
+TOOLS = ("exec", "process", "tasks", "flow", "cron", "approvals", "agents", "subagents", "heartbeat")
 ACTIONS = (
     "list",
     "poll",
@@ -77,6 +78,21 @@ FLOW_ACTIONS = (
     "fail",
     "request-cancel",
 )
+CRON_ACTIONS = (
+    "add",
+    "list",
+    "show",
+    "next",
+    "runs",
+    "edit",
+    "pause",
+    "resume",
+    "run",
+    "remove",
+    "import",
+    "export",
+)
+AGENT_ACTIONS = ("list", "show", "check", "run")
 SUBAGENT_ACTIONS = ("spawn", "list", "show", "wait", "steer", "cancel")
 HEARTBEAT_ACTIONS = ("status", "run", "pause", "resume", "history")
 APPROVAL_ACTIONS = ("list", "show", "approve", "reject", "link")
@@ -97,11 +113,8 @@ async def call(api: Api, caller: Caller, value: object) -> object:
         return await _flow_call(api, caller, fields)
     if tool == "approvals":
         return await _approval_call(api, caller, fields)
-    if tool == "subagents":
-        action = _word(fields, "action", SUBAGENT_ACTIONS)
-        act = ACTS[f"subagents.{action}"]
-        name = _named(act, action, fields, "taskId")
-        return await perform(api, caller, act, name, decode.from_value(fields, act.request))
+    if tool in _NAMED_BY:
+        return await _named_call(api, caller, tool, fields)
     if tool == "heartbeat":
         act = ACTS[f"heartbeat.{_word(fields, 'action', HEARTBEAT_ACTIONS)}"]
         return await perform(api, caller, act, None, decode.from_value(fields, act.request))
@@ -137,6 +150,21 @@ def _spread_ids(fields: dict[str, Any], one_name: str, many_name: str) -> None:
     if many_name in fields:
         raise BadInput(f"{one_name}: does not go with {many_name}")
     fields[many_name] = [one]
+
+
+_NAMED_BY = {
+    "cron": (CRON_ACTIONS, "name"), "agents": (AGENT_ACTIONS, "agent"), "subagents": (SUBAGENT_ACTIONS, "taskId"),
+}  # fmt: skip
+"""Tools whose actions are acts of the same name: those, and the field that says what an action is about."""
+
+
+async def _named_call(api: Api, caller: Caller, tool: str, fields: dict[str, Any]) -> object:
+    """Answer a call about schedules (``name``), agents (``agent``) or turns (``taskId``, any lookup of a task)."""
+    actions, field = _NAMED_BY[tool]
+    action = _word(fields, "action", actions)
+    act = ACTS[f"{tool}.{action}"]
+    name = _named(act, action, fields, field)
+    return await perform(api, caller, act, name, decode.from_value(fields, act.request))
 
 
 async def _task_call(api: Api, caller: Caller, fields: dict[str, Any]) -> object:

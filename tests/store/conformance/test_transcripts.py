@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from outlast.core.agent import Entry, EntryKind
 from outlast.core.lifecycle import Verb
+from outlast.core.task import Runtime
 from store.agent_fakes import MAIN, conversation, entries, entry, hold, spawn, turn
-from store.store_fakes import everything, move, running
+from store.store_fakes import claim, everything, make, move, running
 
 
 async def _all_of(store, key: str = MAIN) -> list[Entry]:
@@ -182,6 +183,26 @@ async def test_live_tasks_are_known_by_conversation_by_parent_and_in_the_whole_t
     assert await store.live_below(MAIN, 1) == [in_right]
     await store.apply(move(in_deep, Verb.CANCEL))
     assert await store.live_below(left) == []
+
+
+async def test_live_turns_are_counted_by_agent_wherever_they_are_and_for_one_requester(store):
+    async def made(agent: str, key: str, runtime: Runtime = Runtime.SUBAGENT, **given):
+        ask = {"agent": agent, "message": 'say "agent":"quick"'}
+        return await make(store, runtime=runtime, conversation=key, ask=ask, queue=f"conv:{key}", **given)
+
+    assert await store.live_turns() == {}
+    for key in "ab":
+        await made("coder", key)
+    await made("coder", "b", Runtime.ACP, requester="me")
+    await made("quick", "c", requester="me")
+    await made("quick", "d", Runtime.CLI)
+    gone = await made("calm", "e")
+    await store.apply(move(gone.id, Verb.CANCEL))
+    assert await store.live_turns() == {"coder": (0, 3), "quick": (0, 1)}
+    await store.claim_tasks(claim("c1"))
+    assert await store.live_turns() == {"coder": (1, 2), "quick": (0, 1)}
+    assert await store.live_turns("me") == {"coder": (0, 1), "quick": (0, 1)}
+    assert await store.live_turns("nobody") == {}
 
 
 async def test_quiet_conversations_are_forgotten_the_longest_quiet_first_a_bounded_piece_at_a_time(store):

@@ -33,6 +33,7 @@ WALKS = {
 }
 LIVE = (
     "task_running",
+    "task_conversation_live",
     "task_inconsistent",
     "task_undelivered",
     "outbox_pending",
@@ -67,6 +68,7 @@ SORTS_FEW = {
     "cancel_asked",
     "steps_in_order",
     "live_below",
+    "live_turns",
 }
 LISTINGS = {"list_tasks", "list_floor", "list_flows", "list_approvals"}
 

@@ -6,6 +6,7 @@ fixed and what is filled in, and every reference leads to a step that has ended 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Literal
 
 import msgspec
@@ -159,6 +160,18 @@ class Definition(_Record, frozen=True):
     def encoded(self) -> bytes:
         """The definition as JSON, which `decode_definition` reads back."""
         return msgspec.json.encode(self)
+
+
+def unknown_agents(definition: Definition, known: Container[str]) -> list[str]:
+    """Return a sentence for each step of an agent that is not among those known here. The file may be for elsewhere."""
+    found: list[str] = []
+    steps = list(definition.steps)
+    while steps:
+        step = steps.pop(0)
+        if isinstance(step.act, Agent) and step.act.agent not in known:
+            found.append(f"step {step.id} needs agent {step.act.agent!r}, which is not configured here")
+        steps = [*step.cleanup, *steps]
+    return found
 
 
 def decode_definition(text: bytes | str) -> Definition:

@@ -111,6 +111,17 @@ class Call:
         return self.values.get("gateway") or os.environ.get("OUTLAST_GATEWAY") or None
 
     @property
+    def requester(self) -> str | None:
+        """For whom the calls are made: as ``--as`` says, else as the environment does, where an agent's turn has it.
+
+        None is the operator. Commands without ``--as`` are about the installation, which is nobody's own.
+        """
+        if "requester" not in self.values:
+            return None
+        named: str | None = self.values["requester"]
+        return own_requester() if named is None else named
+
+    @property
     def client(self) -> Client:
         """A client that starts the gateway of this home when it must."""
         if self._client is None:
@@ -127,7 +138,7 @@ class Call:
             place,
             gateway=self.gateway,
             token=os.environ.get("OUTLAST_TOKEN"),
-            requester=self.values.get("requester"),
+            requester=self.requester,
             autostart=autostart,
         )
 
@@ -149,10 +160,10 @@ class Call:
         return self.offline(act, name, **query)
 
     def offline(self, act: str, name: str | None = None, /, **query: object) -> dict[str, Any]:
-        """Ask the store itself, for the requester the line names; raises the same errors as the gateway would."""
+        """Ask the store itself, for the requester of the line; raises the same errors as the gateway would."""
         if self.answer_offline is None:
             raise GatewayTrouble("this entry point cannot read the store", hint="outlast gateway start")
-        return self.answer_offline(self.config, act, name, given(**query), self.values.get("requester"))
+        return self.answer_offline(self.config, act, name, given(**query), self.requester)
 
     def answer(self, result: dict[str, Any], human: Callable[[dict[str, Any]], None]) -> None:
         """Print a result as JSON or in words."""
@@ -160,6 +171,11 @@ class Call:
             print_json(result)
         else:
             human(result)
+
+
+def own_requester() -> str | None:
+    """Return for whom everything is done that is done here: an agent's turn says so in its environment."""
+    return os.environ.get("OUTLAST_REQUESTER") or None
 
 
 def session_path(session: str, action: str = "") -> str:

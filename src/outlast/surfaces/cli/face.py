@@ -53,6 +53,10 @@ def _spelled_out(words: list[str]) -> list[str]:
 
 def complete(instruction: str, answer_offline: StoreReader | None = None) -> int:
     """Answer a shell that asks for completions, or for the script that makes it ask."""
+    if os.environ.get("COMP_CWORD") == "-1":
+        from outlast.surfaces.cli.bash_completion import last_word
+
+        os.environ["COMP_CWORD"] = str(last_word(os.environ.get("COMP_WORDS", "")))
     return shell_complete(root(), {"obj": answer_offline}, PROGRAM, COMPLETE_VARIABLE, instruction)
 
 
@@ -60,10 +64,13 @@ def source(shell: str) -> str:
     """The completion script of bash, zsh or fish."""
     from click.shell_completion import get_completion_class
 
+    if shell == "bash":
+        from outlast.surfaces.cli.bash_completion import SCRIPT
+
+        return SCRIPT
     kind = get_completion_class(shell)
     if kind is None:
         raise BadInput(f"no completion for {shell!r}")
-    # Not kind.source(): for bash that starts a bash to look at its version.
     maker = kind(root(), {}, PROGRAM, COMPLETE_VARIABLE)
     return maker.source_template % maker.source_vars()
 
@@ -95,7 +102,8 @@ class _Type(click.ParamType[Any]):
             raise BadInput(named, code=error.code, hint=error.hint) from error
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        return [CompletionItem(word) for word in self._kind.choices if word.startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",") if "," in self._kind.metavar else ("", "", incomplete)
+        return [CompletionItem(f"{before}{comma}{word}") for word in self._kind.choices if word.startswith(last)]
 
 
 class _Group(click.Group):
@@ -204,7 +212,7 @@ def _option(option: Option) -> click.Option:
         help=option.help,
         hidden=option.hidden,
         metavar=option.kind.metavar,
-        shell_complete=_COMPLETIONS[_OF_KIND[option.kind]] if option.kind in _OF_KIND else None,
+        shell_complete=_COMPLETIONS.get(option.complete or _OF_KIND.get(option.kind, "")),
     )
 
 
@@ -228,10 +236,11 @@ def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete:
     """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
     from outlast.client import Client
     from outlast.config import find_paths
-    from outlast.surfaces.cli.context import Place
+    from outlast.surfaces.cli.context import Place, own_requester
 
     try:
-        found = Client(Place(find_paths(os.environ)), autostart=False).get("/v1/sessions", limit=200)
+        place, requester = Place(find_paths(os.environ)), own_requester()
+        found = Client(place, requester=requester, autostart=False).get("/v1/sessions", limit=200)
     except OutlastError:
         return []
     items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])
@@ -251,19 +260,58 @@ def _complete_agents(_ctx: click.Context, _param: click.Parameter, incomplete: s
     return _items(rows, incomplete)
 
 
+def _complete_conversations(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """List where agents speak: in their main conversations, in those of the newest turns, and where something waits."""
+    from outlast.core.agent import main_conversation
+
+    found: dict[str, str] = {}
+    for agent in _complete_agents(ctx, _param, ""):
+        found[main_conversation(agent.value)] = f"main of {agent.value}"
+    for row in _turns(ctx):
+        found.setdefault(row["conversation"], row["title"] or row["status"])
+    for item in _COMPLETIONS["conversation"](ctx, _param, incomplete):
+        found.setdefault(item.value, item.help or "")
+    return _items(found.items(), incomplete)
+
+
+def _complete_turns(status: str | None = None) -> Completion:
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """List the turns of agents whose id begins like this."""
+        return _items(((row["taskId"], f"{row['status']}: {row['title']}") for row in _turns(ctx, status)), incomplete)
+
+    return complete
+
+
+def _turns(ctx: click.Context, status: str | None = None) -> list[dict[str, Any]]:
+    """Return the newest turns of agents, with or without a gateway to ask."""
+    from outlast.core.task import AGENTS
+
+    found = [
+        row
+        for runtime in AGENTS
+        for row in _ask(ctx, "tasks.list", "/v1/tasks", "tasks", runtime=runtime.value, status=status, limit=200)
+    ]
+    return sorted(found, key=lambda row: str(row["createdAt"]), reverse=True)
+
+
+def _ask(ctx: click.Context, act: str, path: str, rows: str, **query: object) -> list[dict[str, Any]]:
+    from outlast.surfaces.cli.context import Call
+
+    call = Call({"requester": None}, answer_offline=ctx.find_root().obj)
+    try:
+        found: list[dict[str, Any]] = call.read(act, path, None, **query)[rows]
+    except OutlastError:
+        return []
+    return found
+
+
 def _from_records(
     act: str, path: str, rows: str, id: str, about: Callable[[dict[str, Any]], str], limit: int | None = None
 ) -> Completion:
     """List what is on record and begins like this, with or without a gateway to ask."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        from outlast.surfaces.cli.context import Call
-
-        try:
-            found = Call({}, answer_offline=ctx.find_root().obj).read(act, path, None, limit=limit)
-        except OutlastError:
-            return []
-        return _items(((row[id], about(row)) for row in found[rows]), incomplete)
+        return _items(((row[id], about(row)) for row in _ask(ctx, act, path, rows, limit=limit)), incomplete)
 
     return complete
 
@@ -277,8 +325,12 @@ def _items(rows: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionI
     ]
 
 
-_COMPLETIONS = {
+_COMPLETIONS: dict[str, Completion] = {
     "agent": _complete_agents,
+    "turn": _complete_turns(),
+    "live-turn": _complete_turns("queued,running"),
+    "running-turn": _complete_turns("running"),
+    "talk": _complete_conversations,
     "session": _complete_sessions,
     "task": _from_records(
         "tasks.list",
@@ -322,4 +374,4 @@ _COMPLETIONS = {
         "wake.list", "/v1/wakes", "wakes", "wakeId", lambda row: f"{row['conversation']}: {row['channel']}"
     ),
 }
-_OF_KIND = {LOOKUP: "task", FLOW: "flow"}
+_OF_KIND: dict[Kind | None, str] = {LOOKUP: "task", FLOW: "flow"}

@@ -71,7 +71,7 @@ def _print_one(row: Result) -> None:
     fact("last hour", f"{row['turnsLastHour']} of at most {row['maxTurnsPerHour']} beats")
     moment_fact("paused", row.get("pausedAt"))
     if row.get("last"):
-        fact("last", f"{local(row['last']['at'])} {row['last']['outcome']}: {brief(row['last']['reason'])}")
+        fact("last", f"{local(row['last']['at'])} {_came_of(row['last'])}")
 
 
 def history(call: Call) -> None:
@@ -96,26 +96,32 @@ def _print_history(page: Result) -> None:
 
 
 def run(call: Call) -> int:
-    """Have agents look around now; 1 when one failed or was skipped, 124 when it took longer than was waited."""
+    """Have agents look around now; 1 when one failed, or the one named was skipped, 124 when it took too long."""
     seconds = 0.0 if call["no_wait"] else min(WAIT_MAX, call["timeout"] or WAIT_MAX)
     body = given(agent=call["agent"], timeoutMs=milliseconds(seconds))
     result = call.client.post(PATH + "/run", body, seconds=seconds + 30)
     call.answer(result, _print_beats)
     outcomes = {beat["outcome"] for beat in result["beats"]}
-    if outcomes & {"failed", "skipped"}:
+    if "failed" in outcomes or (call["agent"] is not None and "skipped" in outcomes):
         return 1
     return TIMED_OUT if "ran" in outcomes and not call["no_wait"] else 0
 
 
 def _print_beats(result: Result) -> None:
     for beat in result["beats"]:
-        said = "runs" if beat["outcome"] == "ran" else beat["outcome"]
-        reason = f": {brief(beat['reason'])}" if beat["reason"] else ""
-        say(f"{brief(beat['agent'])} {said}{reason}")
+        say(f"{brief(beat['agent'])} {_came_of(beat)}")
         if beat["outcome"] == "ran":
             note(f"what comes of it: outlast heartbeat history {brief(beat['agent'])}")
         elif beat.get("text"):
             quoted(beat["text"])
+
+
+def _came_of(beat: Result) -> str:
+    said = "runs" if beat["outcome"] == "ran" else str(beat["outcome"])
+    reason = brief(beat["reason"])
+    if reason.startswith(f"{said} "):  # "told local" has said it
+        return reason
+    return f"{said}: {reason}" if reason else said
 
 
 def pause(call: Call) -> None:

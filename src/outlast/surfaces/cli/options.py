@@ -9,7 +9,12 @@ OFFSET_MAX = 10**15
 
 JSON = Option("--json", None, "Print JSON.")
 GATEWAY = Option("--gateway", text("URL"), "Use the gateway at http://HOST:PORT (also OUTLAST_GATEWAY).")
-AS = Option("--as", text("KEY"), "Act as this requester: sees its own sessions and tasks only.", name="requester")
+AS = Option(
+    "--as",
+    text("KEY"),
+    "Act as this requester, default $OUTLAST_REQUESTER: sees its own sessions and tasks only.",
+    name="requester",
+)
 COMMON = (JSON, GATEWAY)
 ASKED = (AS, JSON, GATEWAY)
 

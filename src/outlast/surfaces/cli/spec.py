@@ -162,10 +162,11 @@ QUEUE_LIMIT = Kind("NAME=N", _queue_limit)
 class Option:
     """``--name VALUE`` or, without a kind, a flag. ``many`` options may be repeated and give a list.
 
-    With ``bare`` it takes a value in the form ``--name=VALUE`` only, and is ``bare`` without one.
+    With ``bare`` it takes a value in the form ``--name=VALUE`` only, and is ``bare`` without one. ``complete`` names
+    what to offer.
     """
 
-    __slots__ = ("bare", "flags", "help", "hidden", "kind", "many", "name")
+    __slots__ = ("bare", "complete", "flags", "help", "hidden", "kind", "many", "name")
 
     def __init__(
         self,
@@ -177,8 +178,10 @@ class Option:
         many: bool = False,
         hidden: bool = False,
         bare: str | None = None,
+        complete: str = "",
     ) -> None:
         self.bare = bare
+        self.complete = complete
         self.flags = tuple(flags.split("/"))
         self.name = name or self.flags[0].lstrip("-").replace("-", "_")
         self.kind = kind

@@ -41,12 +41,18 @@ PAYLOAD = (
         "--to",
         text("KEY"),
         "The conversation that --event is for, or that the agent has its turns in: default a fresh one each.",
+        complete="talk",
     ),
     Option("--flow", text("NAME|FILE"), "Instead of a command: start this flow, by name, program or file."),
     Option("--arg/-a", PAIR, "An argument of the flow by its name (repeat).", many=True),
-    Option("--agent", text("NAME"), "Instead of a command: give this agent a turn, with --message."),
+    Option("--agent", text("NAME"), "Instead of a command: give this agent a turn, with --message.", complete="agent"),
     Option("--message", text(), "What the agent is told."),
-    Option("--conversation", text("KEY"), "The conversation that is told of runs, default the requester's own."),
+    Option(
+        "--conversation",
+        text("KEY"),
+        "The conversation that is told of runs, default the requester's own.",
+        complete="talk",
+    ),
     Option("--comment", text(), "A remark, shown with the schedule and kept in an export."),
 )
 COMMAND = Argument("command", text("COMMAND"), required=False, many=True)

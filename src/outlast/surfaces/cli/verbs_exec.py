@@ -42,7 +42,7 @@ TASK_OPTIONS = (
     Option("--dedupe", text("KEY"), "While a task with this key is open, return it instead."),
     NOTIFY,
     Option("--parent", LOOKUP, "The task this one belongs to."),
-    Option("--conversation", text("KEY"), "The conversation that is told."),
+    Option("--conversation", text("KEY"), "The conversation that is told.", complete="talk"),
     Option("--node", text("NAME"), "Where it runs: a node, or `any`; default: here."),
 )
 

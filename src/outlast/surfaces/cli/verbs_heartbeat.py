@@ -31,7 +31,7 @@ HEARTBEAT_VERBS = (
         details=(
             "Without AGENT: all that have a heartbeat. It is done at any hour, also with nothing on the checklist; a "
             "busy conversation and the limits of beats in an hour and from one to the next still hold it up. Exit "
-            "code 1 when one failed or was skipped."
+            "code 1 when one failed, or when the one that was named was skipped."
         ),
     ),
     Verb(

@@ -136,7 +136,7 @@ SYSTEM = (
         "Tell a conversation something.",
         arguments=(Argument("text", text()),),
         options=(
-            Option("--to", text("KEY"), "Which conversation."),
+            Option("--to", text("KEY"), "Which conversation.", complete="talk"),
             Option("--mode", choice("now", "next-heartbeat"), "Wake it (the default), or wait for its next turn."),
             Option("--key", text("KEY"), "What is told twice under this key is heard once."),
             *ASKED,

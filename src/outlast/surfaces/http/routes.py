@@ -55,6 +55,7 @@ ROUTES = (
     Row("POST", "/v1/tasks/{id}/report", "tasks.report", "Report progress, or the end of outside work."),
     Row("GET", "/v1/agents", "agents.list", "The configured agents."),
     Row("POST", "/v1/agents/run", "agents.run", "Give an agent a turn."),
+    Row("GET", "/v1/agents/{id}", "agents.show", "One agent, with every key that holds for it."),
     Row("POST", "/v1/agents/{id}/check", "agents.check", "Start an agent and have it say what it can do."),
     Row("GET", "/v1/subagents", "subagents.list", "Spawned agents, newest first, by pages."),
     Row("POST", "/v1/subagents", "subagents.spawn", "Have an agent do something in a conversation of its own."),

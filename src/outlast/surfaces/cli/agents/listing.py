@@ -1,6 +1,8 @@
-"""``agents list``, ``agents check``, ``subagents list`` and ``show``: what there is, and how it stands."""
+"""``agents list``, ``show`` and ``check``, ``subagents list`` and ``show``: what there is, and how it stands."""
 
 from __future__ import annotations
+
+import shlex
 
 from outlast.surfaces.cli.agents.words import safe_text
 from outlast.surfaces.cli.context import Call, given
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 LOOK_SECONDS = 90.0
+_SEEN = {
+    "acp": "answers (acp)",
+    "command": "is there (command); no turn was tried",
+    "model": "has what it needs (model); it was not asked",
+}
+"""What a look has shown, by backend: only an ACP agent says anything before it has a turn."""
 
 
 def turn_path(lookup: str, action: str = "") -> str:
@@ -37,13 +45,44 @@ def _print_agents(found: Result) -> None:
         (
             one["agent"],
             one["backend"],
-            f"{one['running']} running, {one['queued']} queued" if one["running"] or one["queued"] else "idle",
+            _state(one),
             "-" if one["heartbeatSeconds"] is None else span(one["heartbeatSeconds"] * 1000),
-            brief(one["model"] or " ".join(one["command"]), 60),
+            brief(one["model"] or shlex.join(one["command"]), 60),
         )
         for one in found["agents"]
     ]
     say(table(("AGENT", "BACKEND", "STATE", "HEARTBEAT", "WHAT"), rows))
+
+
+def _state(one: Result) -> str:
+    return f"{one['running']} running, {one['queued']} queued" if one["running"] or one["queued"] else "idle"
+
+
+def agent(call: Call) -> None:
+    """Show an agent with every key that holds for it."""
+    from outlast.client import quote
+
+    call.answer(call.client.get(f"/v1/agents/{quote(call['agent'])}"), _print_agent)
+
+
+def _print_agent(shown: Result) -> None:
+    if shown["trouble"]:
+        note(f"it is as before: {safe(shown['trouble'])}")
+    one = shown["agent"]
+    facts = [("agent", one["agent"]), ("state", _state(one)), ("conversation", one["conversation"])]
+    facts += [(name, _setting(name, value)) for name, value in shown["settings"].items()]
+    for name, value in [*facts, ("file", shown["file"])]:
+        say(f"{name:<18} {safe(value)}")
+
+
+def _setting(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return shlex.join(value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_setting(key, item)}" for key, item in value.items() if item != "") or "-"
+    if name in ("timeout", "permission_timeout", "every") and isinstance(value, int | float):
+        return span(value * 1000) if value else "never" if name == "every" else "no limit"
+    return "-" if value is None or value == "" else str(value)
 
 
 def check(call: Call) -> int:
@@ -58,7 +97,7 @@ def check(call: Call) -> int:
 def _print_check(found: Result) -> None:
     name = found.get("title") or found["agent"]
     if found["ok"]:
-        say(f"{safe(name)} {safe(found.get('version') or '')}".rstrip() + f" answers ({found['backend']})")
+        say(f"{safe(name)} {safe(found.get('version') or '')}".rstrip() + f" {_SEEN[found['backend']]}")
     else:
         say(f"{safe(name)} cannot be used: {safe(found.get('error') or found.get('code') or 'no answer')}")
     for word in found.get("can", []):

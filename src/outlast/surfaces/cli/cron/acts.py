@@ -5,7 +5,7 @@ from __future__ import annotations
 from outlast.surfaces.cli import detached
 from outlast.surfaces.cli.context import Call, task_path
 from outlast.surfaces.cli.cron.words import say_stands, schedule_path
-from outlast.surfaces.cli.output import note, say
+from outlast.surfaces.cli.output import brief, note, say
 from outlast.surfaces.cli.tasks.words import is_turn
 
 TYPE_CHECKING = False
@@ -22,7 +22,10 @@ def pause(call: Call) -> None:
 
 def resume(call: Call) -> None:
     """Let it fire again."""
-    call.answer(call.client.post(schedule_path(call["schedule"], "resume")), say_stands)
+    stands = call.client.post(schedule_path(call["schedule"], "resume"))
+    call.answer(stands, say_stands)
+    if stands["status"] == "done" and not call.json:
+        note(f"its time has passed; to do it now: outlast cron run {brief(stands['name'])}")
 
 
 def remove(call: Call) -> None:
