@@ -9,7 +9,7 @@ from agent_players import played_world
 from api_fakes import asynchronous
 from told_world import ALICE
 
-from outlast.core.agent import LANE
+from outlast.core.agent import LANE, Beat
 from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus
 
 
@@ -57,6 +57,19 @@ async def test_a_turn_waits_for_whoever_asked_earlier_also_where_none_is_under_w
         await at.play_out(first.task_id)
         assert str(await waits(at, waiting[1].task_id)).startswith(f"waits for turn {waiting[0].task_id}, ")
         assert await waits(at, waiting[0].task_id) is None
+
+
+@asynchronous
+async def test_a_turn_waits_for_a_beat_of_its_agent(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        await at.store.set_queue_limit("conv:agent:quick:main", 0)
+        made, elsewhere = await turn(at, "quick"), await at.turn(agent="quick", conversation="elsewhere")
+        beat = await at.store.add_beat(Beat(0, "quick", at.clock.now(), "interval", "ran", "", "s", None, None))
+        words = "waits for a beat of the heartbeat, which is under way in its conversation"
+        assert await waits(at, made.task_id) == f"{words}: outlast heartbeat history quick"
+        assert await waits(at, elsewhere.task_id) is None
+        await at.store.end_beat(beat, "silent", "", None, at.clock.now())
+        assert await waits(at, made.task_id) is None
 
 
 @asynchronous

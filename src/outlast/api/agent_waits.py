@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.api.agent_results import TurnWait
 from outlast.api.context import Api
-from outlast.core.agent import LANE
+from outlast.core.agent import LANE, main_of
 from outlast.core.approval import ApprovalFilter, ApprovalKind, ApprovalStatus
 from outlast.core.session import Status
 from outlast.core.task import AGENTS, Task, TaskFilter
@@ -18,7 +18,7 @@ async def turn_wait(api: Api, task: Task) -> TurnWait | None:
         return None
     if task.status is Status.RUNNING:
         return await _leave(api, task)
-    return await _turn_before(api, task) or await _place(api, task)
+    return await _turn_before(api, task) or await _beat(api, task) or await _place(api, task)
 
 
 async def _leave(api: Api, task: Task) -> TurnWait | None:
@@ -52,6 +52,17 @@ def _is_before(one: Task, other: Task) -> bool:
     return one.queue == other.queue and (-one.priority, one.created_at, one.id) < (
         -other.priority, other.created_at, other.id,
     )  # fmt: skip
+
+
+async def _beat(api: Api, task: Task) -> TurnWait | None:
+    """A beat of the heartbeat is no task, but it is a turn."""
+    agent = main_of(task.conversation or "")
+    if agent is None or agent not in [beat.agent for beat in await api.store.open_beats()]:
+        return None
+    return TurnWait(
+        words="waits for a beat of the heartbeat, which is under way in its conversation",
+        command=f"outlast heartbeat history {agent}",
+    )
 
 
 async def _place(api: Api, task: Task) -> TurnWait | None:
