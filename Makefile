@@ -5,7 +5,7 @@ VENV    := .venv
 PY      := $(VENV)/bin/python
 ARGS    ?=
 # Most tests wait for real processes, so several at a time; the tests of a file stay together and in order.
-BESIDE  ?= -n 4 --dist loadfile
+BESIDE  ?= -n 3 --dist loadfile
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo test test-agents soak check format docs bench build clean
@@ -25,7 +25,7 @@ test-agents: setup ## install the agents others have made (npm, once) and run a 
 	@$(PY) -m pytest -m agents tests/agents tests/cli $(ARGS)
 
 soak: setup ## run the long tests that `make test` leaves out
-	@$(PY) -m pytest -m soak $(ARGS)
+	@$(PY) -m pytest -m soak $(BESIDE) $(ARGS)
 
 check: setup ## format, lint, types, import contracts, dependencies, docs
 	$(PY) -m ruff format --check .

@@ -54,7 +54,8 @@ A setting comes from its environment variable, else from the [configuration file
 default. `outlast config show` names the value in force and where it came from; `outlast config path` names the
 file. An unknown key or an impossible value is an error at once: a policy that is misspelled must not be a policy
 that is off. The gateway reads its settings when it starts (`outlast gateway restart`; sessions stay); of
-[agents](#agents) alone it hears while it runs.
+[agents](#agents) alone it hears while it runs. Where the file is wrong while it runs it goes on as before, and so do
+commands, which say so in one line; `outlast doctor` names what is wrong.
 
 ```toml
 [exec]

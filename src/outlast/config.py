@@ -208,8 +208,8 @@ _SECTIONS = frozenset(setting.key.partition(".")[0] for setting in SETTINGS)
 _PREFIXES = tuple(f"OUTLAST_{section.upper()}_" for section in _SECTIONS)
 
 
-def load(environ: Mapping[str, str]) -> Config:
-    """Return the paths and settings for an environment.
+def load(environ: Mapping[str, str], *, read_file: bool = True) -> Config:
+    """Return the paths and settings for an environment; with ``read_file`` false those it gives without the file.
 
     Raises `BadInput` (``bad_config``) naming the file or variable, the key and what is allowed.
     """
@@ -217,7 +217,7 @@ def load(environ: Mapping[str, str]) -> Config:
     values: dict[str, Any] = {setting.attribute: setting.default for setting in SETTINGS}
     sources: dict[str, Source] = {setting.key: "default" for setting in SETTINGS}
     seen = _seen(paths.config_file)  # before it is read, so that no later change goes unseen
-    tables = _tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG")))
+    tables = _tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG"))) if read_file else {}
     agents = MappingProxyType(_agents(tables.pop("agents", {}), paths.config_file))
     for setting, raw in _from_tables(tables, paths.config_file):
         values[setting.attribute] = _read(setting.read, raw, setting, f"{paths.config_file}: {setting.key}")

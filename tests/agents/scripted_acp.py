@@ -217,6 +217,12 @@ def forever(number, session, said):
     return "cancelled"
 
 
+def unmoved(number, session, said):
+    """Stop when somebody says so, and call that an end like any other: some know no other."""
+    forever(number, session, said)
+    return "end_turn"
+
+
 def deaf(number, session, said):
     """Work for ever, whatever anybody says."""
     text(session, "I do not listen\n")
@@ -312,7 +318,7 @@ def long_text(number, session, said):
 
 TURNS = {
     "whole": whole, "permission": permission, "files": files, "terminals": terminals, "flood": flood,
-    "forever": forever, "deaf": deaf,
+    "forever": forever, "unmoved": unmoved, "deaf": deaf,
     "crash:mid": mid, "exit0:mid": mid, "noise": noise, "wrong-id": wrong_id, "no-result": no_result,
     "odd-stop": odd_stop, "bad-json": bad_json, "giant-update": giant_update, "giant-answer": giant_answer,
     "children": children, "historian": historian, "orphan-crash": orphan_crash, "failing": failing,

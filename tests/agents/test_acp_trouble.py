@@ -111,6 +111,15 @@ def test_cancel_asks_the_agent_first(start, tmp_path) -> None:
     assert turn.alive() == []
 
 
+def test_an_agent_that_calls_its_end_an_end_like_any_other_was_called_off_all_the_same(start) -> None:
+    turn = start(acp("unmoved"))
+    turn.until(EventKind.TEXT)
+    turn.tell(op="cancel")
+    end = turn.end()
+    assert (end.stop, end.error, end.text) == ("cancelled", None, "working…\nstopped")
+    assert end.usage.total_tokens == 12
+
+
 def test_an_agent_that_does_not_listen_is_ended(start) -> None:
     turn = start(acp("deaf", "stays"))
     turn.until(EventKind.TEXT)

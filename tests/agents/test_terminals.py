@@ -363,8 +363,11 @@ def test_a_command_ends_with_its_turn(start, tmp_path, how: str) -> None:
 
 
 def cmdline(pid: int) -> str:
-    with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-        return file.read()
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:  # it has ended since it was listed
+        return ""
 
 
 def test_the_runner_dies_and_its_terminals_with_it(start, tmp_path) -> None:

@@ -49,14 +49,18 @@ async def test_pages_go_forth_and_back_and_meet(tmp_path: Path) -> None:
 
 
 @asynchronous
-async def test_a_conversation_that_was_never_held_is_empty_to_the_operator_and_unknown_to_others(
+async def test_a_conversation_that_was_never_held_is_unknown_and_that_of_an_agent_is_empty_to_the_operator(
     tmp_path: Path,
 ) -> None:
     async with played_world(tmp_path) as at:
-        empty = await page(at, "nothing")
-        assert (empty.conversation, empty.agent, empty.entries, empty.after, empty.before) == (
-            "nothing", None, [], None, None,
-        )  # fmt: skip
+        with pytest.raises(NotFound, match="no agent has spoken in a conversation 'nothing'") as unknown:
+            await page(at, "nothing")
+        assert unknown.value.hint == "outlast conversations list --transcripts"
+        for name in (KEY, "coder"):
+            empty = await page(at, name)
+            assert (empty.conversation, empty.agent, empty.entries, empty.after, empty.before) == (
+                KEY, None, [], None, None,
+            )  # fmt: skip
         for caller in (ALICE, Caller("agent:alice:main", operator=False, remote=True)):
             with pytest.raises(NotFound, match="no conversation 'nothing'"):
                 await page(at, "nothing", caller=caller)
@@ -64,6 +68,33 @@ async def test_a_conversation_that_was_never_held_is_empty_to_the_operator_and_u
         assert (await page(at, "agent:alice:main", caller=Caller(), requester="agent:alice:main")).entries == []
         with pytest.raises(NotFound):
             await page(at, "agent:alice:main", requester="agent:bob:main")
+
+
+@asynchronous
+async def test_the_name_of_an_agent_is_its_main_conversation_and_the_id_of_a_turn_is_none(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        made = await at.ask("agents.run", agent="coder", message="x")
+        await at.say(KEY, "hello")
+        for name in (KEY, "coder"):
+            found = await page(at, name)
+            assert (found.conversation, found.agent, [entry.text for entry in found.entries]) == (
+                KEY,
+                "coder",
+                ["hello"],
+            )
+        with pytest.raises(NotFound) as turn:
+            await page(at, made.task_id)
+        assert turn.value.hint == f"outlast subagents log {made.task_id}"
+        await at.ask("agents.run", agent="coder", message="x", conversation="quick")  # whatever agents are called
+        assert (await page(at, "quick")).agent == "coder"
+        with pytest.raises(NotFound):
+            await page(at, "coder", caller=ALICE)
+        listed = await at.ask("conversations.list", transcripts=True)
+        assert [(one.conversation, one.agent) for one in listed.conversations] == [(KEY, "coder"), ("quick", "coder")]
+        assert all(one.spoken_at for one in listed.conversations)
+        first = await at.ask("conversations.list", transcripts=True, limit=1)
+        rest = await at.ask("conversations.list", transcripts=True, limit=1, after=first.next)
+        assert [one.conversation for one in rest.conversations] == ["quick"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def test_a_sixth_child_and_a_sixth_level_are_refused_with_what_to_do(tmp_p
 @asynchronous
 async def test_the_list_is_of_spawned_turns_by_who_asks_and_by_pages(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
-        await at.turn(agent="quick")
+        turn = await at.turn(agent="quick")
         mine = [await at.spawn(caller=ALICE) for _ in range(3)]
         others = await at.spawn()
         ids = [made.task_id for made in reversed(mine)]
@@ -46,6 +46,9 @@ async def test_the_list_is_of_spawned_turns_by_who_asks_and_by_pages(tmp_path: P
         assert [one.task_id for one in narrowed.tasks] == ids
         with pytest.raises(Refused):
             await at.ask("subagents.list", caller=BOB, as_="agent:alice:main")
+        every = [one.task_id for one in (await at.ask("subagents.list", all=True)).tasks]
+        assert every == [others.task_id, *ids, turn.task_id]
+        assert [one.task_id for one in (await at.ask("subagents.list", caller=ALICE, all=True)).tasks] == ids
         first = await at.ask("subagents.list", caller=ALICE, limit=2)
         rest = await at.ask("subagents.list", caller=ALICE, limit=2, cursor=first.next)
         assert [one.task_id for one in (*first.tasks, *rest.tasks)] == ids
@@ -113,6 +116,7 @@ async def test_a_turn_is_steered_by_its_own_and_while_it_runs(tmp_path: Path) ->
         said = await at.ask("subagents.steer", made.task_id, caller=ALICE, text="$(x) {y} \x1b[31m", interrupt=True)
         assert said.task_id == made.task_id
         assert said.steer_id.startswith("m")
+        assert said.heard == "now"
         assert at.players.heard == [(made.task_id, "$(x) {y} \x1b[31m", True)]
         with pytest.raises(NotFound):
             await at.ask("subagents.steer", made.task_id, caller=BOB, text="stop")
@@ -128,6 +132,24 @@ async def test_a_turn_is_steered_by_its_own_and_while_it_runs(tmp_path: Path) ->
         command = await at.run("make")
         with pytest.raises(BadInput, match="no turn"):
             await at.ask("subagents.steer", command.task_id, text="more")
+
+
+@asynchronous
+async def test_an_agent_that_cannot_be_steered_is_said_so_instead_of_being_told_in_vain(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        table = '[agents.coder]\nbackend = "command"\ncommand = ["q"]\n'
+        at.configure(agents=table)
+        made = await at.spawn(caller=ALICE)
+        with pytest.raises(Conflict, match="coder cannot be steered") as deaf:
+            await at.ask("subagents.steer", made.task_id, caller=ALICE, text="only Python")
+        assert deaf.value.code == "cannot_steer"
+        assert f"--conversation {made.conversation}" in (deaf.value.hint or "")
+        assert at.players.heard == []
+        at.configure(agents=table + 'resume = ["--session", "{session}"]\n')
+        assert (await at.ask("subagents.steer", made.task_id, caller=ALICE, text="only Python")).heard == "next"
+        at.configure(agents='[agents.coder]\nbackend = "model"\nmodel = "openai:x"\n')
+        said = await at.ask("subagents.steer", made.task_id, caller=ALICE, text="only Python", interrupt=True)
+        assert said.heard == "next"  # a model is never broken off for a word
 
 
 @asynchronous

@@ -391,7 +391,7 @@ async def test_a_wake_that_ended_while_no_gateway_ran_is_not_started_again(tmp_p
 @asynchronous
 async def test_a_place_no_record_can_have_is_refused(tmp_path: Path, act: str, name: str | None, field: str) -> None:
     async with telling_world(tmp_path) as at:
-        await at.ask(act, name, **{field: 2**53})
+        await at.ask(act, name, requester="k", **{field: 2**53})
         for beyond in (2**53 + 1, 2**63, 2**70):
             with pytest.raises(BadInput, match=f"{field}: must be a whole number"):
                 await at.ask(act, name, **{field: beyond})

@@ -2,51 +2,16 @@
 
 import io
 import json
-import re
 import sys
 from types import SimpleNamespace
 
 import pytest
+from cli_agents import AGENT, DONE, FAILED, HOSTILE, MODEL, SHOWN, TURN, entry, harmless, page
 from cli_fakes import answer, body
-from cli_ledger import TASK, path_of
+from cli_ledger import path_of
 
 from outlast.core.agent_config import TOOLS
-from outlast.surfaces.cli.flows import asking
 from outlast.surfaces.cli.verbs import VERBS
-
-HOSTILE = "\x1b]0;owned\x07\x1b[31m{message} $(id) `id` \u202edrow\u2028\x9b2J\x7f"
-AGENT = {
-    "agent": "coder", "backend": "acp", "command": ["claude-agent-acp", "--x y"], "model": None, "workdir": None,
-    "permissions": "ask", "timeoutSeconds": 3600.0, "heartbeatSeconds": None, "conversation": "agent:coder:main",
-    "running": 0, "queued": 0,
-}  # fmt: skip
-MODEL = {**AGENT, "agent": "main", "backend": "model", "command": [], "model": HOSTILE, "heartbeatSeconds": 1800.0,
-         "running": 1, "queued": 2}  # fmt: skip
-TURN = {**TASK, "taskId": "01turn", "runtime": "acp", "kind": "turn", "command": "", "title": f"coder: {HOSTILE}",
-        "conversation": "agent:coder:main", "requester": f"agent:{HOSTILE}", "durationMs": 120_000}  # fmt: skip
-DONE = {**TURN, "status": "succeeded", "cause": "exit", "endedAt": "2026-11-23T10:00:13.000Z"}
-FAILED = {**DONE, "taskId": "01bad", "status": "failed", "cause": "error", "error": f"no luck\n{HOSTILE}",
-          "detail": {"hint": f"log in{HOSTILE}"}}  # fmt: skip
-SHOWN = {
-    "task": DONE, "agent": "coder", "parent": f"agent:{HOSTILE}", "depth": 1, "text": f"All\n{HOSTILE}\ndone.",
-    "stop": "end_turn", "inputTokens": 1200, "outputTokens": None, "costUsd": 0.25, "durationMs": 120_000,
-}  # fmt: skip
-
-
-def entry(seq, kind="text", text="hello", task="01turn", **data):
-    return {"seq": seq, "at": "2026-11-23T10:00:13.000Z", "kind": kind, "text": text, "data": data, "taskId": task}
-
-
-def page(*entries, ended=False, before=None, after=None):
-    last = entries[-1]["seq"] if entries else after
-    found = {"conversation": "agent:coder:main", "agent": "coder", "entries": list(entries), "after": last}
-    return answer({**found, "before": before, "ended": ended})
-
-
-def harmless(*texts):
-    """True when nothing in a text does more than to be read."""
-    return not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e]", "".join(texts))
-
 
 # ---- which there are
 
@@ -168,6 +133,26 @@ def test_the_answer_alone_is_on_standard_output(outlast, gateway):
     assert b"task=01turn" in gateway.seen[2]
 
 
+def test_whoever_waits_is_told_for_what(outlast, gateway):
+    gateway.will(
+        answer({**TURN, "advice": ["it waits for turn 01first: outlast subagents log -f 01first"], "existing": True}),
+        page(entry(1, "prompt", "look")),
+        page(entry(2, "permission", f"rm -rf build\n{HOSTILE}", id="p1", title=f"rm {HOSTILE}", approvalId="a1")),
+        page(entry(3, "permission", "", id="p1", status="allowed", by="answer"), entry(4, text="x"),
+             entry(5, "end", "x")),
+        answer({"met": True, "timedOut": False, "tasks": [DONE]}),
+    )  # fmt: skip
+    code, out, err = outlast("agent", "run", "coder", "look")
+    assert (code, out) == (0, "x\n")
+    assert "it waits for turn 01first: outlast subagents log -f 01first" in err
+    assert "is on record already" in err
+    assert err.count("it waits for leave: ") == 1
+    assert ": outlast approvals show a1\n" in err
+    assert harmless(err)
+    gateway.will(answer({**SHOWN, "waitsFor": {"words": "waits for leave: approval a1", "command": "outlast x"}}))
+    assert "waits for     leave: approval a1: outlast x\n" in outlast("subagents", "show", "01turn")[1]
+
+
 @pytest.mark.parametrize(
     ("ended", "code", "said"),
     [
@@ -215,7 +200,12 @@ def test_spawned_agents_are_a_table(outlast, gateway):
     assert second.split()[:2] == ["01bad", "failed"]
     assert "--cursor c" in err
     assert harmless(out, err)
-    assert outlast("subagents", "list") == (0, "", "outlast: no agent has been spawned\n")
+    assert outlast("subagents", "list") == (
+        0, "", "outlast: no agent has been spawned; turns that were asked for: --all\n",
+    )  # fmt: skip
+    gateway.will(answer({"tasks": [], "next": None}))
+    assert outlast("subagents", "list", "--all") == (0, "", "outlast: no agent has had a turn\n")
+    assert path_of(gateway) == "/v1/subagents?all=true"
     assert outlast("subagents", "list", "--limit", "0")[0] == 2
 
 
@@ -224,6 +214,7 @@ def test_a_turn_among_the_tasks_is_told_by_its_label_and_its_title(outlast, gate
     _, out, _ = outlast("tasks")
     assert "nightly: coder: \\x1b]0;owned" in out.splitlines()[1]
     assert "  coder: \\x1b]0;owned" in out.splitlines()[2]
+    assert not out.splitlines()[2].endswith(": turn")
     assert harmless(out)
 
 
@@ -254,14 +245,17 @@ def test_who_is_unknown_is_said_with_what_to_do(outlast, gateway):
 
 
 def test_a_turn_is_steered(outlast, gateway):
-    gateway.will(*[answer({"taskId": "01turn", "steerId": "m1"})] * 2)
+    gateway.will(*[answer({"taskId": "01turn", "steerId": "m1", "heard": "now"})] * 2)
     code, out, err = outlast("subagents", "steer", "01turn", "faster; $(id)", "--interrupt")
-    assert (code, out, err) == (0, "", "outlast: it is told\n")
+    told = "outlast: it leaves what it is at and hears it; what became of that: outlast subagents log 01turn\n"
+    assert (code, out, err) == (0, "", told)
     assert (path_of(gateway), body(gateway)) == (
         "/v1/subagents/01turn/steer", {"text": "faster; $(id)", "interrupt": True},
     )  # fmt: skip
     assert json.loads(outlast("subagents", "steer", "01turn", "x", "--json")[1])["steerId"] == "m1"
     assert body(gateway)["interrupt"] is False
+    gateway.will(answer({"taskId": "01turn", "steerId": "m1", "heard": "next"}))
+    assert "outlast: it hears it next; " in outlast("subagents", "steer", "01turn", "x")[2]
     wrong = {"error": {"code": "not_running", "message": "task 01turn is lost: nobody would hear it"}}
     gateway.will(answer(wrong, 409))
     assert outlast("subagents", "steer", "01turn", "x")[0] == 4
@@ -292,83 +286,9 @@ def test_turns_are_called_off(outlast, gateway):
     assert (code, out) == (0, "01turn cancelled\n01bad cancelled\n")
     gateway.will(answer({**DONE, "status": "cancelled"}))
     assert json.loads(outlast("subagents", "cancel", "01turn", "--json")[1])["tasks"][0]["status"] == "cancelled"
+    gateway.will(answer(TURN))
+    assert outlast("subagents", "cancel", "01turn")[1] == "01turn asked to end; still running\n"
     assert outlast("subagents", "cancel")[0] == 2
-
-
-# ---- transcripts
-
-SAID = [
-    entry(1, "event", "the build is red"), entry(2, "prompt", f"look\nhere {HOSTILE}"), entry(3, "thought", "hm"),
-    entry(4, "tool", "ls\x1b[31m"), entry(5, text="two "), entry(6, text=f"pieces\n{HOSTILE}\n"),
-    entry(7, "plan", "[x] one"), entry(8, "permission", "may I?"), entry(9, "steer", "faster"), entry(10, "note", "n"),
-    entry(11, "tool", ""), entry(12, "end", "two pieces"), entry(13, "novelty", "unheard of"),
-]  # fmt: skip
-
-
-def test_a_transcript_says_who_said_what(outlast, gateway):
-    gateway.will(page(*SAID, before=1), page(), page(*SAID))
-    code, out, err = outlast("conversations", "transcript", "agent:coder:main", "--limit", "20", "--before", "30")
-    assert (code, path_of(gateway)) == (0, "/v1/conversations/agent%3Acoder%3Amain/transcript?limit=20&before=30")
-    lines = [line for line in out.splitlines() if line]
-    assert lines[:2] == ["* the build is red", "> look"]
-    assert lines[2].startswith("> here \\x1b]0;owned")
-    assert lines[3:6] == ["~ hm", "$ ls\\x1b[31m", "two pieces"]
-    assert lines[7:] == ["# [x] one", "? may I?", "> faster", "! n", "= two pieces", "  unheard of"]
-    assert "--before 1" in err
-    assert harmless(out, err)
-    code, out, err = outlast("conversations", "transcript", "agent:coder:main")
-    assert (code, out, err) == (0, "", "outlast: nothing has been said in agent:coder:main\n")
-    out = outlast("conversations", "transcript", "agent:coder:main", "--json")[1]
-    assert [json.loads(line) for line in out.splitlines()] == SAID
-    assert harmless(out)  # JSON on a terminal is read there too
-
-
-def test_colours_are_for_terminals(outlast, gateway, monkeypatch):
-    monkeypatch.setattr("outlast.surfaces.cli.output.sys.stdout.isatty", lambda: True, raising=False)
-    gateway.will(page(*SAID), page(*SAID))
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    out = outlast("conversations", "transcript", "k")[1]
-    assert "\x1b[2m* the build is red\x1b[0m" in out
-    assert harmless(re.sub(r"\x1b\[(?:2|0)m", "", out))
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert harmless(outlast("conversations", "transcript", "k")[1])
-
-
-def test_the_log_of_a_turn_is_followed_to_its_end(outlast, gateway):
-    gateway.will(
-        answer({**SHOWN, "task": TURN}), page(entry(1, "prompt", "look")), page(entry(2, text="hello")),
-        page(entry(3, "end", "hello"), ended=True),
-    )  # fmt: skip
-    code, out, err = outlast("subagents", "log", "-f", "01turn")
-    assert (code, out, err) == (0, "\n> look\nhello\n= hello\n", "")
-    assert b"after=2&limit=1000&task=01turn" in gateway.seen[3]
-
-
-def test_a_log_without_a_last_word_says_how_the_turn_ended(outlast, gateway):
-    gateway.will(answer({**SHOWN, "task": TURN}), page(entry(1, "prompt", "look")), page(ended=True, after=1),
-                 answer({**SHOWN, "task": FAILED}))  # fmt: skip
-    code, out, err = outlast("subagents", "log", "-f", "01turn")
-    assert (code, out) == (0, "\n> look\n")
-    assert "task 01turn failed: no luck" in err
-    gateway.will(answer({**SHOWN, "task": TURN}), page(entry(1, "end", "x", task="01other")),
-                 answer({**SHOWN, "task": TURN}))  # fmt: skip
-    assert outlast("subagents", "log", "01turn") == (0, "\n= x\n", "")  # it is still at work
-
-
-def test_following_outlives_a_restart_and_ctrl_c_is_130(outlast, gateway, monkeypatch):
-    gateway.will(page(entry(1, text="a")), page(entry(2, text="b")), None, page(entry(3, text="c")), page(after=3))
-    seen = []
-    ask = asking.Asking.ask
-
-    def counted(self, query, seconds):
-        seen.append(query["after"])
-        if len(seen) > 2:
-            raise KeyboardInterrupt
-        return ask(self, query, seconds)
-
-    monkeypatch.setattr(asking.Asking, "ask", counted)
-    code, out, _ = outlast("conversations", "transcript", "k", "-f")
-    assert (code, out, seen) == (130, "abc", [1, 2, 3])
 
 
 # ---- help and completion
@@ -424,3 +344,13 @@ def test_names_of_agents_turns_and_conversations_are_completed(outlast, configur
 def test_tools_that_can_be_given_are_those_there_are():
     [option] = [option for verb in VERBS for option in verb.options if option.flags == ("--tool",)]
     assert option.kind.choices == TOOLS
+
+
+def test_an_answer_that_was_not_said_in_pieces_is_printed_all_the_same(outlast, gateway):
+    gateway.will(
+        answer(TURN), page(entry(1, "prompt", "look")), page(entry(2, "end", f"all\nat once {HOSTILE}")),
+        answer({"met": True, "timedOut": False, "tasks": [DONE]}),
+    )  # fmt: skip
+    code, out, _ = outlast("agent", "run", "coder", "look")
+    assert (code, out.startswith("all\nat once ")) == (0, True)
+    assert harmless(out)

@@ -119,17 +119,48 @@ def test_a_schedule_gives_an_agent_a_turn_and_its_answer_is_read_in_a_conversati
     when = ("--cron", "0 7 * * 1-5", "--announce", "--conversation", "me")
     added = run(own, "cron", "add", *when, "--agent", "echo", "--message", "what is new? {message} $(id)")
     assert "agent echo: what is new?" in added
-    run(own, "cron", "run", "echo", "--wait")
+    assert run(own, "cron", "run", "echo", "--wait") == "you said what is new? {message} $(id)\n"
     [fired] = json.loads(run(own, "cron", "runs", "echo", "--json"))["runs"]
     task = json.loads(run(own, "tasks", "show", fired["taskId"], "--json"))
     assert (task["status"], task["source"], task["label"]) == ("succeeded", "cron", "echo")
     said = run(own, "conversations", "transcript", task["conversation"])
-    assert "you said what is new? {message} $(id)" in said
+    assert said.count("you said what is new? {message} $(id)") == 1
+    assert " = done after " in said
+    assert run(own, "tasks", "log", fired["taskId"]) == run(own, "tasks", "log", "-f", fired["taskId"]) == said
+    assert '"ev":"end"' in run(own, "tasks", "log", fired["taskId"], "--raw")
     heard = run(own, "conversations", "events", "me", "--follow", "--limit", "1", "--json")
     assert "you said what is new?" in heard
     assert "give an agent a turn" in run(own, "cron", "show", "echo")
     run(own, "cron", "add", "--every", "1h", "--agent", "nobody", "--message", "x", code=2)
     run(own, "cron", "add", "--every", "1h", "--agent", "echo", code=2)
+
+
+def test_a_turn_behind_another_says_so_and_both_can_be_found(own: Live) -> None:
+    gate = own.home + "/gate"
+    os.mkfifo(gate)
+    add(own, "slow", "--", "sh", "-c", f"cat {gate}; echo said $1", "sh", "{message}")
+    first = run(own, "agent", "run", "slow", "one", "--detach").strip()
+    waiting = own.start("agent", "run", "slow", "two")
+    said = [waiting.stderr.readline().decode() for _ in range(2)]
+    before = f"it waits for turn {first}, which is before it in its conversation: outlast subagents log -f {first}"
+    assert said[1] == f"outlast: {before}\n"
+    second = said[0].split()[2].rstrip(",")
+    assert f"waits for turn {first}" in run(own, "explain", second)
+    assert f"waits for     turn {first}" in run(own, "subagents", "show", second)
+    listed = json.loads(run(own, "subagents", "list", "--all", "--json"))["tasks"]
+    assert [one["taskId"] for one in listed] == [second, first]
+    assert run(own, "subagents", "steer", first, "faster", code=4) == ""
+    for _ in range(2):  # each waits at the gate until somebody opens it
+        with open(gate, "w"):
+            pass
+        run(own, "tasks", "wait", first)
+    out, _ = waiting.communicate(timeout=PATIENCE)
+    assert out == b"said two\n"
+    assert "said two" in run(own, "conversations", "transcript", "slow")
+    assert "agent:slow:main" in run(own, "conversations", "list", "--transcripts")
+    assert "said two" not in run(own, "tasks", "log", first)
+    run(own, "conversations", "transcript", first, code=3)
+    run(own, "conversations", "transcript", "nobody", code=3)
 
 
 def test_a_runner_that_is_killed_lets_its_caller_go_with_the_reason(own: Live) -> None:

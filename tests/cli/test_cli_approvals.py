@@ -146,6 +146,8 @@ def test_approving_says_what_goes_on(outlast, gateway):
     assert out.startswith("a2sb0mq00qssksbq1 approved by local (cli), ")
     assert "make deploy" in err
     assert "outlast tasks log -f t2sb0mq00qssksbq1" in err
+    gateway.will(answer({**DECIDED, "kind": "acp"}))
+    assert "outlast subagents log -f t2sb0mq00qssksbq1" in outlast("approvals", "approve", "a2")[2]
 
 
 def test_rejecting_says_no_more_than_that(outlast, gateway):

@@ -55,8 +55,8 @@ async def test_every_address_answers_as_it_is_described(tmp_path: Path) -> None:
         assert [one["taskId"] for one in listed["tasks"]] == [child["taskId"]]
         shown = await good(web, "GET", "/v1/subagents/{id}", id=child["taskId"])
         assert (shown["agent"], shown["parent"], shown["task"]["parentId"]) == ("quick", MAIN, made["taskId"])
-        said = await good(web, "POST", "/v1/subagents/{id}/steer", {"text": "x", "interrupt": True}, id=child["taskId"])
-        assert said["taskId"] == child["taskId"]
+        said = await good(web, "POST", "/v1/subagents/{id}/steer", {"text": "x", "interrupt": True}, id=made["taskId"])
+        assert (said["taskId"], said["heard"]) == (made["taskId"], "now")
         waited = await good(web, "POST", "/v1/subagents/wait", {"lookups": [child["taskId"]], "timeoutMs": 0})
         assert (waited["met"], waited["timedOut"]) == (False, True)
         path = "/v1/conversations/{id}/transcript"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from outlast.agents.backend import AgentTrouble
+from outlast.agents.backend import NO_PROGRAM, AgentTrouble
 from outlast.agents.orphans import descendants
 from outlast.agents.tidy import clean
 from outlast.core.signals import signal_name
@@ -225,9 +225,7 @@ def _spawn(argv: Sequence[str], cwd: str, env: Mapping[str, str], *, stdin: bool
         raise AgentTrouble("bad_workdir", f"the directory {cwd} is not there", hint="set workdir of the agent")
     path = shutil.which(argv[0], path=env.get("PATH"))
     if path is None and not (os.sep in argv[0] and os.access(os.path.join(cwd, argv[0]), os.X_OK)):
-        raise AgentTrouble(
-            "no_program", f"there is no program {argv[0]!r}", hint="install it, or correct command of the agent"
-        )
+        raise AgentTrouble("no_program", f"there is no program {argv[0]!r}", hint=NO_PROGRAM)
     try:
         return subprocess.Popen(
             list(argv),

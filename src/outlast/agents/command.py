@@ -52,7 +52,7 @@ class CommandBackend:
 
     def steer(self, steer: Steer) -> None:
         """Say it in a run of its own after this one; ``interrupt`` ends this one first, where its session is known."""
-        if not self._turn.agent.resume:
+        if not self._turn.agent.steerable:
             self._desk.note("this agent cannot be steered: it has no resume")
             self._desk.steered(steer, "dropped")
             return

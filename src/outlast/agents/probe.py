@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from outlast.agents import controls, orphans, tidy
-from outlast.agents.backend import AgentTrouble
+from outlast.agents.backend import NO_PROGRAM, AgentTrouble
 from outlast.agents.child import DRAIN_SECONDS, Child
 from outlast.agents.controls import BadTurn, Lines
 from outlast.agents.desk import Desk
@@ -97,9 +97,7 @@ async def _command(turn: Turn, env: Mapping[str, str]) -> dict[str, Any]:
     notes = [] if turn.agent.resume or RESUME in turn.agent.command else ["no resume: each turn begins anew"]
     path = shutil.which(program, path=env.get("PATH"))
     if path is None:
-        raise AgentTrouble(
-            "no_program", f"there is no program {program!r}", hint="install it, or correct command of the agent"
-        )
+        raise AgentTrouble("no_program", f"there is no program {program!r}", hint=NO_PROGRAM)
     child = await Child.start([path, "--version"], cwd=turn.workdir, env=env, stdin=False, pass_on=lambda _data: None)
     reading, leaving = asyncio.create_task(child.stdout.read(4096)), asyncio.create_task(child.gone())
     try:

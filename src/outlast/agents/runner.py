@@ -111,6 +111,7 @@ class Runner:
         calling_off = asyncio.create_task(self._cancelled.wait())
         await asyncio.wait({working, calling_off}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         late = not working.done() and not self._cancelled.is_set()
+        called_off = not working.done() and self._cancelled.is_set()
         if not working.done():
             backend.cancel()
             await asyncio.wait({working}, timeout=STUCK_SECONDS)
@@ -124,7 +125,11 @@ class Runner:
             raise AgentTrouble(
                 "timeout", f"the turn took longer than {format_duration(limit)}", ended=_what_there_is(working)
             )
-        return Ended("cancelled") if working.cancelled() else working.result()
+        if working.cancelled():
+            return Ended("cancelled")
+        ended = working.result()
+        # Some agents have no word for it and end as ever: the wish was there first, and what they said is kept.
+        return ended._replace(stop="cancelled") if called_off else ended
 
     def _settle(self, ended: Ended, trouble: AgentTrouble | None) -> tuple[Ended, AgentTrouble | None]:
         """Whoever calls a turn off wants no error from it."""

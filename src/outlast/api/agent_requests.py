@@ -54,9 +54,13 @@ class SpawnRequest(Request, frozen=True, kw_only=True):
 
 
 class SubagentsRequest(Request, frozen=True, kw_only=True):
-    """Spawned agents, newest first; ``as`` narrows to those of one conversation. ``cursor`` is ``next`` of a page."""
+    """Spawned agents, newest first; ``as`` narrows to those of one conversation. ``cursor`` is ``next`` of a page.
+
+    With ``all`` every turn of an agent, whoever asked for it and how.
+    """
 
     as_: Name | None = field(default=None, name="as")
+    all: bool | None = None
     status: Annotated[str, Meta(max_length=100)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
     cursor: Annotated[str, Meta(max_length=200)] | None = None

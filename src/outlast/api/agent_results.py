@@ -57,6 +57,13 @@ class EntryResult(Record, frozen=True, kw_only=True):
     task_id: str | None
 
 
+class TurnWait(Record, frozen=True, kw_only=True):
+    """What a turn waits for, and the command that shows it or answers it."""
+
+    words: str
+    command: str
+
+
 class TranscriptPage(Record, frozen=True, kw_only=True):
     """Some entries in order. ``after`` is where the next page begins, ``before`` where the one before ends.
 
@@ -72,7 +79,10 @@ class TranscriptPage(Record, frozen=True, kw_only=True):
 
 
 class SubagentShown(Record, frozen=True, kw_only=True):
-    """A turn of an agent with its answer in full, and what it used as far as the agent says."""
+    """A turn of an agent with its answer in full, and what it used as far as the agent says.
+
+    ``waitsFor`` is what it waits for, if for anything.
+    """
 
     task: TaskResult
     agent: str | None
@@ -84,13 +94,18 @@ class SubagentShown(Record, frozen=True, kw_only=True):
     output_tokens: int | None
     cost_usd: float | None
     duration_ms: int | None
+    waits_for: TurnWait | None
 
 
 class Steered(Record, frozen=True, kw_only=True):
-    """That an agent is told something; ``steerId`` is its name in the transcript."""
+    """That an agent is told something; ``steerId`` is its name in the transcript, which says what became of it.
+
+    ``heard`` is when it is meant to hear it: ``now``, at the price of what it is at, or ``next``.
+    """
 
     task_id: str
     steer_id: str
+    heard: str
 
 
 def describe_agent(spec: AgentSpec, conversation: str, live: tuple[int, int], *, whole: bool) -> AgentResult:
@@ -118,7 +133,9 @@ def describe_entry(entry: Entry) -> EntryResult:
     )
 
 
-def describe_turn(task: TaskResult, held: AgentConversation | None, text: str | None) -> SubagentShown:
+def describe_turn(
+    task: TaskResult, held: AgentConversation | None, text: str | None, wait: TurnWait | None
+) -> SubagentShown:
     """Return a turn with what is known of it."""
     usage = task.detail.get("usage")
     used: dict[str, Any] = usage if isinstance(usage, dict) else {}
@@ -133,6 +150,7 @@ def describe_turn(task: TaskResult, held: AgentConversation | None, text: str | 
         output_tokens=_number(used.get("outputTokens")),
         cost_usd=used.get("costUsd") if isinstance(used.get("costUsd"), float | int) else None,
         duration_ms=_number(task.detail.get("durationMs")),
+        waits_for=wait,
     )
 
 

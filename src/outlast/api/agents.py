@@ -8,6 +8,7 @@ agent holds with him, and those he has spawned.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from typing import Any
 
@@ -31,13 +32,14 @@ from outlast.api.agent_results import (
     describe_turn,
 )
 from outlast.api.agent_rights import is_own
+from outlast.api.agent_waits import turn_wait
 from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, own_folder
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of, own_folder
 from outlast.core.agent_check import AgentCheck
 from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
@@ -46,7 +48,8 @@ from outlast.core.ids import own_key
 from outlast.core.notice_text import LINE_MAX, one_line
 from outlast.core.redact import redact
 from outlast.core.session import Status
-from outlast.core.task import SPAWN, NotifyPolicy, Runtime, Task, TaskFilter
+from outlast.core.task import AGENTS, SPAWN, NotifyPolicy, Task, TaskFilter
+from outlast.store.base import Created
 
 PAGE_DEFAULT = 100
 CHECK_SECONDS = 80.0
@@ -144,8 +147,7 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
         dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
         priority=request.priority or 0, **_fields(caller, request),
     )  # fmt: skip
-    created = await api.finish(api.books.agents.start(ask))
-    return describe(created.task, api.clock.now(), existing=created.existing)
+    return await _started(api, await api.finish(api.books.agents.start(ask)))
 
 
 async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
@@ -157,8 +159,14 @@ async def spawn(api: Api, caller: Caller, request: SpawnRequest) -> TaskResult:
         agent=request.agent, message=request.task, requester=parent, **_fields(caller, request),
         dedupe_key=None if request.dedupe_key is None else own_key(parent, request.dedupe_key),
     )  # fmt: skip
-    created = await api.finish(api.books.agents.spawn(ask, parent))
-    return describe(created.task, api.clock.now(), existing=created.existing)
+    return await _started(api, await api.finish(api.books.agents.spawn(ask, parent)))
+
+
+async def _started(api: Api, created: Created) -> TaskResult:
+    """Return a turn that is on record, with what it waits for, if that is known already."""
+    wait = await turn_wait(api, created.task)
+    advice = [] if wait is None else [f"it {wait.words}: {wait.command}"]
+    return describe(created.task, api.clock.now(), existing=created.existing, advice=advice)
 
 
 def _fields(caller: Caller, request: AgentRunRequest | SpawnRequest) -> dict[str, Any]:
@@ -189,11 +197,12 @@ async def may_speak(api: Api, caller: Caller, conversation: str) -> None:
 
 
 async def list_subagents(api: Api, caller: Caller, request: SubagentsRequest) -> TaskPage:
-    """Return turns that were spawned, newest first."""
+    """Return turns that were spawned, or with ``all`` every turn, newest first."""
     if request.as_ is not None:
         await may_speak(api, caller, request.as_)
     requester = request.as_ if request.as_ is not None else None if caller.operator else caller.requester
-    narrow = TaskFilter(kind=SPAWN, requester=requester, statuses=statuses_of(request.status))
+    which = {"turns": True} if request.all else {"kind": SPAWN}
+    narrow = TaskFilter(**which, requester=requester, statuses=statuses_of(request.status))
     page = await api.store.list_tasks(narrow, request.limit or PAGE_DEFAULT, request.cursor)
     now = api.clock.now()
     return TaskPage(tasks=[describe(task, now) for task in page.tasks], next=page.next)
@@ -204,12 +213,14 @@ async def show(api: Api, caller: Caller, name: str, request: PlainRequest) -> Su
     task = await _found(api, caller, name)
     held = await _held(api, task)
     end = await _end_of(api, task)
-    return describe_turn(describe(task, api.clock.now()), held, None if end is None else end.text)
+    return describe_turn(
+        describe(task, api.clock.now()), held, None if end is None else end.text, await turn_wait(api, task)
+    )
 
 
 async def _found(api: Api, caller: Caller, name: str) -> Task:
     task = await find_task(api, caller, name)
-    if task.runtime not in (Runtime.SUBAGENT, Runtime.ACP):
+    if task.runtime not in AGENTS:
         raise BadInput(f"task {task.id} is no turn of an agent", code="no_agent", hint=f"outlast tasks show {task.id}")
     return task
 
@@ -225,24 +236,39 @@ async def _end_of(api: Api, task: Task) -> Entry | None:
 
 
 async def steer(api: Api, caller: Caller, name: str, request: SteerRequest) -> Steered:
-    """Say something to an agent that runs. Raises Conflict when it does not."""
+    """Say something to an agent that runs. Raises Conflict (``not_running``, ``cannot_steer``)."""
     task = await _found(api, caller, name)
     if task.status is not Status.RUNNING:
         raise Conflict(f"task {task.id} is {task.status}: nobody would hear it", code="not_running")
+    spec = api.config.agents.get(str(task.ask.get("agent")))
+    if spec is not None and not spec.steerable:
+        where = shlex.quote(task.conversation or "")
+        raise Conflict(
+            f"agent {spec.name} cannot be steered: it has no resume, so a word in mid-turn never reaches it",
+            code="cannot_steer",
+            hint=f'say it as its next turn: outlast agent run {spec.name} --conversation {where} "…"',
+        )
     said = await api.books.agents.steer(task, request.text, interrupt=bool(request.interrupt))
-    return Steered(task_id=task.id, steer_id=said)
+    at_once = bool(request.interrupt) and (spec is None or spec.backend != "model")
+    return Steered(task_id=task.id, steer_id=said, heard="now" if at_once else "next")
 
 
 # ---- transcripts
 
 
 async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequest) -> TranscriptPage:
-    """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``."""
+    """Return a page of what was said in a conversation; with ``timeoutMs`` wait for what comes after ``after``.
+
+    For the operator the name of an agent stands for its main one. Raises NotFound where no agent has ever spoken.
+    """
     check_key(key, "conversation")
     if not (caller.operator or await is_own(api.store, caller.requester, key)):
         raise NotFound(f"no conversation {key!r}")
     if request.after is not None and request.before is not None:
         raise BadInput("before: does not go with after")
+    held = await api.store.get_agent_conversation(key)
+    if held is None and caller.operator:
+        key, held = await _meant(api, key)
     limit = request.limit or PAGE_DEFAULT
     turn = None if request.task is None else await _turn_in(api, caller, request.task, key)
     if request.after is None:
@@ -252,7 +278,6 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
     else:
         seconds = (request.timeout_ms or 0) / 1000
         entries, ended = await _after(api, key, request.after, limit, seconds, turn)
-    held = await api.store.get_agent_conversation(key)
     return TranscriptPage(
         conversation=key,
         agent=None if held is None else held.agent,
@@ -261,6 +286,23 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
         before=entries[0].seq if entries and entries[0].seq > 1 else None,
         ended=turn is not None and ended,
     )
+
+
+async def _meant(api: Api, key: str) -> tuple[str, AgentConversation | None]:
+    """Return the conversation that a key no agent holds stands for: where an agent has that name its main one, else
+    the key itself, where something was said there or is about to be. Raises NotFound.
+    """
+    if key in api.config.agents:
+        main = main_conversation(key)
+        return main, await api.store.get_agent_conversation(main)
+    if main_of(key) in api.config.agents or await api.store.entries_before(key, None, 1):
+        return key, None
+    if (await api.store.list_tasks(TaskFilter(conversation=key, turns=True), 1)).tasks:
+        return key, None
+    task = await api.store.get_task(key)
+    turn = task is not None and task.runtime in AGENTS
+    hint = f"outlast subagents log {key}" if turn else "outlast conversations list --transcripts"
+    raise NotFound(f"no agent has spoken in a conversation {key!r}", hint=hint)
 
 
 async def _turn_in(api: Api, caller: Caller, lookup: str, key: str) -> str:

@@ -32,6 +32,7 @@ from outlast.api.told_results import (
     describe_notice,
     describe_wake,
 )
+from outlast.core.agent import AgentConversation
 from outlast.core.conversation import Conversation, Mode, NewSystemEvent, Wake, check_key
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.ids import timed_id
@@ -49,10 +50,16 @@ _CHANNELS = ("command", "argv", "webhook", "desktop", "smtp", "apprise")
 
 
 async def list_conversations(api: Api, caller: Caller, request: ConversationsRequest) -> ConversationPage:
-    """Return conversations that have events, by key; a requester sees his own only."""
+    """Return conversations that have events, or transcripts, by key; a requester sees his own only."""
     if not caller.operator:
         return ConversationPage(conversations=[await _one(api, caller.requester)], next=None)
     limit = request.limit or LIST_DEFAULT
+    if request.transcripts:
+        held = await api.store.agent_conversations(None, limit, request.after or "")
+        return ConversationPage(
+            conversations=[await _one(api, one.key, one) for one in held],
+            next=held[-1].key if len(held) == limit else None,
+        )
     found = await api.store.conversations(limit, request.after or "")
     return ConversationPage(
         conversations=[describe_conversation(one) for one in found],
@@ -66,7 +73,7 @@ async def show(api: Api, caller: Caller, key: str, request: PlainRequest) -> Con
     return await _one(api, key)
 
 
-async def _one(api: Api, key: str) -> ConversationResult:
+async def _one(api: Api, key: str, held: AgentConversation | None = None) -> ConversationResult:
     waiting = await api.store.system_events(key, 0, 1000)
     wakes = await api.store.wakes_of(key)
     return describe_conversation(
@@ -76,7 +83,8 @@ async def _one(api: Api, key: str) -> ConversationResult:
             oldest_at=waiting[0].at if waiting else None,
             newest_at=waiting[-1].at if waiting else None,
             wakes=len(wakes),
-        )
+        ),
+        held,
     )
 
 

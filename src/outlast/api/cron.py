@@ -388,5 +388,5 @@ async def run_now(api: Api, caller: Caller, name: str, request: PlainRequest) ->
     flow = fired.flows[0] if fired.flows else None
     return FiredResult(
         name=schedule.name, task_id=None if task is None else task.id, flow_id=None if flow is None else flow.id,
-        how="manual",
+        how="manual", runtime=None if task is None else task.runtime.value,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from outlast.api.agent_waits import turn_wait
 from outlast.api.context import Api, Caller
 from outlast.api.flow_explain import LAYERS, explain_flow
 from outlast.api.flow_lookup import find_flow
@@ -35,7 +36,9 @@ async def explain(api: Api, caller: Caller, name: str, request: PlainRequest) ->
         return explain_flow(flow, api.clock.now())
     try:
         task = await find_task(api, caller, name)
-        return _of_task(task, api.clock.now(), alone=await _is_alone(api, task))
+        wait = await turn_wait(api, task)
+        alone = await _is_alone(api, task)
+        return _of_task(task, api.clock.now(), alone=alone, wait=None if wait is None else wait.words)
     except (NotFound, GatewayTrouble) as missing:
         try:
             session = await api.find(caller, name)
@@ -64,7 +67,7 @@ async def _is_alone(api: Api, task: Task) -> bool:
     return flow is not None and flow.mode is FlowMode.MIRRORED
 
 
-def _of_task(task: Task, now: float, *, alone: bool) -> Explained:
+def _of_task(task: Task, now: float, *, alone: bool, wait: str | None) -> Explained:
     silent = task.notify is NotifyPolicy.SILENT
     merely_outlived = task.source == OUTLIVED and silent
     rung = 4 if not alone else 2 if merely_outlived else 3
@@ -81,7 +84,7 @@ def _of_task(task: Task, now: float, *, alone: bool) -> Explained:
         rung=rung,
         layer=LAYERS[rung],
         lines=[
-            _state(task, now),
+            ", ".join(filter(None, (_state(task, now), wait))),
             f"rung {rung} of 4, {LAYERS[rung]}: {_RUNG[2.5 if merely_outlived else rung]}",
             _survival(task),
             f"told: {told}",

@@ -48,7 +48,7 @@ def _of_step(flow: Flow, row: StepRow, pending: Sequence[Approval]) -> WaitingFo
             words, until = "waits for an approval", None
         case StepKind.RUN | StepKind.AGENT:
             words = f"runs as task {row.ref}"
-            until, command = None, f"outlast tasks log -f {row.ref}"
+            until, command = None, f"outlast {'subagents' if row.kind is StepKind.AGENT else 'tasks'} log -f {row.ref}"
         case StepKind.FLOW:
             words = f"runs as flow {row.ref}"
             until, command = None, f"outlast flow show {row.ref}"

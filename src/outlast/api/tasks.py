@@ -10,6 +10,7 @@ from functools import partial
 from outlast.api import queries
 from outlast.api.agent_findings import agent_findings
 from outlast.api.agent_rights import is_own
+from outlast.api.agent_waits import turn_wait
 from outlast.api.context import Api, Caller, until
 from outlast.api.flow_lookup import may_see_flow
 from outlast.api.requests import LogRequest, PlainRequest
@@ -100,9 +101,10 @@ def moment(text: str | None, field: str) -> float | None:
     return seconds
 
 
-def show(api: Api, caller: Caller, task: Task, request: PlainRequest) -> TaskResult:
+async def show(api: Api, caller: Caller, task: Task, request: PlainRequest) -> TaskResult:
     """Return how one task stands."""
-    return describe(task, api.clock.now())
+    wait = await turn_wait(api, task)
+    return describe(task, api.clock.now(), advice=[] if wait is None else [f"it {wait.words}: {wait.command}"])
 
 
 async def events(api: Api, caller: Caller, task: Task, request: EventsRequest) -> EventPage:

@@ -94,8 +94,9 @@ class CronImportRequest(Request, frozen=True, kw_only=True):
 
 
 class ConversationsRequest(Request, frozen=True, kw_only=True):
-    """Conversations by key."""
+    """Conversations by key: those that have events, or with ``transcripts`` those in which agents speak."""
 
+    transcripts: bool | None = None
     limit: Limit | None = None
     after: Annotated[str, Meta(max_length=200)] | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from outlast.api.results import Record, iso
+from outlast.core.agent import AgentConversation
 from outlast.core.conversation import Conversation, SystemEvent, Wake
 from outlast.core.errors import BadInput
 from outlast.core.ids import is_flow
@@ -107,12 +108,13 @@ class RunsPage(Record, frozen=True, kw_only=True):
 
 
 class FiredResult(Record, frozen=True, kw_only=True):
-    """What a run by hand brought."""
+    """What a run by hand brought. ``runtime`` is who does the task."""
 
     name: str
     task_id: str | None
     flow_id: str | None
     how: str
+    runtime: str | None
 
 
 class ImportedLine(Record, frozen=True, kw_only=True):
@@ -143,13 +145,15 @@ class ExportResult(Record, frozen=True, kw_only=True):
 
 
 class ConversationResult(Record, frozen=True, kw_only=True):
-    """A conversation as its queue knows it."""
+    """A conversation as its queue knows it; of one with a transcript which ``agent`` holds it, and when it last did."""
 
     conversation: str
     waiting: int
     oldest_at: str | None
     newest_at: str | None
     wakes: int
+    agent: str | None
+    spoken_at: str | None
 
 
 class ConversationPage(Record, frozen=True, kw_only=True):
@@ -370,11 +374,12 @@ def describe_run(row: FiringRow, status: str | None) -> RunResult:
     )  # fmt: skip
 
 
-def describe_conversation(conversation: Conversation) -> ConversationResult:
-    """Return a conversation."""
+def describe_conversation(conversation: Conversation, held: AgentConversation | None = None) -> ConversationResult:
+    """Return a conversation, and what is known of the agent that holds it."""
     return ConversationResult(
         conversation=conversation.key, waiting=conversation.waiting, oldest_at=iso(conversation.oldest_at),
         newest_at=iso(conversation.newest_at), wakes=conversation.wakes,
+        agent=None if held is None else held.agent, spoken_at=None if held is None else iso(held.updated_at),
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from outlast.config import Config
+    from outlast.client.connection import Placed
 
 __all__ = [
     "EVENT",
@@ -48,7 +48,7 @@ ANSWER_SECONDS = 60.0
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-def ensure_gateway(config: Config) -> None:
+def ensure_gateway(config: Placed) -> None:
     """Return when the gateway of this home listens, starting it if need be; raises GatewayTrouble."""
     from outlast.client import start
 
@@ -71,7 +71,7 @@ class Client:
 
     def __init__(
         self,
-        config: Config,
+        config: Placed,
         *,
         gateway: str | None = None,
         token: str | None = None,

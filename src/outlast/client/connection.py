@@ -13,6 +13,17 @@ from outlast.core.errors import BadInput, GatewayTrouble, Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
+
+    from outlast.config import Paths
+
+    class Placed(Protocol):
+        """What says where a gateway is found: the settings in force, or their paths alone."""
+
+        @property
+        def paths(self) -> Paths:
+            """Where everything is."""
+
 
 READ_SIZE = 262_144
 CONNECT_SECONDS = 10.0

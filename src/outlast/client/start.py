@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from outlast.config import Config
+    from outlast.client.connection import Placed
 
 READY_SECONDS = 20.0
 LOG_LINES_SHOWN = 8
@@ -32,7 +32,7 @@ _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLL
 AGAIN_SECONDS = 0.05
 
 
-def ensure(config: Config, extra: tuple[str, ...] = ()) -> bool:
+def ensure(config: Placed, extra: tuple[str, ...] = ()) -> bool:
     """Return when a gateway listens; True when this call started it (``gateway run`` gets ``extra``)."""
     if listening(config):
         return False
@@ -40,7 +40,7 @@ def ensure(config: Config, extra: tuple[str, ...] = ()) -> bool:
         return ensure_locked(config, extra)
 
 
-def ensure_locked(config: Config, extra: tuple[str, ...] = ()) -> bool:
+def ensure_locked(config: Placed, extra: tuple[str, ...] = ()) -> bool:
     """Like ``ensure``, for a caller that already holds ``Starting``."""
     deadline = time.monotonic() + READY_SECONDS
     while not listening(config):
@@ -56,7 +56,7 @@ def ensure_locked(config: Config, extra: tuple[str, ...] = ()) -> bool:
     return False
 
 
-def listening(config: Config) -> bool:
+def listening(config: Placed) -> bool:
     """True when somebody accepts connections on the gateway's socket."""
     try:
         connect(Address(path=config.paths.socket)).close()
@@ -68,7 +68,7 @@ def listening(config: Config) -> bool:
 class Starting:
     """Holds ``home/start.lock`` for a ``with`` block; waits for whoever holds it, at most for one start."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Placed) -> None:
         self._path = config.paths.start_lock
         self._home = config.paths.home
         self._fd = -1
@@ -92,7 +92,7 @@ class Starting:
         os.close(self._fd)
 
 
-def _start(config: Config, extra: tuple[str, ...], deadline: float) -> None:
+def _start(config: Placed, extra: tuple[str, ...], deadline: float) -> None:
     """Spawn a gateway and wait for its word; raises Conflict when another one holds the lock."""
     reader, writer = os.pipe()
     try:
@@ -136,7 +136,7 @@ def _wait_for_word(reader: int, deadline: float) -> bytes | None:
     return word
 
 
-def _environment(config: Config) -> dict[str, str]:
+def _environment(config: Placed) -> dict[str, str]:
     """Return what the gateway of a home inherits. A caller in Python may mean another home than its environment says.
 
     One that is started from within a session belongs to no session.
@@ -145,7 +145,7 @@ def _environment(config: Config) -> dict[str, str]:
     return {**kept, "OUTLAST_HOME": config.paths.home}
 
 
-def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
+def _spawn(config: Placed, extra: tuple[str, ...], ready_fd: int) -> int:
     """Start ``outlast gateway run`` in a session of its own, with nothing of ours but the ready pipe."""
     import signal
 
@@ -167,7 +167,7 @@ def _spawn(config: Config, extra: tuple[str, ...], ready_fd: int) -> int:
         os.close(log)
 
 
-def _spawn_outside(config: Config, extra: tuple[str, ...], ready_fd: int) -> int | None:
+def _spawn_outside(config: Placed, extra: tuple[str, ...], ready_fd: int) -> int | None:
     """From within a session, have the keeper start the gateway; None when this is not such a case.
 
     As our own child the gateway would belong to the session's tree, and whoever ends the session would end it too.
@@ -218,7 +218,7 @@ def _inherited() -> Iterator[int]:
             continue
 
 
-def _log_tail(config: Config) -> str:
+def _log_tail(config: Placed) -> str:
     """The last lines the gateway wrote, for the hint of an error."""
     try:
         with open(config.paths.log, "rb") as file:

@@ -57,6 +57,11 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     tokens_max: int = 2_000_000
     heartbeat: HeartbeatSpec | None = None
 
+    @property
+    def steerable(self) -> bool:
+        """False where it cannot hear anything in mid-turn: a command that has no way to go on with its session."""
+        return self.backend != "command" or bool(self.resume)
+
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What a runner is told to do, the first line of its standard input. It may hold secrets."""

@@ -5,12 +5,14 @@ A line is named by the offset after it, which never moves: read twice, it makes 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from outlast.core.agent import AgentEvent, EntryKind, EventKind, NewEntry, Usage
+from outlast.core.ids import timed_id
 from outlast.core.redact import redact
 from outlast.core.text import sound
 
@@ -69,6 +71,12 @@ class TurnState:
                 self.end = event
 
 
+def approval_id_of(turn: TurnRef, question: AgentEvent) -> str:
+    """Return the id of the approval of a question: the same whenever it is made."""
+    named = f"{turn.session_id}:{question.id}".encode()
+    return timed_id("a", question.at, int.from_bytes(hashlib.sha256(named).digest()[:5], "big"), 4)
+
+
 def read_line(line: bytes, now: float) -> AgentEvent:
     """Return the event of a line. A line that is none comes back as a note that says so, at ``now``."""
     try:
@@ -111,8 +119,11 @@ def _entry(turn: TurnRef, line: JournalLine) -> NewEntry | None:
     kind = _PIECES.get(event.ev) or _OTHERS.get(event.ev)
     if kind is None:
         return None
+    data = _data(event)
+    if event.ev is EventKind.PERMISSION:
+        data["approvalId"] = approval_id_of(turn, event)
     return NewEntry(
-        at=event.at, kind=kind, text=_text(event), data=_data(event), task_id=turn.task_id,
+        at=event.at, kind=kind, text=_text(event), data=data, task_id=turn.task_id,
         source_key=f"{turn.session_id}:{line.end}", journal_at=line.end,
     )  # fmt: skip
 

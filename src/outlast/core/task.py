@@ -180,10 +180,11 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a listing is narrowed to; fields that are None do not narrow."""
+    """What a listing is narrowed to; fields that are None do not narrow. ``turns``: to those of agents."""
 
     statuses: tuple[Status, ...] = ()
     runtime: Runtime | None = None
+    turns: bool = False
     kind: str | None = None
     requester: str | None = None
     conversation: str | None = None

@@ -5,7 +5,6 @@ An approval's id is made of the session and the question, so whoever reads the j
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,11 +12,10 @@ from typing import NamedTuple, TypeVar
 
 from outlast.core import approval_text
 from outlast.core.agent import AgentEvent
-from outlast.core.agent_journal import TurnRef
+from outlast.core.agent_journal import TurnRef, approval_id_of
 from outlast.core.agent_prompt import chosen
 from outlast.core.approval import Approval, ApprovalKind, ApprovalStatus, Verdict
 from outlast.core.errors import Conflict, GatewayTrouble
-from outlast.core.ids import timed_id
 from outlast.core.visible import visible_line
 from outlast.delivery.loop import Loop
 from outlast.gateway.hands import insist
@@ -125,12 +123,6 @@ class Questions:
             if approval is not None:
                 self._open.setdefault(approval.id, opened)
             raise
-
-
-def approval_id_of(turn: TurnRef, question: AgentEvent) -> str:
-    """Return the id of the approval of a question: the same whenever it is made."""
-    named = f"{turn.session_id}:{question.id}".encode()
-    return timed_id("a", question.at, int.from_bytes(hashlib.sha256(named).digest()[:5], "big"), 4)
 
 
 def approval_of(turn: TurnRef, question: AgentEvent, now: float) -> Approval:

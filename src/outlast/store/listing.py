@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from outlast.core.session import Status
-from outlast.core.task import SPAWN, Task, TaskFilter
+from outlast.core.task import AGENTS, SPAWN, Task, TaskFilter
 from outlast.store.base import LIST_MAX, Page
 from outlast.store.rows import Row, cursor_of, read_cursor, tasks_of
 
 _SEARCHED = "(id || ' ' || coalesce(title, '') || ' ' || coalesce(label, '') || ' ' || ask || ' ' || \
 coalesce(summary, '') || ' ' || coalesce(error, ''))"
+_TURNS = "runtime IN (" + ", ".join(f"'{runtime.value}'" for runtime in AGENTS) + ")"
 _RARE = (Status.QUEUED, Status.RUNNING, Status.LOST)
 
 
@@ -60,6 +61,8 @@ def _terms(narrow: TaskFilter, like: str) -> tuple[list[str], dict[str, Any]]:
         spawned = narrow.kind == SPAWN  # spelled out: the indexes of one kind are of no use to a parameter
         terms.append(f"kind = '{SPAWN}'" if spawned else "kind = :kind")
         params |= {} if spawned else {"kind": narrow.kind}
+    if narrow.turns:
+        terms.append(_TURNS)
     if narrow.since is not None:
         terms.append("created_at >= :since")
         params["since"] = narrow.since

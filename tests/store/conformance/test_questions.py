@@ -292,6 +292,18 @@ async def test_a_node_that_returns_finds_what_was_given_up_while_it_was_away(sto
     assert await store.lost_on("n9", 9) == []
 
 
+async def test_a_listing_of_the_turns_of_agents(store):
+    """Whoever does them, and together with the rest."""
+    runtimes = (Runtime.CLI, Runtime.ACP, Runtime.SUBAGENT, Runtime.EXTERNAL)
+    for number in range(8):
+        await make(store, number, runtime=runtimes[number % 4], requester=f"r{number % 3}")
+    assert await _walk(store, TaskFilter(turns=True), 2) == [new(number).id for number in (6, 5, 2, 1)]
+    assert await _walk(store, TaskFilter(turns=True, runtime=Runtime.ACP), 2) == [new(5).id, new(1).id]
+    assert await _walk(store, TaskFilter(turns=True, statuses=(Status.QUEUED,), requester="r2"), 2) == [
+        new(5).id, new(2).id,
+    ]  # fmt: skip
+
+
 async def test_a_listing_of_one_conversation_and_of_one_parent(store):
     """Both narrow a listing, alone and together with the rest, in pages."""
     for number in range(12):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 
+from outlast.config import find_paths
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.output import print_json, safe, say, table
 
@@ -37,7 +39,7 @@ def _shown(value: object) -> str:
 
 def config_path(call: Call) -> None:
     """Print the path of the config file, whether it exists or not."""
-    path = call.config.paths.config_file
+    path = find_paths(os.environ).config_file
     call.answer({"path": path}, lambda result: say(result["path"]))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from outlast.core.errors import GatewayTrouble
-from outlast.surfaces.cli.output import print_json
+from outlast.core.errors import BadInput, GatewayTrouble
+from outlast.surfaces.cli.output import note, print_json, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from outlast.client import Client
-    from outlast.config import Config
+    from outlast.client.connection import Placed
+    from outlast.config import Config, Paths
 
     GatewayRunner = Callable[..., int]
     WorkerRunner = Callable[..., int]
     StoreReader = Callable[[Config, str, str | None, dict[str, Any], str | None], dict[str, Any]]
+
+
+class Place(NamedTuple):
+    """Where everything is, without the settings it goes by."""
+
+    paths: Paths
 
 
 class Call:
@@ -37,6 +45,8 @@ class Call:
         self.run_worker = run_worker
         self.json = bool(values.get("json"))
         self._config = config
+        self._place: Placed | None = None
+        self._wrong: BadInput | None = None
         self._client: Client | None = None
         self._quiet: Client | None = None
 
@@ -52,6 +62,48 @@ class Call:
 
             self._config = load(os.environ)
         return self._config
+
+    def use(self, config: Config) -> None:
+        """Go by these settings, whatever the config file says."""
+        self._config = self._place = config
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything is; whatever the settings are, this does not fail."""
+        return self._reached().paths
+
+    @property
+    def place(self) -> Placed:
+        """What a gateway is found or started by.
+
+        With settings that are wrong the paths alone, as long as a gateway runs that goes on as before; else raises
+        BadInput, since none could be started.
+        """
+        from outlast.client.start import listening
+
+        place = self._reached()
+        if place is not self._config and self.gateway is None and not listening(place):
+            return self.config  # raises what is wrong with it
+        self._warn()
+        return place
+
+    def _reached(self) -> Placed:
+        """Return the settings, or where they cannot be read the paths alone."""
+        if self._place is None:
+            try:
+                self._place = self.config
+            except BadInput as wrong:
+                from outlast.config import find_paths
+
+                self._place = Place(find_paths(os.environ))
+                self._wrong = wrong
+        return self._place
+
+    def _warn(self) -> None:
+        """Say once what is wrong with the settings that this is done without; JSON stays alone."""
+        wrong, self._wrong = self._wrong, None
+        if wrong is not None and not self.json:
+            note(f"{safe(wrong.message)}; until that is mended things go on as before, and no gateway can start")
 
     @property
     def gateway(self) -> str | None:
@@ -80,8 +132,10 @@ class Call:
         """Make another client, for a second connection or one that must not start a gateway."""
         from outlast.client import Client
 
+        place = self.place if autostart else self._reached()
+        self._warn()
         return Client(
-            self.config,
+            place,
             gateway=self.gateway,
             token=os.environ.get("OUTLAST_TOKEN"),
             requester=self.requester,
@@ -96,6 +150,7 @@ class Call:
         from outlast.client import NotRunning
 
         if self._quiet is None:
+            _ = self.place  # without a gateway the store is asked, which takes settings that are right
             self._quiet = self.new_client(autostart=False)
         try:
             return self._quiet.get(path, **query)

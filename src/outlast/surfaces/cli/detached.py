@@ -8,6 +8,7 @@ from outlast.core.errors import BadInput, GatewayTrouble
 from outlast.surfaces.cli import exec
 from outlast.surfaces.cli.context import Call, given
 from outlast.surfaces.cli.output import note, print_json, safe, say
+from outlast.surfaces.cli.tasks.words import is_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +59,13 @@ def _task_fields(call: Call) -> dict[str, object]:
 def announce(task: Result) -> None:
     """Print the id alone on standard output; what else is worth knowing, and the next steps, beside it."""
     id = task["taskId"]
+    if is_turn(task):
+        from outlast.surfaces.cli.agents.run import announce as announce_turn
+
+        announce_turn(task)
+        return
     say(id)
-    _print_remarks(task)
+    print_remarks(task)
     sys.stdout.flush()
     steps = exec.steps(
         (f"outlast tasks show {id}", "how it stands"),
@@ -70,7 +76,8 @@ def announce(task: Result) -> None:
     sys.stderr.write(steps + "\n")
 
 
-def _print_remarks(task: Result) -> None:
+def print_remarks(task: Result) -> None:
+    """Say that it is there already, where it is, and what else is worth knowing of it."""
     if task.get("existing"):
         note("the same work is on record already and has not ended: this is its task")
     for line in task.get("advice") or ():
@@ -90,7 +97,7 @@ def stay(call: Call, task: Result) -> int:
             from outlast.surfaces.cli.tasks.along import along
 
             note(f"task {task['taskId']}")
-            _print_remarks(task)
+            print_remarks(task)
             ended = along(call, task)
     except (KeyboardInterrupt, Left) as left:
         why, code = (str(left), left.code) if isinstance(left, Left) else ("interrupted", INTERRUPTED)

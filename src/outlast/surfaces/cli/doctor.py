@@ -65,8 +65,6 @@ def _findings(call: Call) -> Iterator[Finding]:
     config, finding = check_config(call)
     yield finding
     yield from check_kernel()
-    if config is None:
-        return
     yield check_directory("home", config.paths.home)
     yield check_directory("run dir", config.paths.run)
     yield check_disk(config.paths.home)
@@ -91,23 +89,27 @@ def check_python() -> Finding:
     return Finding("python", OK, found)
 
 
-def check_config(call: Call) -> tuple[Config | None, Finding]:
+def check_config(call: Call) -> tuple[Config, Finding]:
     """Are the settings valid? With a bad file the other checks go on with what the environment says."""
     try:
         config = call.config
     except OutlastError as error:
-        return _without_file(), Finding("config", FAIL, error.message, error.hint or "outlast config path")
+        config = _without_what_is_wrong()
+        call.use(config)
+        return config, Finding("config", FAIL, error.message, error.hint or "outlast config path")
     path = config.paths.config_file
     return config, Finding("config", OK, path if os.path.exists(path) else f"{path} (not there: defaults)")
 
 
-def _without_file() -> Config | None:
+def _without_what_is_wrong() -> Config:
+    """The settings of the environment, or where that is wrong too the defaults."""
     from outlast.config import load
 
     try:
-        return load({**os.environ, "OUTLAST_CONFIG": os.devnull})
+        return load(os.environ, read_file=False)
     except OutlastError:
-        return None
+        placed = ("HOME", "OUTLAST_HOME", "OUTLAST_CONFIG", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
+        return load({name: os.environ[name] for name in placed if name in os.environ}, read_file=False)
 
 
 def check_kernel() -> Iterator[Finding]:

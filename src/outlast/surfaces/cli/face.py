@@ -235,11 +235,12 @@ def _metavar(argument: Argument) -> str:
 def _complete_sessions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """List the sessions whose id begins like this; nothing at all when there is no gateway to ask."""
     from outlast.client import Client
-    from outlast.config import load
-    from outlast.surfaces.cli.context import own_requester
+    from outlast.config import find_paths
+    from outlast.surfaces.cli.context import Place, own_requester
 
     try:
-        found = Client(load(os.environ), requester=own_requester(), autostart=False).get("/v1/sessions", limit=200)
+        place, requester = Place(find_paths(os.environ)), own_requester()
+        found = Client(place, requester=requester, autostart=False).get("/v1/sessions", limit=200)
     except OutlastError:
         return []
     items = ((row["sessionId"], f"{row['status']}: {row.get('title') or row['command']}") for row in found["sessions"])

@@ -67,7 +67,7 @@ class Follower:
         self.on_resize: Callable[[], None] | None = None
         self.interrupt_leaves = False
         self.quit_leaves = False
-        self._config = call.config
+        self._place = call.place
         self._streams = call.new_client()
         self._control = call.new_client()
         self._killer = call.new_client()
@@ -102,7 +102,7 @@ class Follower:
             self._control.close()
             time.sleep(TRY_AGAIN_AFTER[failures - 1])
             if self._streams.local:
-                ensure_gateway(self._config)
+                ensure_gateway(self._place)
 
     def _follow(self, signals: Signals) -> Result:
         stream = self._streams.stream(self.session, self.offset)

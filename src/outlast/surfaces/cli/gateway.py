@@ -36,7 +36,7 @@ def run(call: Call) -> int:
 def start(call: Call) -> None:
     """Start the gateway unless it runs, and say which it was."""
     _must_be_here(call)
-    started = ensure(call.config, _words(call))
+    started = ensure(call.place, _words(call))
     if not started and call["listen"] is not None:
         note("it runs already; to change the address: outlast gateway restart --listen HOST:PORT")
     _show_started(call, "started" if started else "already running")
@@ -98,7 +98,7 @@ def _stop(call: Call, client: Client, kill_sessions: bool = False) -> Result | N
                 raise GatewayTrouble(
                     f"the gateway (pid {pid}) is still there after {STOP_SECONDS:g} s",
                     code="stop_failed",
-                    hint=f"see {call.config.paths.log}; sessions survive: kill {pid}",
+                    hint=f"see {call.paths.log}; sessions survive: kill {pid}",
                 )
         finally:
             if exit_fd >= 0:
@@ -176,7 +176,7 @@ def _status(call: Call) -> Result:
 def _print_gateway(call: Call, result: Result) -> None:
     facts = result["gateway"]
     if facts is None:
-        say(f"gateway   down ({call.gateway or call.config.paths.socket}); it starts by itself when needed")
+        say(f"gateway   down ({call.gateway or call.paths.socket}); it starts by itself when needed")
         return
     up = span(facts["uptimeSeconds"] * 1000)
     memory = f", {format_size(facts['rssBytes'])}" if facts.get("rssBytes") else ""

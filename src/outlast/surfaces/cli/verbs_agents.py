@@ -22,6 +22,10 @@ GIVEN = (
     Option("--notify", choice(*POLICIES), "Of what its requester is told."),
     Option("--dedupe", text("KEY"), "While a turn with this key is open, return it instead."),
 )
+LEGEND = (
+    "Without a sign: the agent's answers. > said to it, * news it is told, ~ its thoughts, $ a tool it uses, "
+    "# its plan, ? leave it asks for, ! a note, = the end of a turn."
+)
 
 AGENT_VERBS = (
     Verb("agents list", HERE + "listing:agents", "List the configured agents.", options=COMMON, bare=True),
@@ -81,7 +85,10 @@ AGENT_VERBS = (
             *GIVEN,
             *ASKED,
         ),
-        details="Ctrl-C leaves it at work. Exit code 0 when it succeeded, 1 when it failed, 124 when its time was up.",
+        details=(
+            "MESSAGE - is read from standard input. Exit code 0 when it succeeded, 1 when it failed or was called off, "
+            "124 when its time was up. Ctrl-C leaves it at work, with exit code 130."
+        ),
     ),
     Verb(
         "subagents spawn",
@@ -93,13 +100,17 @@ AGENT_VERBS = (
             *GIVEN,
             *ASKED,
         ),
-        details="--as names the conversation that spawns it, as in --as agent:main:main.",
+        details=(
+            "TASK - is read from standard input. --as names the conversation that spawns it, as in "
+            "--as agent:main:main."
+        ),
     ),
     Verb(
         "subagents list",
         HERE + "listing:subagents",
         "List spawned agents, the newest first.",
         options=(
+            Option("--all", None, "Every turn of an agent, also those that `agent run` or a schedule asked for."),
             Option("--status", some_of("STATUS[,STATUS]", *STATUSES), f"Only these: {', '.join(STATUSES)}."),
             Option("--limit", integer(1, 1000), "At most this many, default 100."),
             Option("--cursor", text(), "The page after this one."),
@@ -120,6 +131,7 @@ AGENT_VERBS = (
         "Show what was said in the conversation of a turn.",
         arguments=(TURN,),
         options=(Option("--follow/-f", None, "Stay to the end of the turn, and show what comes."), *ASKED),
+        details=LEGEND,
     ),
     Verb(
         "subagents steer",
@@ -134,6 +146,10 @@ AGENT_VERBS = (
         "Wait for the end of turns, in one call.",
         arguments=(Argument("tasks", text("TASK"), many=True, complete="turn"),),
         options=(Option("--timeout", DURATION, "At most this long, exit code 124 then."), *ASKED),
+        details=(
+            "Exit code 0 when all succeeded, 1 when some did not, 124 when the time ran out. With --json: "
+            "{met, turns}, each turn as `subagents show` has it."
+        ),
     ),
     Verb(
         "subagents cancel",
@@ -153,6 +169,6 @@ AGENT_VERBS = (
             Option("--before", integer(1, 2**40), "Those before this entry."),
             *ASKED,
         ),
-        details="With --json: one entry a line.",
+        details=f"{LEGEND} With --json: one entry a line.",
     ),
 )

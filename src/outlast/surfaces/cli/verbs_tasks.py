@@ -92,7 +92,10 @@ LOOKING = (
         "Show the output of a task by lines or bytes; -f follows it.",
         arguments=(TASK,),
         options=LOG_OPTIONS,
-        details="With --follow a task that has not begun is waited for, and every further try is shown too.",
+        details=(
+            "With --follow a task that has not begun is waited for, and every further try is shown too. Of a turn of "
+            "an agent: what was said in it; its journal with --raw, --json, or a range."
+        ),
         alias="logs",
     ),
     Verb(

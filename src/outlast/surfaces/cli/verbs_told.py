@@ -17,6 +17,7 @@ CONVERSATIONS = (
         HERE + "conversations:run",
         "List the conversations that have something to hear.",
         options=(
+            Option("--transcripts", None, "Those in which agents speak, and who holds them."),
             Option("--limit", integer(1, 1000), "At most this many, default 100."),
             Option("--after", text("KEY"), "The page after this key."),
             *ASKED,

@@ -110,13 +110,14 @@ def _print_check(found: Result) -> None:
 
 def subagents(call: Call) -> None:
     """List spawned agents."""
-    query = given(status=call["status"], limit=call["limit"], cursor=call["cursor"])
-    call.answer(call.client.get("/v1/subagents", **query), _print_turns)
+    query = given(all=call["all"] or None, status=call["status"], limit=call["limit"], cursor=call["cursor"])
+    none = "no agent has had a turn" if call["all"] else "no agent has been spawned; turns that were asked for: --all"
+    call.answer(call.client.get("/v1/subagents", **query), lambda page: _print_turns(page, none))
 
 
-def _print_turns(page: Result) -> None:
+def _print_turns(page: Result, none: str) -> None:
     if not page["tasks"]:
-        note("no agent has been spawned")
+        note(none)
         return
     rows = [
         (
@@ -144,6 +145,7 @@ def _print_turn(shown: Result) -> None:
         ("task", task["taskId"]),
         ("agent", shown["agent"]),
         ("status", task["status"] + (f" ({task['cause']})" if task["cause"] else "")),
+        ("waits for", _wait(shown.get("waitsFor"))),
         ("error", task["error"]),
         ("hint", task["detail"].get("hint")),
         ("for", task["requester"]),
@@ -159,6 +161,10 @@ def _print_turn(shown: Result) -> None:
             say(f"{name:<13} {safe(str(value))}")
     if shown["text"]:
         say("\n" + safe_text(shown["text"]))
+
+
+def _wait(wait: Result | None) -> str | None:
+    return None if wait is None else f"{wait['words'].removeprefix('waits for ')}: {wait['command']}"
 
 
 def _tokens(shown: Result) -> str | None:

@@ -10,6 +10,7 @@ from outlast.surfaces.cli.agents.listing import turn_path
 from outlast.surfaces.cli.agents.transcript import INTERRUPTED, entries_after, path_of
 from outlast.surfaces.cli.agents.words import safe_text
 from outlast.surfaces.cli.context import Call, given, task_path
+from outlast.surfaces.cli.detached import print_remarks
 from outlast.surfaces.cli.output import note, print_json, safe, say
 from outlast.surfaces.cli.tasks.wait import until_ended
 
@@ -29,14 +30,14 @@ def run(call: Call) -> int:
     body = {"agent": call["agent"], "message": _message(call["message"]), **_given(call)}
     body |= given(conversation=call["conversation"])
     task = call.client.post("/v1/agents/run", body)
-    return _announced(call, task) if call["detach"] else _stay(call, task)
+    return _announced(call, task) if call["detach"] else stay(call, task)
 
 
 def spawn(call: Call) -> int:
     """Have an agent do something for a conversation."""
     body = {"agent": call["agent"], "task": _message(call["message"]), **_given(call)}
     task = call.client.post("/v1/subagents", body)
-    return _stay(call, task) if call["wait"] else _announced(call, task)
+    return stay(call, task) if call["wait"] else _announced(call, task)
 
 
 def _message(word: str) -> str:
@@ -55,13 +56,15 @@ def _given(call: Call) -> dict[str, object]:
 
 
 def _announced(call: Call, task: Result) -> int:
-    call.answer(task, _print_started)
+    call.answer(task, announce)
     return 0
 
 
-def _print_started(task: Result) -> None:
+def announce(task: Result) -> None:
+    """Print the id alone on standard output, and the next steps beside it."""
     id = task["taskId"]
     say(id)
+    print_remarks(task)
     sys.stdout.flush()
     lines = (
         (f"outlast subagents log -f {id}", "follow what it says"),
@@ -72,11 +75,12 @@ def _print_started(task: Result) -> None:
     sys.stderr.write(exec.steps(*lines) + "\n")
 
 
-def _stay(call: Call, task: Result) -> int:
+def stay(call: Call, task: Result) -> int:
     """Show what the agent says until its turn has ended."""
     id, key = task["taskId"], task["conversation"]
     if not call.json:
         note(f"task {id}, conversation {safe(key)}")
+        print_remarks(task)
     try:
         if not call.json:
             _follow(call, id, key)
@@ -97,29 +101,45 @@ def _follow(call: Call, id: str, key: str) -> None:
     """Print the agent's text as it comes; the rest, at a terminal, beside it."""
     page = call.client.get(path_of(key), limit=1000)
     mine = [entry for entry in page["entries"] if entry["taskId"] == id]
-    tail = "\n"
+    tail, streamed = "\n", False
     terminal = sys.stderr.isatty()
     after = (mine[0]["seq"] - 1) if mine else (page["after"] or 0)
     for entry in entries_after(call, key, after, id):
         if entry["taskId"] != id:
             continue
         if entry["kind"] == "text":
+            streamed = True
             tail = safe_text(entry["text"])
             sys.stdout.write(tail)
             sys.stdout.flush()
+        elif entry["kind"] == "permission" and entry["data"].get("by") is None:
+            note(f"it waits for leave: {_line(entry)}: outlast approvals show {entry['data'].get('approvalId')}")
         elif terminal and entry["kind"] in ("tool", "permission", "note") and entry["text"]:
-            note(safe(entry["text"].split("\n")[0]))
+            note(_line(entry))
         if entry["kind"] == "end":
+            if not streamed and entry["text"]:
+                tail = safe_text(entry["text"])
+                sys.stdout.write(tail)
             break
     if not tail.endswith("\n"):
         sys.stdout.write("\n")
+
+
+def _line(entry: Result) -> str:
+    """What an entry is about, on one line."""
+    return safe((entry["data"].get("title") or entry["text"]).split("\n")[0])
 
 
 def steer(call: Call) -> None:
     """Say something to an agent that runs."""
     body = {"text": call["text"], "interrupt": bool(call["interrupt"])}
     said = call.client.post(turn_path(call["task"], "steer"), body)
-    call.answer(said, lambda _: note("it is told"))
+    call.answer(said, _print_steered)
+
+
+def _print_steered(said: Result) -> None:
+    when = "it leaves what it is at and hears it" if said.get("heard") == "now" else "it hears it next"
+    note(f"{when}; what became of that: outlast subagents log {said['taskId']}")
 
 
 def wait(call: Call) -> int:
@@ -148,4 +168,5 @@ def cancel(call: Call) -> None:
         return
     for answer in ended:
         task = answer.get("task", answer)
-        say(f"{task['taskId']} {task['status']}")
+        still = task["status"] == "running"
+        say(f"{task['taskId']} {'asked to end; still running' if still else task['status']}")

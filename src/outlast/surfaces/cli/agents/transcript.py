@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from outlast.surfaces.cli.agents.words import safe_text
-from outlast.surfaces.cli.context import Call
+from outlast.surfaces.cli.agents.entries import Shown
+from outlast.surfaces.cli.context import Call, task_path
 from outlast.surfaces.cli.flows.asking import Asking
-from outlast.surfaces.cli.output import DIM, colour, note, print_json, safe
+from outlast.surfaces.cli.output import note, print_json, print_text, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 INTERRUPTED = 130
-SHOWN = {
-    "prompt": "> ", "event": "* ", "thought": "~ ", "tool": "$ ", "plan": "# ", "permission": "? ", "steer": "> ",
-    "note": "! ", "end": "= ",
-}  # fmt: skip
-"""What a line begins with that is not the agent's own text."""
+PAGE = 1000
+"""Entries of one question."""
 
 
 def path_of(conversation: str) -> str:
@@ -41,35 +38,77 @@ def of_task(call: Call) -> int:
     from outlast.surfaces.cli.agents.listing import turn_path
 
     task = call.client.get(turn_path(call["task"]))["task"]
-    return _show(call, task["conversation"], limit=1000, before=None, task=task["taskId"])
+    return _show(call, task["conversation"], limit=PAGE, before=None, task=task["taskId"])
+
+
+def of_turn(call: Call, task: Result, *, last: int | None = None) -> int:
+    """Show what was said in one turn and nothing else, of that the ``last`` lines (None: all)."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    id, key = task["taskId"], task["conversation"]
+    pages = _back_to(call, key, task["createdAt"])
+    mine = [entry for page in reversed(pages) for entry in page["entries"] if entry["taskId"] == id]
+    shown = Shown()
+    if last is None:
+        ended = shown.show_all(mine)
+    else:
+        with redirect_stdout(StringIO()) as text:
+            ended = shown.show_all(mine)
+        print_text("\n".join(text.getvalue().rstrip("\n").split("\n")[-last:]))
+    if not call["follow"]:
+        return _finish(call, shown, None if ended else id, key, said=bool(mine))
+    try:
+        for entry in entries_after(call, key, pages[0]["after"] or 0, id):
+            ended = (entry["taskId"] == id and shown.show(entry)) or ended
+    except KeyboardInterrupt:
+        shown.close()
+        return INTERRUPTED
+    return _finish(call, shown, None if ended else id, key)
+
+
+def _back_to(call: Call, key: str, moment: str) -> list[Result]:
+    """Return the pages of a transcript from its end back to a moment, the newest first."""
+    pages = [call.read("conversations.transcript", path_of(key), key, limit=PAGE)]
+    while pages[-1]["before"] is not None and pages[-1]["entries"][0]["at"] >= moment:
+        before = pages[-1]["before"]
+        pages.append(call.read("conversations.transcript", path_of(key), key, limit=PAGE, before=before))
+    return pages
 
 
 def _show(call: Call, key: str, *, limit: int | None, before: int | None, task: str | None = None) -> int:
     page = call.read("conversations.transcript", path_of(key), key, limit=limit, before=before)
+    key = page["conversation"]
+    shown = None if call.json else Shown()
     ended = False
     for entry in page["entries"]:
-        ended = (_print(call, entry) and entry["taskId"] == task) or ended
-    if not call["follow"]:
-        if not page["entries"]:
-            note(f"nothing has been said in {safe(key)}")
-        elif page["before"] is not None:
-            note(f"there is more before: --before {page['before']}")
-    else:
+        ended = (_print(shown, entry) and entry["taskId"] == task) or ended
+    if call["follow"]:
         try:
             for entry in entries_after(call, key, page["after"] or 0, task):
-                ended = (_print(call, entry) and entry["taskId"] == task) or ended
+                ended = (_print(shown, entry) and entry["taskId"] == task) or ended
         except KeyboardInterrupt:
+            _finish(call, shown, None, key)
             return INTERRUPTED
-    if task is not None and not ended:
+    elif page["before"] is not None:
+        note(f"there is more before: --before {page['before']}")
+    return _finish(call, shown, None if ended else task, key, said=bool(page["entries"]) or call["follow"])
+
+
+def _finish(call: Call, shown: Shown | None, task: str | None, key: str, *, said: bool = True) -> int:
+    """End the last line, and say what no entry says: that there is none, how a ``task`` ended that left no word."""
+    if shown is not None:
+        shown.close()
+    if not said:
+        note(f"nothing has been said in {safe(key)}")
+    if task is not None:
         _say_how(call, task)
     return 0
 
 
 def _say_how(call: Call, id: str) -> None:
     """Say how a turn ended that left no word of it."""
-    from outlast.surfaces.cli.agents.listing import turn_path
-
-    task = call.client.get(turn_path(id))["task"]
+    task = call.read("tasks.show", task_path(id), id)
     if task["endedAt"] is not None:
         note(f"task {id} {task['status']}: {safe(task['error'] or task['cause'] or '')}")
 
@@ -90,16 +129,10 @@ def entries_after(call: Call, key: str, after: int, task: str | None = None) -> 
         after = page["after"]
 
 
-def _print(call: Call, entry: Result) -> bool:
-    """Show an entry; True for the end of a turn."""
-    if call.json:
-        print_json(entry)
-    elif entry["kind"] == "text":
-        sys.stdout.write(safe_text(entry["text"]))
-    elif entry["text"]:
-        sign = SHOWN.get(entry["kind"], "  ")
-        lines = safe_text(entry["text"]).split("\n")
-        shown = "\n".join(sign + line for line in lines)
-        sys.stdout.write("\n" + colour(shown, DIM, sys.stdout) + "\n")
+def _print(shown: Shown | None, entry: Result) -> bool:
+    """Show an entry, as JSON where nothing else shows it; True for the end of a turn."""
+    if shown is not None:
+        return shown.show(entry)
+    print_json(entry)
     sys.stdout.flush()
     return bool(entry["kind"] == "end")

@@ -42,7 +42,11 @@ def _print(approval: Result) -> None:
         return
     if approval.get("taskId"):
         task = approval["taskId"]
-        lines = ((f"outlast tasks log -f {task}", "follow its output"), (f"outlast tasks show {task}", "how it stands"))
+        group, said = ("subagents", "what it says") if approval.get("kind") == "acp" else ("tasks", "its output")
+        lines = (
+            (f"outlast {group} log -f {task}", f"follow {said}"),
+            (f"outlast {group} show {task}", "how it stands"),
+        )
         sys.stderr.write(steps(*lines) + "\n")
 
 

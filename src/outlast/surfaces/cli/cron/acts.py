@@ -6,6 +6,7 @@ from outlast.surfaces.cli import detached
 from outlast.surfaces.cli.context import Call, task_path
 from outlast.surfaces.cli.cron.words import say_stands, schedule_path
 from outlast.surfaces.cli.output import brief, note, say
+from outlast.surfaces.cli.tasks.words import is_turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def run_now(call: Call) -> int:
 
         return stay(call, {"flowId": fired["flowId"]})
     if call["wait"] and fired.get("taskId"):
-        return detached.stay(call, call.client.get(task_path(fired["taskId"])))
+        task = call.client.get(task_path(fired["taskId"]))
+        if is_turn(task):
+            from outlast.surfaces.cli.agents.run import stay as stay_with_turn
+
+            return stay_with_turn(call, task)
+        return detached.stay(call, task)
     call.answer(fired, _print_fired)
     return 0
 

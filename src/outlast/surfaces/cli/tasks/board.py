@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.surfaces.cli.moments import epoch
 from outlast.surfaces.cli.output import BOLD, DIM, STATUS_COLOURS, brief, span
-from outlast.surfaces.cli.tasks.words import is_open, what
+from outlast.surfaces.cli.tasks.words import exit_of, is_open, what
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +110,6 @@ class Board:
         return f"{task['taskId']}  {bar(task.get('progress'), self._blocks)}  {spent:>8}  {what(task)}{message}"
 
     def _ended(self, task: Result) -> str:
-        how = task.get("exitSignal") or task.get("exitCode")
+        how = exit_of(task)
         how = task.get("cause") or "-" if how is None else how
         return f"{task['taskId']}  {task['status']:<9}  {how!s:<8}  {span(task.get('durationMs')):>8}  {what(task)}"

@@ -7,7 +7,7 @@ from outlast.surfaces.cli import log
 from outlast.surfaces.cli.context import Call, session_path, task_path
 from outlast.surfaces.cli.output import note
 from outlast.surfaces.cli.tasks.news import News, steady
-from outlast.surfaces.cli.tasks.words import is_open, say_how, session_of
+from outlast.surfaces.cli.tasks.words import is_open, is_turn, say_how, session_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +17,26 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 
+AS_IT_IS = ("bytes", "offset", "limit", "stream")
+"""Options that ask, as --raw does, for the output itself, which is the journal where the task is a turn of an agent."""
+
+
 def run(call: Call) -> int:
-    """Print a part of the output, and with --follow what comes after it, to the end of the last try."""
+    """Print a part of the output, and with --follow what comes after it, to the end of the last try.
+
+    Of a turn of an agent that is what was said in it.
+    """
     log.check(call)
     lookup = call["task"]
-    if call["follow"]:
-        return _follow(call)
+    as_it_is = call.json or call["raw"] or any(call[name] is not None for name in AS_IT_IS)
+    if call["follow"] or not as_it_is:
+        task = call.read("tasks.show", task_path(lookup), lookup)
+        if is_turn(task) and not as_it_is:
+            from outlast.surfaces.cli.agents.transcript import of_turn
+
+            return of_turn(call, task, last=call["tail"])
+        if call["follow"]:
+            return _follow(call, task)
     if log.wants_octets(call):
         return log.octets(call, _session(call, lookup))
     call.answer(_read(call, lookup), log.show)
@@ -45,9 +59,8 @@ def _session(call: Call, lookup: str) -> str:
     return session
 
 
-def _follow(call: Call) -> int:
+def _follow(call: Call, task: Result) -> int:
     """Follow session after session: a task that is tried again has one for each try."""
-    task = call.read("tasks.show", task_path(call["task"]), call["task"])
     if not is_open(task) and not call.json:
         # Nothing is left to follow, and of its output there may be nothing left but a summary.
         log.show(_read(call, task["taskId"]))

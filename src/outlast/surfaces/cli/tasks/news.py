@@ -32,7 +32,7 @@ class News:
     """Poll on ``fileno`` (look at ``waiting`` first), then ``take``. ``opened`` counts how often it was opened."""
 
     def __init__(self, call: Call, last_id: str | None = None) -> None:
-        self._config = call.config
+        self._place = call.place
         self._client = call.new_client()
         self._patient = call.new_client(autostart=False)
         self._stream: EventStream | None = None
@@ -96,7 +96,7 @@ class News:
     def _open(self, start: bool) -> None:
         client = self._client if start else self._patient
         if start and client.local:
-            ensure_gateway(self._config)
+            ensure_gateway(self._place)
         self._heard = False
         self._stream = client.event_stream(PATH, self.last_id)
 

@@ -21,6 +21,11 @@ def is_open(task: Result) -> bool:
     return task["status"] in OPEN
 
 
+def is_turn(task: Result) -> bool:
+    """True for a turn of an agent: its output is a journal, and what it said is in a transcript."""
+    return task.get("runtime") in ("subagent", "acp")
+
+
 def session_of(task: Result) -> str | None:
     """The id of its session of ours; what reported work calls its run is none."""
     return None if task.get("runtime") == "external" else task.get("sessionId")
@@ -30,10 +35,16 @@ def what(task: Result) -> str:
     """Label (or title) and command (or title, or kind), on one safe line of bounded length."""
     label, title = task.get("label"), task.get("title")
     name = label or title
-    command = task.get("command") or (title if label else None) or task.get("kind") or ""
+    kind = "" if name and is_turn(task) else task.get("kind")
+    command = task.get("command") or (title if label else None) or kind or ""
     tries = f" (try {task['attempt']} of {task['attemptsMax']})" if (task.get("attempt") or 0) > 1 else ""
     shown = f"{brief(name, 60)}: {brief(command)}" if name and command else brief(name or command)
     return shown + tries
+
+
+def exit_of(task: Result) -> str | int | None:
+    """The signal or exit code it ended with; None for a turn of an agent, whose runner's is of no meaning."""
+    return None if is_turn(task) else task.get("exitSignal") or task.get("exitCode")
 
 
 def percent(task: Result) -> str:
@@ -44,7 +55,7 @@ def percent(task: Result) -> str:
 
 def row(task: Result) -> tuple[str, ...]:
     """The cells of a listing."""
-    end = task.get("exitSignal") or task.get("exitCode")
+    end = exit_of(task)
     return (
         task["taskId"],
         task["status"],
@@ -74,9 +85,10 @@ def stands(task: Result) -> str:
 
 def ended(task: Result) -> str:
     """How a task ended; an end that nothing is known of but the word is the word."""
-    if task.get("exitCode") is None and not task.get("exitSignal"):
+    if exit_of(task) is None:
         cause = task.get("cause")
-        return f"{task['status']}: {cause}" if cause else str(task["status"])
+        said = cause if not (is_turn(task) and cause in ("exit", "error")) else None
+        return f"{task['status']}: {said}" if said else str(task["status"])
     return how_it_ended(task)
 
 
@@ -93,9 +105,11 @@ def say_how(task: Result) -> None:
 
 def task_exit_code(task: Result) -> int:
     """The exit code of the task's command, as `output.exit_code` has it; work without a command has 0 or 1."""
-    if task.get("exitCode") is None and not task.get("exitSignal"):
+    if exit_of(task) is None:
         if task["status"] == "succeeded":
             return 0
+        if is_turn(task):
+            return TIMED_OUT if task["status"] == "timed_out" else 1
         if task["status"] == "failed" and task.get("cause") != "spawn_error":
             return 1
         if task.get("cause") == "deadline":  # it passed before the task began

@@ -25,8 +25,19 @@ def conversation_path(key: str, action: str = "") -> str:
 
 def run(call: Call) -> None:
     """Print the conversations that have something to hear."""
-    query = given(limit=call["limit"], after=call["after"])
-    call.answer(call.read("conversations.list", "/v1/conversations", None, **query), _print)
+    query = given(transcripts=call["transcripts"] or None, limit=call["limit"], after=call["after"])
+    show = _print_spoken if call["transcripts"] else _print
+    call.answer(call.read("conversations.list", "/v1/conversations", None, **query), show)
+
+
+def _print_spoken(page: Result) -> None:
+    if not page["conversations"]:
+        note("no agent has spoken yet")
+        return
+    rows = [(brief(row["conversation"]), row["agent"] or "-", _ago(row["spokenAt"])) for row in page["conversations"]]
+    say(table(("CONVERSATION", "AGENT", "LAST"), rows))
+    if page.get("next"):
+        note(f"more: --after {brief(page['next'])}")
 
 
 def _print(page: Result) -> None:
