@@ -226,8 +226,9 @@ def test_a_worker_of_the_gateway_that_is_killed_is_replaced_at_once(flows: FlowN
 def test_a_worker_somebody_else_started_is_watched_too(flows: FlowNode) -> None:
     """Killed in the middle of a step: the gateway of its node sees that and starts one in its place."""
     assert flows.begin()
-    flow_id = flows.start("slow")
     worker = flows.work()
+    until(lambda: any(one.pid == worker.pid for one in flows.ask_store(lambda store: store.flow_workers())))
+    flow_id = flows.start("slow")  # it is there by now: a gateway starts one only where nobody serves
     until(lambda: flows.marks()["op"])
     worker.send_signal(signal.SIGKILL)
     flows.open_gate()
