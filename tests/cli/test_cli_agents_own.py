@@ -131,3 +131,17 @@ sleep {naptime}
     own.run("tasks", "cancel", turn)
     ended = own.json("tasks", "wait", turn, child["taskId"], "--json", code=1)["tasks"]
     assert {task["status"] for task in ended} == {"cancelled"}
+
+
+def test_a_turn_that_a_turn_has_asked_for_goes_with_it(own: Live, tmp_path: Path) -> None:
+    naptime, asked = f"601.{os.getpid()}", tmp_path / "asked"
+    os.mkfifo(asked)
+    add(own, tmp_path, "helper", f"sleep {naptime}\n")
+    add(own, tmp_path, "boss", f"{OUTLAST} agent run helper help --detach --json > {asked}\nsleep {naptime}\n")
+    top = own.json("agent", "run", "boss", "go", "--detach", "--json")["taskId"]
+    child = json.loads(line_from(asked))
+    assert (child["parentId"], child["conversation"]) == (top, "agent:helper:with:agent:boss:main")
+    own.run("tasks", "cancel", top)
+    ended = own.json("tasks", "wait", top, child["taskId"], "--json", code=1)["tasks"]
+    assert [(task["status"], task["cause"]) for task in ended] == [("cancelled", "operator"), ("cancelled", "parent")]
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True, check=False).stdout == b""

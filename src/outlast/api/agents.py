@@ -36,7 +36,7 @@ from outlast.api.agent_waits import turn_wait
 from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
-from outlast.api.task_lookup import find_task
+from outlast.api.task_lookup import find_task, task_around
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
 from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of, own_folder
@@ -142,8 +142,10 @@ async def run(api: Api, caller: Caller, request: AgentRunRequest) -> TaskResult:
     require_agents(api, caller.requester)
     conversation = request.conversation or _own_conversation(caller, request.agent)
     await may_speak(api, caller, conversation)
+    around = await task_around(api, caller, request.caller_env)
     ask = TurnAsk(
         agent=request.agent, message=request.message, requester=caller.requester, conversation=conversation,
+        parent_id=None if around is None else around.id,
         dedupe_key=None if request.dedupe_key is None else own_key(caller.requester, request.dedupe_key),
         priority=request.priority or 0, **_fields(caller, request),
     )  # fmt: skip

@@ -9,11 +9,11 @@ import msgspec
 
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest
-from outlast.api.task_lookup import find_task
+from outlast.api.task_lookup import find_task, task_around
 from outlast.api.task_requests import check_text
 from outlast.api.task_results import TaskResult, describe
 from outlast.core.agent import conversation_in
-from outlast.core.errors import BadInput, NotFound
+from outlast.core.errors import BadInput
 from outlast.core.ids import own_key
 from outlast.core.redact import redact, redact_argv
 from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT, RetryPolicy
@@ -135,13 +135,7 @@ async def _parent(api: Api, caller: Caller, request: ExecRequest) -> Task | None
     """Return the task this one belongs to: the one named, else the one whose command asks."""
     if request.parent_id is not None:
         return await find_task(api, caller, request.parent_id)
-    inside = (request.caller_env or {}).get("OUTLAST_TASK_ID")
-    if not inside:
-        return None
-    try:
-        return await find_task(api, caller, inside)
-    except (NotFound, BadInput):
-        return None  # another home's task
+    return await task_around(api, caller, request.caller_env)
 
 
 def asked(request: ExecRequest, spec: ExecSpec) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from outlast.api.context import Api, Caller
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.task import AGENTS, Task, TaskFilter
@@ -55,3 +57,14 @@ def may_see(caller: Caller, task: Task) -> bool:
     """True when the task is this caller's own, or the caller is the operator. A turn is its agent's own, too."""
     turn_of = task.conversation if task.runtime in AGENTS else None
     return caller.operator or caller.requester in (task.requester, turn_of)
+
+
+async def task_around(api: Api, caller: Caller, env: Mapping[str, str] | None) -> Task | None:
+    """Return the task from whose work a request comes, by the environment it was made in; None where there is none."""
+    inside = (env or {}).get("OUTLAST_TASK_ID")
+    if not inside:
+        return None
+    try:
+        return await find_task(api, caller, inside)
+    except (NotFound, BadInput):
+        return None  # another home's task

@@ -24,7 +24,7 @@ from outlast.core.conversation import EVENTS_MAX, SystemEvent
 from outlast.core.environment import child_environment
 from outlast.core.redact import redact
 from outlast.core.session import Cause
-from outlast.core.task import SPAWN, Task
+from outlast.core.task import AGENTS, SPAWN, Task
 from outlast.delivery.wake import text_of
 from outlast.gateway.agent_questions import Questions
 from outlast.gateway.flow_engine import Maker
@@ -209,19 +209,14 @@ class AgentRoom:
             await self._insist(partial(store.ack_events, turn.conversation, upto, now))
 
     async def call_off_below(self, turn: TurnRef, cause: Cause) -> None:
-        """Call off what a spawned agent has spawned in turn, or what a turn has: that is asked for by its task."""
+        """Call off what a turn has spawned or given others to do; of a spawned agent all that is below it."""
         store = self._ledger.store
         task = None if turn.task_id is None else await store.get_task(turn.task_id)
         if task is None:
             return
-        below = (
-            await store.live_below(turn.conversation)
-            if task.kind == SPAWN
-            else [
-                child.id for child in await store.children_of(task.id) if not child.status.final and child.kind == SPAWN
-            ]
-        )
-        for task_id in below:
+        below = await store.live_below(turn.conversation) if task.kind == SPAWN else []
+        below += [child.id for child in await store.children_of(task.id) if child.runtime in AGENTS]
+        for task_id in dict.fromkeys(below):
             child = await store.get_task(task_id)
             if child is not None and not child.status.final:
                 await self.call_off(child, Cause.PARENT)
