@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from outlast.api.context import Api, Caller
 from outlast.api.cron_agents import agent_payload, check_change
-from outlast.api.cron_firing import compose, firing_of, queue_of
+from outlast.api.cron_firing import compose, firing_of
 from outlast.api.cron_flows import flow_payload
+from outlast.api.cron_policies import queue_of
 from outlast.api.exec import workdir_at
 from outlast.api.requests import PlainRequest
 from outlast.api.results import Removed

@@ -7,14 +7,12 @@ from msgspec.structs import replace
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, other_agent, require_agents
 from outlast.api.agents import may_speak
 from outlast.api.context import Api, Caller
+from outlast.api.cron_policies import SOURCE, queue_of, retry_of
 from outlast.api.told_requests import ScheduleFields
 from outlast.core.conversation import check_key
 from outlast.core.errors import BadInput
-from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT
 from outlast.core.schedule import AgentPayload, Deliver, Overlap, Schedule, format_moment
 from outlast.core.task import NewTask, NotifyPolicy
-
-SOURCE = "cron"
 
 
 async def agent_payload(api: Api, caller: Caller, request: ScheduleFields) -> AgentPayload | None:
@@ -55,10 +53,9 @@ def compose_agent(api: Api, schedule: Schedule, payload: AgentPayload, instant: 
     )  # fmt: skip
     turn = compose_turn(api, api.ledger.new_id(), ask, node=api.books.node)
     if schedule.retries:
-        retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
-        turn = replace(turn, attempts_max=1 + schedule.retries, retry=retry)
+        turn = replace(turn, attempts_max=1 + schedule.retries, retry=retry_of(schedule))
     if schedule.overlap is Overlap.QUEUE and payload.conversation is None:
-        turn = replace(turn, queue=f"cron:{schedule.id}")  # a queue for each conversation would keep none waiting
+        turn = replace(turn, queue=queue_of(schedule))  # a queue for each conversation would keep none waiting
     return turn
 
 

@@ -10,26 +10,24 @@ from outlast.api import detach as detached
 from outlast.api.context import LOCAL, Api, Caller
 from outlast.api.cron_agents import compose_agent
 from outlast.api.cron_flows import compose_flow
+from outlast.api.cron_policies import SOURCE, queue_of, retry_of
 from outlast.api.exec import make_plan
 from outlast.api.requests import ExecRequest
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput
 from outlast.core.redact import redact
-from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT
 from outlast.core.schedule import (
     AgentPayload,
     CommandPayload,
     Deliver,
     EventPayload,
     FlowPayload,
-    Overlap,
     Schedule,
     Unreadable,
 )
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.store.base_told import NewFiring
 
-SOURCE = "cron"
 How = Literal["fired", "manual"]
 
 
@@ -76,7 +74,6 @@ def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
     )
     caller = Caller(schedule.requester, operator=schedule.requester == LOCAL)
     spec = make_plan(api, caller, request, scheduled=True).spec
-    retry: dict[str, object] = {"delaySeconds": DELAY_DEFAULT * 5, "delayMaxSeconds": DELAY_MAX_DEFAULT * 5}
     return NewTask(
         id=api.ledger.new_id(),
         runtime=Runtime.CLI,
@@ -89,15 +86,10 @@ def _task(api: Api, schedule: Schedule, payload: CommandPayload) -> NewTask:
         conversation=schedule.conversation,
         label=redact(schedule.name),
         attempts_max=1 + schedule.retries,
-        retry=retry if schedule.retries else None,
+        retry=retry_of(schedule),
         notify=NotifyPolicy.SILENT if schedule.deliver is Deliver.NONE else NotifyPolicy.DONE_ONLY,
         queue=queue_of(schedule),
         session_id=spec.id,
         schedule_id=schedule.id,
         channel=schedule.channel if schedule.deliver is Deliver.WEBHOOK else None,
     )
-
-
-def queue_of(schedule: Schedule) -> str:
-    """Return the queue of a rule's tasks: one of its own where its instants are to wait for each other."""
-    return f"cron:{schedule.id}" if schedule.overlap is Overlap.QUEUE else "default"

@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from outlast.api import flow_files
 from outlast.api.context import LOCAL, Api, Caller
+from outlast.api.cron_policies import RETRY_DELAY, RETRY_DELAY_MAX
 from outlast.api.flow_handlers import handler_of, served
 from outlast.api.flow_requests import FlowStartRequest
 from outlast.api.flow_starts import file_target, new_flow, program_target, require_full
 from outlast.api.told_requests import ScheduleFields
 from outlast.core.errors import BadInput
 from outlast.core.flow import NewFlow
-from outlast.core.retry import DELAY_DEFAULT, DELAY_MAX_DEFAULT
 from outlast.core.schedule import Deliver, FlowPayload, Overlap, Schedule
 
 
@@ -43,8 +43,8 @@ def compose_flow(api: Api, schedule: Schedule, payload: FlowPayload) -> NewFlow:
         notify="silent" if schedule.deliver is Deliver.NONE else "done_only",
         deadline_seconds=schedule.timeout_seconds,
         retries=retries,
-        retry_delay_seconds=None if retries is None else DELAY_DEFAULT * 5,
-        retry_delay_max_seconds=None if retries is None else DELAY_MAX_DEFAULT * 5,
+        retry_delay_seconds=None if retries is None else RETRY_DELAY,
+        retry_delay_max_seconds=None if retries is None else RETRY_DELAY_MAX,
     )
     caller = Caller(schedule.requester, operator=schedule.requester == LOCAL)
     if payload.definition is not None:
