@@ -113,8 +113,8 @@ def test_following_ends_with_a_gateway_that_was_stopped(outlast, gateway, home, 
     monkeypatch.setattr("outlast.surfaces.cli.waiting.TRY_AGAIN_AFTER", (0.0, 0.0, 0.0))
 
     def leaves(conn):
+        gateway.close()  # first: whoever has his answer comes back at once
         conn.sendall(answer(events()))
-        gateway.close()
         return False
 
     gateway.will(leaves)
