@@ -23,6 +23,7 @@ from outlast.core.session import Cause, Status
 from outlast.core.task import Event, Task, TaskFilter
 from outlast.gateway.stores import make_store
 from outlast.process.keeper import record as records
+from outlast.store.base import Store
 from outlast.store.base_told import NoticeRow
 
 ENDS = frozenset((Verb.SUCCEED, Verb.FAIL, Verb.TIME_OUT, Verb.CANCEL, Verb.LOSE))
@@ -174,27 +175,14 @@ class Node(Gateway):
         return asyncio.run(self._books())
 
     async def _books(self) -> Books:
+        """All there is at one moment, while a gateway may write: what two readings in a row found held between them."""
         store = make_store(self.config, read_only=True)
         await store.open()
         try:
-            tasks: list[Task] = []
-            page = await store.list_tasks(TaskFilter(), 1000)
-            tasks += page.tasks
-            while page.next:
-                page = await store.list_tasks(TaskFilter(), 1000, page.next)
-                tasks += page.tasks
-            events = {task.id: await store.events_of(task.id) for task in tasks}
-            payloads = {task.id: body for task in tasks if (body := await store.payload_of(task.id)) is not None}
-            notices: list[NoticeRow] = []
-            while rows := await store.list_notices(None, None, 100, notices[-1].id if notices else None):
-                notices += rows
-            told: list[SystemEvent] = []
-            for key in {task.requester for task in tasks}:
-                after = 0
-                while heard := await store.system_events(key, after, 100, waiting=False):
-                    told += heard
-                    after = heard[-1].id
-            return Books(tasks, events, notices[::-1], payloads, told)
+            found = await read_books(store)
+            while (again := await read_books(store)) != found:
+                found = again
+            return found
         finally:
             await store.close()
 
@@ -220,6 +208,27 @@ class Node(Gateway):
 
     def record(self, session_id: str) -> dict[str, Any]:
         return records.read(f"{self.paths.sessions}/{session_id}") or {}
+
+
+async def read_books(store: Store) -> Books:
+    tasks: list[Task] = []
+    page = await store.list_tasks(TaskFilter(), 1000)
+    tasks += page.tasks
+    while page.next:
+        page = await store.list_tasks(TaskFilter(), 1000, page.next)
+        tasks += page.tasks
+    events = {task.id: await store.events_of(task.id) for task in tasks}
+    payloads = {task.id: body for task in tasks if (body := await store.payload_of(task.id)) is not None}
+    notices: list[NoticeRow] = []
+    while rows := await store.list_notices(None, None, 100, notices[-1].id if notices else None):
+        notices += rows
+    told: list[SystemEvent] = []
+    for key in sorted({task.requester for task in tasks}):
+        after = 0
+        while heard := await store.system_events(key, after, 100, waiting=False):
+            told += heard
+            after = heard[-1].id
+    return Books(tasks, events, notices[::-1], payloads, told)
 
 
 def exits(pid: int) -> None:
