@@ -62,6 +62,8 @@ def test_a_transcript_says_who_said_what_and_when(outlast, gateway):
         ([entry(1, text="half"), entry(2, "end", "half", stop="cancelled")], ["half", "= cancelled"]),
         ([entry(1, "end", "", stop="error", error="no luck")], ["= failed: no luck"]),
         ([entry(1, "end", "", stop="error", code="timeout", error="longer than 1s")], ["= timed out: longer than 1s"]),
+        ([entry(1, "end", "", stop="error", status="lost", error="its record is gone")],
+         ["= lost: its record is gone"]),
         ([entry(1, "end", "", stop="refusal")], ["= failed: the agent refused"]),
         ([entry(1, "end", "", stop="max_tokens")], ["= failed: it came to its limit of tokens"]),
         ([entry(1, "permission", "", id="p1", title="rm", status="rejected", by="policy")],

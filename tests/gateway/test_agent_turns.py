@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
 
 import pytest
 from agent_house import YES, agent_house, asynchronous, kinds, script
+from crashing import exits
 
 from houses import House
 from outlast.api.agent_work import TurnAsk
 from outlast.config import ConfiguredAgents
+from outlast.core.agent import EntryKind
 from outlast.core.approval import ApprovalStatus
 from outlast.core.conversation import NewSystemEvent
 from outlast.core.errors import BadInput, Conflict, Refused
 from outlast.core.session import Cause, Status
 from outlast.core.task import TaskFilter
+from outlast.process.keeper import record as records
 
 MAIN = "agent:coder:main"
 
@@ -116,9 +122,51 @@ def test_every_end_is_the_right_state_with_a_readable_cause(
             assert (error is None) == (task.error is None) and (error or "") in (task.error or "")
             if code == "no_end":
                 assert "the last straw" in str(task.error)
+            [end] = [entry for entry in await home.transcript() if entry.kind is EntryKind.END]
+            assert end.data.get("error") == (task.error if code is not None else None)
+            assert (end.at, end.data.get("code")) == (task.ended_at, code) or code != "no_end"
             await home.nothing_left()
 
     turn()
+
+
+@asynchronous
+async def test_a_transcript_says_how_a_turn_ended_whose_record_is_gone(house: House) -> None:
+    """Nobody is left to write its last line. Whoever looks again adds nothing."""
+    async with agent_house(house) as home:
+        task = await home.start(["begin"], ["say", "half of it"], ["hang"])
+        await home.said("half of it")
+        session_id = (await home.record(task)).session_id or ""
+        folder = home.sessions.get(session_id).folder
+        started = (records.read(folder) or {})["started"]
+
+        async def wreck() -> None:
+            for name in ("supervisor", "pid"):
+                os.kill(started[name], signal.SIGKILL)
+                await asyncio.to_thread(exits, started[name])
+            shutil.rmtree(folder)
+
+        await home.restart(wreck)
+        lost = await home.ended(task)
+        assert (lost.status, lost.cause) == (Status.LOST, Cause.EVIDENCE_GONE)
+        await home.restart()
+        kept = await home.transcript()
+        assert kinds(kept)[-2:] == [("text", "half of it"), ("end", "")]
+        assert [entry.data for entry in kept if entry.kind is EntryKind.END] == [
+            {"stop": "error", "error": lost.error, "status": "lost", "cause": "evidence_gone"}
+        ]
+
+
+@asynchronous
+async def test_a_transcript_says_that_a_turn_was_called_off_by_force(house: House) -> None:
+    async with agent_house(house) as home:
+        task = await home.start(["stubborn"], ["begin"], ["say", "deaf"], ["hang"])
+        await home.said("deaf")
+        called = await home.books.ledger.cancel(await home.record(task), Cause.OPERATOR)
+        await home.books.call_off(called, Cause.OPERATOR, 0.01)
+        assert (await home.ended(task)).status is Status.CANCELLED
+        [end] = [entry for entry in await home.transcript() if entry.kind is EntryKind.END]
+        assert (end.data["stop"], end.data["cause"]) == ("cancelled", "operator")
 
 
 @asynchronous

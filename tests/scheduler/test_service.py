@@ -305,6 +305,39 @@ async def test_work_that_cannot_be_composed_switches_its_rule_off(file: Address,
         assert await house.once_each("good") == [10.0, 20.0, 30.0]
 
 
+NO_AGENT = BadInput("no agent 'night'", code="no_such_agent")
+
+
+@asynchronous
+async def test_a_rule_waits_for_an_agent_that_is_missing_for_a_moment(file: Address) -> None:
+    """A configuration that is written in pieces may be whole and without an agent just when its rule is due."""
+    async with open_house(file) as house:
+        await house.rule("night", every=40)
+        await house.rule("good", every=10)
+        for away in (95, 75):  # due after 40, and after 20: each time it is waited for anew
+            house.refusing["night"] = NO_AGENT
+            await house.go(away)
+            assert (await house.now_is("night")).disabled_at is None
+            del house.refusing["night"]
+            await house.go(5.05)
+        assert await house.once_each("night") == [40.0, 80.0, 120.0, 160.0]
+        assert await house.once_each("good") == [10.0 * number for number in range(1, 19)]
+        assert house.store.calls["due_schedules"] < 150
+
+
+@asynchronous
+async def test_a_rule_whose_agent_stays_away_is_switched_off(file: Address) -> None:
+    async with open_house(file) as house:
+        await house.rule("night", every=40)
+        house.refusing["night"] = NO_AGENT
+        await house.go(99)
+        assert (await house.now_is("night")).disabled_at is None
+        await house.go(10)
+        assert "no agent 'night'" in (await house.now_is("night")).disabled_why
+        [told] = await house.store.system_events("agent:a:main", 0, 10)
+        assert told.kind == "disabled"
+
+
 @asynchronous
 async def test_ten_failures_in_a_row_switch_a_rule_off_and_are_told(address: Address) -> None:
     """A rule that only fails must not go on for ever unseen."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast.core.agent import AgentEvent, Usage
-from outlast.core.agent_journal import TurnState, usage_facts
+from outlast.core.agent import AgentEvent, EntryKind, NewEntry, Usage
+from outlast.core.agent_journal import TurnRef, TurnState, usage_facts
 from outlast.core.outcome import SUMMARY_MAX, Outcome, detail_of, outcome_of
 from outlast.core.session import Cause, Exit, Status, status_of
 
@@ -80,6 +80,23 @@ def turn_end(
         hint=hint if isinstance(hint, str) else None,
     )  # fmt: skip
     return _as_said(known, said, end, called_off, deadline_at)
+
+
+def unsaid(turn: TurnRef, outcome: Outcome, now: float) -> NewEntry:
+    """Return the entry of the end of a turn whose journal does not say it: its runner was killed, or is gone.
+
+    It has no place in the journal: a line that turns up later is kept all the same.
+    """
+    code = "timeout" if outcome.status is Status.TIMED_OUT else outcome.detail.get("code")
+    facts: dict[str, object] = {
+        "stop": "cancelled" if outcome.status is Status.CANCELLED else "error", "code": code, "error": outcome.error,
+        "status": outcome.status.value, "cause": outcome.cause.value,
+    }  # fmt: skip
+    return NewEntry(
+        at=now if outcome.at is None else outcome.at, kind=EntryKind.END, text="",
+        data={name: fact for name, fact in facts.items() if fact is not None}, task_id=turn.task_id,
+        source_key=f"{turn.session_id}:unsaid",
+    )  # fmt: skip
 
 
 def _silent(known: TurnEnd, base: Outcome, called_off: Cause | None, tail: str) -> TurnEnd:

@@ -17,11 +17,12 @@ import msgspec
 
 from outlast.api.agent_work import agent_named, other_agent
 from outlast.core.agent import AgentConversation, AgentEvent, AgentSpec, EntryKind, NewEntry, Turn, own_folder
-from outlast.core.agent_end import TurnEnd
+from outlast.core.agent_end import TurnEnd, unsaid
 from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_of, usage_facts
 from outlast.core.agent_prompt import prompt_of
 from outlast.core.conversation import EVENTS_MAX, SystemEvent
 from outlast.core.environment import child_environment
+from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
 from outlast.core.session import Cause
 from outlast.core.task import AGENTS, SPAWN, Task
@@ -196,6 +197,11 @@ class AgentRoom:
         await self.questions.settled(turn, answered)
 
     # ---- at its end
+
+    async def over(self, turn: TurnRef, outcome: Outcome) -> None:
+        """Keep how a turn ended whose journal does not say so."""
+        entry = unsaid(turn, outcome, self._ledger.clock.now())
+        await self._insist(partial(self._ledger.store.append_entries, turn.conversation, [entry]))
 
     async def close(self, turn: TurnRef, state: TurnState, upto: int) -> None:
         """Note that a turn has ended: what it was told counts as heard, its questions as void."""

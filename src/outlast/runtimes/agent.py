@@ -85,6 +85,9 @@ class Room(Protocol):
     async def asked(self, turn: TurnRef, answered: AgentEvent) -> None:
         """Note that a question is settled, however that came."""
 
+    async def over(self, turn: TurnRef, outcome: Outcome) -> None:
+        """Keep how a turn ended whose journal does not say so."""
+
     async def close(self, turn: TurnRef, state: TurnState, upto: int) -> None:
         """Note that a turn has ended: what it was told counts as heard, its questions as void."""
 
@@ -132,21 +135,19 @@ class AgentRuntime:
         self, task: Task, payload: dict[str, Any], hands: Hands, calling: asyncio.Future[_Calling]
     ) -> Outcome:
         session_id = task.session_id or self._sessions.new_id()
-        turn = turn_of(task, session_id)
+        turn, opened = turn_of(task, session_id), None
         try:
             if task.session_id is None:
                 await hands.attach(session_id)
             session = await self._sessions.take_up(session_id)
-            opened = None
             if session is None:
                 opened = await self._room.open(turn, task, payload)
                 if calling.done():
-                    return self._never(calling.result())
+                    return await self._over(turn, self._never(calling.result()))
                 session = await self._start(turn, opened)
-        except BadInput as wrong:
-            return self._refused(wrong.message, wrong.code)
-        except GatewayTrouble as trouble:
-            return self._refused(trouble.message, trouble.code)
+        except (BadInput, GatewayTrouble) as trouble:
+            refused = self._refused(trouble.message, trouble.code)
+            return refused if opened is None else await self._over(turn, refused)
         if session.end is None:
             hands.began({"sessionId": session.id, "pid": session.pid})
         return await self._stay(task, turn, session, hands, calling, opened)
@@ -155,7 +156,7 @@ class AgentRuntime:
         """Stay with a turn that is there; read back the end of one that has ended. Raises NeverBegan."""
         found = await reattach(self._sessions, task, hands)
         if isinstance(found, Outcome):
-            return found
+            return await self._over(turn_of(task, task.session_id or ""), found)
         async with self._turn_of(task) as calling:
             return await self._stay(task, turn_of(task, found.id), found, hands, calling, None)
 
@@ -260,6 +261,11 @@ class AgentRuntime:
             status=Status.FAILED, cause=Cause.SPAWN_ERROR, at=self._clock.now(), error=message, detail={"code": code}
         )
 
+    async def _over(self, turn: TurnRef, outcome: Outcome) -> Outcome:
+        """Return the outcome of a turn that has its prompt and no journal to say how it ended, once that is kept."""
+        await self._room.over(turn, outcome)
+        return outcome
+
     # ---- staying
 
     async def _stay(
@@ -277,7 +283,7 @@ class AgentRuntime:
                 await self._hand_over(task, turn, session, opened)
             except (BadInput, GatewayTrouble) as trouble:  # a runner that is told nothing would wait for ever
                 await self._kill(session, Cause.OPERATOR)
-                return self._refused(trouble.message, trouble.code)
+                return await self._over(turn, self._refused(trouble.message, trouble.code))
         if calling.done():
             await self._call_off(session, *calling.result())
         end = await self._follow(turn, session, hands, task.deadline_at)
@@ -339,13 +345,16 @@ class AgentRuntime:
             else:
                 await self._sessions.until_output(session, produced)
                 await self._within(self._sessions.until_end(session), GAP_SECONDS)
-        point("agents:before_close")
-        await self._room.close(turn, state, events_of(session))
         assert session.end is not None
-        return turn_end(
+        end = turn_end(
             state, session.end, began_at=session.started_at, called_off=self._causes.pop(session.id, None),
             deadline_at=deadline_at, tail="" if state.end else last_words(session.output),
         )  # fmt: skip
+        point("agents:before_close")
+        if state.end is None:
+            await self._over(turn, end.outcome())
+        await self._room.close(turn, state, events_of(session))
+        return end
 
     async def _keep(
         self, turn: TurnRef, state: TurnState, lines: list[JournalLine], answer: Callable[[AgentEvent], Answer]

@@ -35,6 +35,9 @@ AGAIN_FIRST, AGAIN_MAX = 0.05, 5.0
 """Until the next look at what is due and could not be fired: somebody else is just firing it, or the store is in
 trouble. Doubled from look to look."""
 
+AGENT_PATIENCE = 60.0
+"""Seconds a rule waits for its agent to be configured again: a hand may just be in the file."""
+
 WHY_MAX = 300
 """Characters of a reason that are told."""
 
@@ -50,6 +53,8 @@ class Scheduler:
         self._clock = clock
         self._compose = compose
         self._again = AGAIN_FIRST
+        self._missed_at: dict[str, float] = {}
+        """By the id of a rule: when its agent was first found missing."""
         self._loop = Loop("scheduler", self._round, clock)
         self._steps = Steps(self._loop.nudge)
 
@@ -86,19 +91,30 @@ class Scheduler:
     async def _guarded(self, schedule: Schedule, now: float) -> bool:
         """Fire one rule; one that cannot be read or done is switched off with the reason, and stops nobody else."""
         try:
-            return await self._fire(schedule, now)
+            fired = await self._fire(schedule, now)
+            self._missed_at.pop(schedule.id, None)
+            return fired
         except GatewayTrouble as trouble:
             if trouble.code != "store_error":  # that is about this row: it has an instant twice, say
                 log.warning("schedule %s waits: %s", schedule.name, trouble.message)
                 return False
             why = trouble.message
         except OutlastError as wrong:
+            if wrong.code == "no_such_agent" and self._may_come(schedule, now):
+                return False
             why = wrong.message
         except Exception as error:
             log.exception("schedule %s cannot be fired", schedule.name)
             why = f"{type(error).__name__}: {error}"
         log.warning("schedule %s is switched off: %s", schedule.name, why)
+        self._missed_at.pop(schedule.id, None)
         return await self._switched_off(schedule, why, now)
+
+    def _may_come(self, schedule: Schedule, now: float) -> bool:
+        """True while the agent of a rule has not been missing for long."""
+        if schedule.id not in self._missed_at:
+            log.warning("schedule %s waits: its agent is not configured", schedule.name)
+        return now - self._missed_at.setdefault(schedule.id, now) < AGENT_PATIENCE
 
     async def _switched_off(self, schedule: Schedule, why: str, now: float) -> bool:
         try:

@@ -110,8 +110,8 @@ class Shown:
         if text and text[:PROBE_MAX].strip() not in "".join(self._said):
             self._write(text)
         error = data.get("error")
-        late = "timed out" if data.get("code") == "timeout" else "failed"
-        how = f"{late}: {error}" if error else STOPS.get(str(data.get("stop")), "ended")
+        word = "lost" if data.get("status") == "lost" else "timed out" if data.get("code") == "timeout" else "failed"
+        how = f"{word}: {error}" if error else STOPS.get(str(data.get("stop")), "ended")
         began, ended = self._began, epoch(entry["at"])
         spent = "" if began is None or ended is None else f" after {format_duration(max(0.0, ended - began))}"
         self._mark(entry, SIGNS["end"], how + spent if not error else how)
