@@ -37,6 +37,8 @@ MIB = 1 << 20
 SLOWER_MS, LARGER_MIB = 300.0, 60.0
 """What a turn may cost over the agent by hand, and a live one beside its agent."""
 AT_ONCE = 20
+COMMANDS = 20
+"""Commands an agent has run in one turn."""
 IMPORTING = 3.0
 """Until the library of a model has been imported: nothing says when it has been."""
 AGENT = 'read line; echo "you said: $line"'
@@ -83,6 +85,7 @@ command = ["/bin/sh", "-c", {words(WAITING).decode()}]
 [agents.acp]
 backend = "acp"
 command = {words(SMALL).decode()}
+permissions = "allow"
 [agents.model]
 backend = "model"
 model = "openai:made-up"
@@ -156,6 +159,7 @@ async def _measured(lodging: Lodging, short: bool, kinds: list[Kind]) -> list[Ro
     try:
         rows = [await _time(books, made, 2 if short else 40 if kind.children else 12, kind) for kind in kinds]
         rows.append(await _together(books, 4 if short else AT_ONCE))
+        rows += [await _commands(books, 2 if short else 20), await _terminals(books, sessions, 2 if short else 8)]
         return rows + [await _memory(books, sessions, 2 if short else 8, kind) for kind in kinds]
     finally:
         await books.close()
@@ -199,11 +203,13 @@ def _run(argv: list[str], given: bytes, more: dict[str, str] | None = None) -> N
     subprocess.run(argv, input=given, capture_output=True, cwd="/", check=True, env={**os.environ, **(more or {})})
 
 
-async def _turn(books: Books, agent: str = "quick", conversation: str | None = None) -> float:
+async def _turn(
+    books: Books, agent: str = "quick", conversation: str | None = None, message: str = "hi", said: str = SAID
+) -> float:
     begin = time.perf_counter()
-    created = await books.agents.start(TurnAsk(agent=agent, message="hi", conversation=conversation))
+    created = await books.agents.start(TurnAsk(agent=agent, message=message, conversation=conversation))
     ended = await _until(books, created.task, final=True)
-    assert ended.summary == SAID, ended
+    assert ended.summary == said, ended
     return (time.perf_counter() - begin) * 1000
 
 
@@ -227,6 +233,54 @@ async def _together(books: Books, count: int) -> Row:
         "agents.together", f"{count} turns at once", "all asked for at once, to the end of the last",
         [Side("each", each, "ms"), Side("all", [whole], "ms")], "a turn, of all", whole / count, "ms",
     )  # fmt: skip
+
+
+async def _commands(books: Books, rounds: int) -> Row:
+    """What it costs an agent to have its commands run for it: confined, on record, with all they leave behind ended."""
+    took: dict[str, list[float]] = {"run": [], "own": []}
+    for _ in range(rounds):
+        for act, each in took.items():
+            message = f"{act} {COMMANDS}"
+            each.append(await _turn(books, "acp", message=message, said=f"you said: {message}") / COMMANDS)
+    over = [ours - theirs for ours, theirs in zip(took["run"], took["own"], strict=True)]
+    return Row(
+        "agents.commands", f"a command that an agent has run for it (a terminal), {COMMANDS} of them in a turn",
+        "a turn divided by its commands, in turns with the same agent running them by itself",
+        [Side("run for it", took["run"], "ms"), Side("run by itself", took["own"], "ms")],
+        "p50 of what it adds", Side("", over, "ms").p50, "ms",
+    )  # fmt: skip
+
+
+async def _terminals(books: Books, sessions: Sessions, count: int) -> Row:
+    """Weigh what looks after such a command while it runs."""
+    tasks = [
+        (await books.agents.start(TurnAsk(agent="acp", message="hold", conversation=f"held{place}"))).task
+        for place in range(count)
+    ]
+    sizes: list[float] = []
+    for place, task in enumerate(tasks):
+        await _under_way(books, f"held{place}", said=True)
+        session = sessions.get(str((await _until(books, task, final=False)).session_id))
+        assert session.pid is not None
+        while not (held := [pid for pid in proc.descendants(session.pid) if _words(pid).startswith(b"sleep\0")]):
+            await asyncio.sleep(0.05)
+        sizes.append(machine.memory_of([machine.parent(held[0])]).pss / MIB)
+    for task in tasks:
+        await books.call_off(await books.ledger.require(task.id), Cause.OPERATOR, 0.5)
+        await _until(books, task, final=True)
+    return Row(
+        "agents.terminal_memory", f"what holds such a command while it runs, {count} at once",
+        "proportional set size of its warden", [Side("a warden", sizes, "MiB")], "p50", Side("", sizes, "MiB").p50,
+        "MiB",
+    )  # fmt: skip
+
+
+def _words(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 async def _memory(books: Books, sessions: Sessions, count: int, kind: Kind) -> Row:
