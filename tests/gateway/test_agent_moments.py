@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from agent_house import SCRIPTED, AgentHouse, agent_house, asynchronous, kinds, script
+from agent_house import PATIENCE, SCRIPTED, AgentHouse, agent_house, asynchronous, kinds, script
 
 from houses import House
 from outlast.api.agent_work import TurnAsk, compose_turn
@@ -40,6 +40,20 @@ def full(home: AgentHouse) -> asyncio.Event:
 
     home.sessions.write = watched  # type: ignore[method-assign]
     return reached
+
+
+async def until_told_or_in_line(home: AgentHouse, telling: asyncio.Task[None]) -> None:
+    """Wait until somebody who tells a runner something has begun to write it, or waits for another line to be whole."""
+    wrote, write = asyncio.Event(), home.sessions.write
+
+    async def watched(*given: Any) -> int:
+        wrote.set()
+        return await write(*given)
+
+    home.sessions.write = watched  # type: ignore[method-assign]
+    async with asyncio.timeout(PATIENCE):
+        while not (wrote.is_set() or telling.done() or any(line._waiters for line in home.runtime._lines.values())):
+            await asyncio.sleep(0)
 
 
 @asynchronous
@@ -112,7 +126,7 @@ def test_a_runner_that_is_found_without_its_turn_hears_of_that_first(
             running = await home.record(task)
             told = home.turns.steer(running, "look left") if wish == "steer" else home.cancel(task)
             telling = asyncio.create_task(told)
-            await asyncio.sleep(0.05)  # in which it could be written, if it did not wait
+            await until_told_or_in_line(home, telling)
             released.set()
             home.open_gate()
             await telling
