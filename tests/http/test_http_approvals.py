@@ -108,13 +108,15 @@ async def test_a_wait_over_http_is_answered_by_a_question(tmp_path: Path) -> Non
 async def test_a_link_shows_the_question_and_decides_by_its_form_only(tmp_path: Path) -> None:
     async with house(tmp_path) as web:
         world = web.world
-        answer = await world.ask_to_run("make deploy")
+        answer = await world.ask_to_run("make deploy", title="Deploy <b>1.2</b>")
         path = await link(web, answer.approval_id)
         for _ in range(3):  # a mail program, a chat and a person look at it
             page = await get(web, path)
             assert page.status == 200 and page.headers["content-type"].startswith("text/html")
         text = page.body.decode()
         assert "$ make deploy" in text and "agent:alice:main" in text and str(tmp_path) in text
+        assert "<dt>title</dt><dd>Deploy &lt;b&gt;1.2&lt;/b&gt;</dd>" in text
+        assert re.search(r"<dt>asked at</dt><dd>[\d-]{10} [\d:]{8} UTC</dd>", text)
         assert re.findall(r'<button [^>]*value="(\w+)"', text) == ["approve", "reject"]
         assert (await world.approval(answer.approval_id)).status is ApprovalStatus.PENDING
         done = await post(web, path, decision="approve", note="from the train\r\nok")
@@ -133,6 +135,7 @@ async def test_a_link_used_twice_says_who_decided(tmp_path: Path) -> None:
         await web.world.approve(answer.approval_id, via="cli", note="mine")
         for page in (await get(web, path), await post(web, path, decision="reject")):
             text = page.body.decode()
+            assert ("Your answer came too late" in text) == (page.status == 409)
             assert "The approval was approved by local (cli)" in text and "mine" in text and "<form" not in text
         assert page.status == 409
         assert web.world.ran() == ["make deploy"]

@@ -8,6 +8,7 @@ stands in it as text, with everything spelled out that could hide.
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 from typing import NamedTuple
@@ -18,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 from outlast.api.approvals import decide, up_to_date
 from outlast.api.context import Api
 from outlast.api.links import secret_at
-from outlast.api.results import iso
 from outlast.core import approval_text
 from outlast.core.approval import NOTE_MAX, Approval, ApprovalStatus, Verdict
 from outlast.core.approval_link import Grant, read_token
@@ -88,7 +88,7 @@ async def answer(api: Api, scope: Scope, receive: Receive, send: Send) -> None:
     except Conflict:
         present = await up_to_date(api, link.approval.id)
         decided, status = present or link.approval, 409
-    await _send_page(send, status, *_page_of(link._replace(approval=decided)))
+    await _send_page(send, status, *_page_of(link._replace(approval=decided), late=status == 409))
 
 
 async def fail(send: Send, error: OutlastError) -> None:
@@ -140,11 +140,12 @@ def _text(text: str) -> str:
     return escape(visible(text))
 
 
-def _page_of(link: _Link) -> tuple[str, str]:
-    """Return title and body of the page of an approval as it stands."""
+def _page_of(link: _Link, *, late: bool = False) -> tuple[str, str]:
+    """Return title and body of the page of an approval as it stands; ``late`` says that an answer came second."""
     approval = link.approval
     title = "An approval is asked" if not approval.status.final else f"The approval {approval_text.decided(approval)}"
-    parts = [f'<p class="warn">{_text(approval.prompt)}</p>']
+    parts = ['<p class="warn">Your answer came too late and changes nothing.</p>'] if late else []
+    parts.append(f'<p class="warn">{_text(approval.prompt)}</p>')
     if approval.preview:
         parts.append(f"<pre>{_text(approval.preview)}</pre>")
     if approval.detail.get("masked"):
@@ -157,13 +158,19 @@ def _page_of(link: _Link) -> tuple[str, str]:
 
 def _facts(approval: Approval) -> str:
     facts = {
-        "asked by": approval.requester, "asked at": iso(approval.created_at), "expires at": iso(approval.expires_at),
+        "asked by": approval.requester, "title": approval.detail.get("title"),
+        "asked at": _moment(approval.created_at), "expires at": _moment(approval.expires_at),
         "directory": approval.detail.get("workdir"), "flow": approval.flow_id, "step": approval.step,
-        "task": approval.task_id, "approval": approval.id, "decided at": iso(approval.decided_at),
+        "task": approval.task_id, "approval": approval.id, "decided at": _moment(approval.decided_at),
         "decided by": approval.decided_by, "by way of": approval.decided_how, "note": approval.note,
     }  # fmt: skip
     rows = [f"<dt>{name}</dt><dd>{_text(str(fact))}</dd>" for name, fact in facts.items() if fact is not None]
     return f"<dl>{''.join(rows)}</dl>"
+
+
+def _moment(at: float | None) -> str | None:
+    """Return a moment to the second: who answers may sit anywhere, and the page runs no script, so in UTC."""
+    return None if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _buttons(grant: Grant) -> str:
