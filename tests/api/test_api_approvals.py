@@ -361,8 +361,9 @@ def test_the_secret_is_made_once_for_its_user_alone(tmp_path: Path) -> None:
 @asynchronous
 async def test_the_conversation_hears_of_the_question_and_how_to_answer_it(tmp_path: Path) -> None:
     async with approval_world(tmp_path) as world:
-        answer = await world.ask_to_run(conversation="boss")
-        [text] = await world.told("boss")
+        hers = "agent:coder:with:agent:alice:main"
+        answer = await world.ask_to_run(conversation=hers)
+        [text] = await world.told(hers)
         assert f"outlast approvals approve {answer.approval_id} (or reject {answer.approval_id})" in text
         assert "| $ make deploy" in text and "agent:alice:main asks" in text
         assert await world.told(ALICE.requester) == []

@@ -210,10 +210,24 @@ async def test_a_rule_that_can_make_no_turn_any_more_is_switched_off_and_says_wh
     async with agent_world(tmp_path) as at:
         await rule(at, caller=ALICE)
         at.configure(**change)
-        await minute(at)
+        await minute(at, 3)  # an agent that is missing is waited for a while
         shown = await at.ask("cron.show", "look")
         assert (shown.status, why in shown.why) == ("disabled", True)
         assert await turns(at) == []
+
+
+@asynchronous
+async def test_a_config_that_is_caught_half_written_costs_a_rule_nothing(tmp_path: Path) -> None:
+    """Its instant waits; it has its turn once the agent is there again."""
+    async with agent_world(tmp_path) as at:
+        await rule(at)
+        at.configure(agents="")
+        await minute(at)
+        assert await turns(at) == []
+        at.configure()
+        await at.go(6)
+        assert len(await turns(at)) == 1
+        assert (await at.ask("cron.show", "look")).status == "active"
 
 
 @asynchronous
@@ -251,6 +265,8 @@ async def test_the_mend_of_a_rule_whose_only_moment_has_passed_is_to_do_it_now(t
         await rule(at, every=None, in_="1m", caller=ALICE)
         at.configure(agents="")
         await minute(at)
+        assert (await at.ask("cron.show", "look")).status == "active"
+        await minute(at, 2)
         assert (await at.ask("cron.show", "look")).status == "disabled"
         [finding] = [one for one in (await at.ask("tasks.audit")).findings if one.code == "auto_disabled"]
         assert finding.fix.startswith("outlast cron run look does it now")

@@ -151,7 +151,7 @@ async def test_outside_work_reports_in_from_beginning_to_end(tmp_path: Path) -> 
     async with ledger_world(tmp_path) as at:
         made = await at.ask(
             "tasks.report-start", caller=ANN, label="ci", title="CI run", command="make test", kind="ci", runId="ci/7",
-            conversation="c",
+            conversation="agent:coder:with:agent:ann:main",
         )  # fmt: skip
         assert (made.status, made.runtime, made.kind, made.session_id) == ("running", "external", "ci", "ci/7")
         assert (made.command, made.notify, made.queue) == ("make test", "done_only", "external")

@@ -99,14 +99,15 @@ async def test_a_name_nothing_can_have_is_refused(tmp_path: Path, name: str) -> 
 async def test_a_strangers_task_does_not_exist(tmp_path: Path) -> None:
     """Not by any name, not for any act, and in the same words as for one that never was."""
     async with ledger_world(tmp_path) as at:
-        task = await at.run(caller=ANN, conversation="c")
+        talk = "agent:coder:with:agent:ann:main"
+        task = await at.run(caller=ANN, conversation=talk)
         acts: dict[str, dict[str, Any]] = {
             "tasks.show": {}, "tasks.events": {}, "tasks.children": {}, "tasks.log": {}, "tasks.cancel": {},
             "tasks.retry": {}, "tasks.dismiss": {}, "tasks.notify": {"policy": "silent"},
             "tasks.report": {"progress": 5}, "explain": {},
         }  # fmt: skip
         for act, fields in acts.items():
-            for name in (task.task_id, task.task_id[:10], task.session_id, "c"):
+            for name in (task.task_id, task.task_id[:10], task.session_id, talk):
                 with pytest.raises(NotFound) as caught:
                     await at.ask(act, name, caller=BOB, **fields)
                 with pytest.raises(NotFound) as never:

@@ -18,9 +18,12 @@ from outlast.config import load
 
 OUTLAST = f"{sys.executable} -m outlast"
 SPAWN = json.dumps({"tool": "subagents", "action": "spawn", "agent": "chain", "task": "x"})
+TURN = json.dumps({"tool": "agents", "action": "run", "agent": "chain", "message": "x"})
 WAYS = {
     "cli": f"{OUTLAST} subagents spawn chain deeper",
+    "turn": f"{OUTLAST} agent run chain deeper --detach",
     "tool": f"{OUTLAST} tool '{SPAWN}'",
+    "tool_turn": f"{OUTLAST} tool '{TURN}'",
     "python": f"""{sys.executable} -c 'import outlast
 outlast.connect().post("/v1/subagents", {{"agent": "chain", "task": "x"}})'""",
 }
@@ -49,9 +52,10 @@ def test_a_chain_of_agents_ends_at_five_levels_and_with_its_top(own: Live, tmp_p
     os.mkfifo(refused)
     add(own, tmp_path, "chain", f'said=$({WAYS[way]} 2>&1) || echo "$said" > {refused}\nsleep {naptime}\n')
     top = own.json("agent", "run", "chain", "go", "--detach", "--json")["taskId"]
-    assert "spawned 5 deep already" in line_from(refused)
-    spawned = own.json("subagents", "list", "--json")["tasks"][::-1]
-    assert len(spawned) == 5
+    assert "is 5 deep already" in line_from(refused)
+    first, *spawned = own.json("subagents", "list", "--all", "--json")["tasks"][::-1]
+    assert (first["taskId"], len(spawned)) == (top, 5)
+    assert {task["kind"] for task in spawned} == {"turn" if "turn" in way else "spawn"}
     assert [task["requester"] for task in spawned] == [
         "agent:chain:main", *(task["conversation"] for task in spawned[:-1])
     ]  # fmt: skip

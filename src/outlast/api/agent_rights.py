@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from outlast.api.agent_work import with_requester
-from outlast.api.context import LOCAL
+from outlast.api.context import LOCAL, Api, Caller
+from outlast.core.agent import with_requester
 from outlast.core.errors import Refused
 from outlast.core.flow import Flow
 from outlast.flows.waits import AgentAsk
@@ -24,6 +24,13 @@ async def is_own(store: Store, requester: str, conversation: str) -> bool:
             return False
         key = held.parent
     return False
+
+
+async def may_speak(api: Api, caller: Caller, conversation: str | None) -> None:
+    """Raise Refused where a conversation is none of the caller's: what he has told there is told to an agent."""
+    if conversation is None or caller.operator or await is_own(api.store, caller.requester, conversation):
+        return
+    caller.needs_operator(f"speak in {conversation}")
 
 
 def _is_with(key: str, requester: str) -> bool:

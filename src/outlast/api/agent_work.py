@@ -5,8 +5,6 @@ Whether somebody may give an agent a turn is not looked at here.
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from outlast.api.context import Making
@@ -15,7 +13,7 @@ from outlast.core import policy
 from outlast.core.agent import LANE, AgentConversation, AgentSpec
 from outlast.core.agent import main_conversation as main_conversation
 from outlast.core.agent import queue_of as queue_of
-from outlast.core.conversation import KEY_MAX, check_key
+from outlast.core.conversation import check_key
 from outlast.core.environment import check_overrides
 from outlast.core.errors import BadInput, Refused
 from outlast.core.redact import redact
@@ -56,17 +54,6 @@ class TurnAsk(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     flow_id: str | None = None
     schedule_id: str | None = None
-
-
-def with_requester(agent: str, requester: str) -> str:
-    """Return the conversation an agent holds with somebody who is not the operator.
-
-    A name too long to be part of a key stands in it by its digest.
-    """
-    key = f"agent:{agent}:with:{requester}"
-    if len(key) <= KEY_MAX:
-        return key
-    return f"agent:{agent}:with:sha256-{hashlib.sha256(requester.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def agent_named(making: Making, name: str) -> AgentSpec:

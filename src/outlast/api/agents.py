@@ -31,15 +31,15 @@ from outlast.api.agent_results import (
     describe_entry,
     describe_turn,
 )
-from outlast.api.agent_rights import is_own
+from outlast.api.agent_rights import is_own, may_speak
 from outlast.api.agent_waits import turn_wait
-from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents, with_requester
+from outlast.api.agent_work import TurnAsk, agent_named, main_conversation, require_agents
 from outlast.api.context import Api, Caller, until
 from outlast.api.requests import PlainRequest
 from outlast.api.task_lookup import find_task, task_around
 from outlast.api.task_results import TaskPage, TaskResult, describe
 from outlast.api.tasks import statuses_of
-from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of, own_folder
+from outlast.core.agent import AgentConversation, Entry, EntryKind, Turn, main_of, own_folder, with_requester
 from outlast.core.agent_check import AgentCheck
 from outlast.core.agent_config import settings_of
 from outlast.core.conversation import check_key
@@ -186,13 +186,6 @@ def _fields(caller: Caller, request: AgentRunRequest | SpawnRequest) -> dict[str
 def _own_conversation(caller: Caller, agent: str) -> str:
     """Return where an agent speaks with who asks: in its main conversation with the operator, else one of his own."""
     return main_conversation(agent) if caller.operator else with_requester(agent, caller.requester)
-
-
-async def may_speak(api: Api, caller: Caller, conversation: str) -> None:
-    """Raise Refused where a conversation is none of the caller's."""
-    if caller.operator or await is_own(api.store, caller.requester, conversation):
-        return
-    caller.needs_operator(f"speak in {conversation}")
 
 
 # ---- spawned agents

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from outlast.api.agent_rights import may_speak
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, other_agent, require_agents
-from outlast.api.agents import may_speak
 from outlast.api.context import Api, Caller
 from outlast.api.cron_policies import SOURCE, queue_of, retry_of
 from outlast.api.told_requests import ScheduleFields

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
+
+from outlast.core.conversation import KEY_MAX
 
 Backend = Literal["acp", "command", "model"]
 OutputFormat = Literal["text", "json", "claude-stream-json", "codex-jsonl"]
@@ -220,6 +223,17 @@ class Beat(msgspec.Struct, frozen=True):
 def main_conversation(agent: str) -> str:
     """Return the conversation in which an agent has its turns where nobody names another."""
     return f"agent:{agent}:main"
+
+
+def with_requester(agent: str, requester: str) -> str:
+    """Return the conversation an agent holds with somebody who is not the operator.
+
+    A name too long to be part of a key stands in it by its digest.
+    """
+    key = f"agent:{agent}:with:{requester}"
+    if len(key) <= KEY_MAX:
+        return key
+    return f"agent:{agent}:with:sha256-{hashlib.sha256(requester.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def main_of(conversation: str) -> str | None:

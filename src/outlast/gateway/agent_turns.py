@@ -59,11 +59,12 @@ class AgentTurns:
     async def start(self, ask: TurnAsk) -> Created:
         """Put a turn on record and begin it when its conversation is free.
 
-        Raises BadInput (``no_such_agent``, ``other_agent`` and what `compose_turn` raises), GatewayTrouble.
+        Raises BadInput (``no_such_agent``, ``other_agent`` and what `compose_turn` raises), Refused (``too_deep``),
+        Conflict (``parent_ended``), GatewayTrouble.
         """
         new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
         await self.prepare(new)
-        return await self._books.submit(new)
+        return await self._books.submit(new, partial(self._books.ledger.give_turn, new))
 
     async def prepare(self, new: NewTask) -> None:
         """Make ready what a turn needs before it is on record: its conversation.

@@ -83,6 +83,13 @@ class Ledger:
         """
         return await self._create(new, self._claim(force=False) if start else None)
 
+    async def give_turn(self, new: NewTask, *, start: bool = False) -> Created:
+        """Put a turn on record that a conversation gives an agent. See `create`, `Store.give_turn`.
+
+        Raises Refused (``too_deep``), Conflict (``parent_ended``), BadInput (``not_text``).
+        """
+        return await self._recorded(self.store.give_turn(new, self._claim(force=False) if start else None))
+
     async def spawn(self, new: NewTask, child: AgentConversation, flow: NewFlow, *, start: bool = False) -> Created:
         """Put a conversation on record that another spawns, its first turn and its flow. See `create`, `Store.spawn`.
 

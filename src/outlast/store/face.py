@@ -50,6 +50,9 @@ class Face(ToldFace, FlowFace, AgentFace):
     ) -> Created:
         return cast(Created, await self._act("spawn", new, child, flow, start))
 
+    async def give_turn(self, new: NewTask, start: StartClaim | None = None) -> Created:
+        return cast(Created, await self._act("give_turn", new, start))
+
     async def claim_tasks(self, claim: Claim) -> list[Claimed]:
         return cast(list[Claimed], await self._act("claim_tasks", claim))
 

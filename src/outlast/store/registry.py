@@ -45,6 +45,7 @@ _COUNTING = frozenset(
         "fork_flow",
         "prune_transcripts",
         "spawn",
+        "give_turn",
         "take_beat",
         "forget_queue",
     )

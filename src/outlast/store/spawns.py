@@ -22,6 +22,9 @@ from outlast.store.flow_acts import put_flow
 from outlast.store.rows import task_of
 from outlast.store.steps import Steps
 
+ABOVE_MAX = 64
+"""Tasks that are looked at on the way up from one: more than may lie between, and an end where they go in a ring."""
+
 
 def create_mirrored(new: NewTask, flow: NewFlow, start: StartClaim | None) -> Steps[Created]:
     """Record new work and the flow that follows it, unless live work with its key is there."""
@@ -39,29 +42,54 @@ def spawn(new: NewTask, child: AgentConversation, flow: NewFlow, start: StartCla
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:  # asked once more: that needs no place of its own
             return Created(task_of(rows[0]), True)
-    held, turns, live = yield [
+    held, live = yield [
         ("get_agent_conversation", {"key": parent}),
-        ("turn_in_conversation", {"conversation": parent}),
         ("live_children", {"parent": parent, "limit": CHILDREN_MAX}),
     ]
-    depth = 1 + (agent_conversation_of(held[0]).depth if held else 0)
+    new, above = yield from _below(new, parent)
+    depth = max(above, 1 + (agent_conversation_of(held[0]).depth if held else 0))
     if depth > DEPTH_MAX:
         raise too_deep(parent)
-    if turns and turns[0][1] is not None:
-        raise called_off(parent, turns[0][0])
     if len(live) >= CHILDREN_MAX:
         raise too_many_children(parent)
     yield [("hold_conversation", agent_conversation_columns(replace(child, depth=depth)))]
-    if new.parent_id is None and turns:
-        new = replace(new, parent_id=turns[0][0])
     return (yield from create_mirrored(new, flow, start))
 
 
+def give_turn(new: NewTask, start: StartClaim | None) -> Steps[Created]:
+    """Record a turn that a conversation gives an agent, where turns that give turns do not go too deep by it."""
+    if new.dedupe_key is not None:
+        [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
+        if rows:
+            return Created(task_of(rows[0]), True)
+    new, above = yield from _below(new, new.requester)
+    if above > DEPTH_MAX:
+        raise too_deep(new.requester)
+    return (yield from create_task(new, start))
+
+
+def _below(new: NewTask, asker: str) -> Steps[tuple[NewTask, int]]:
+    """Return work with the turn as its parent from which a conversation asks for it, and how many turns are above it.
+
+    Raises Conflict (``parent_ended``) where that turn is being called off.
+    """
+    [turns] = yield [("turn_in_conversation", {"conversation": asker})]
+    if turns and turns[0][1] is not None:
+        raise called_off(asker, turns[0][0])
+    if new.parent_id is None and turns:
+        new = replace(new, parent_id=turns[0][0])
+    if new.parent_id is None:
+        return new, 0
+    [above] = yield [("turns_above", {"task_id": new.parent_id, "steps_max": ABOVE_MAX})]
+    return new, int(above[0][0])
+
+
 def too_deep(parent: str) -> Refused:
-    """Return what a conversation gets that was spawned too deep to spawn."""
+    """Return what a conversation gets that is too deep to have others work for it."""
     return Refused(
-        f"{parent} was spawned {DEPTH_MAX} deep already", code="too_deep", hint="do the work in this conversation"
-    )
+        f"{parent} is {DEPTH_MAX} deep already: so many agents have asked one another", code="too_deep",
+        hint="do the work in this conversation",
+    )  # fmt: skip
 
 
 def too_many_children(parent: str) -> Refused:
@@ -80,4 +108,4 @@ def called_off(parent: str, task_id: str) -> Conflict:
     )  # fmt: skip
 
 
-SPAWN_ACTS: dict[str, Callable[..., Steps[Any]]] = {act.__name__: act for act in (create_mirrored, spawn)}
+SPAWN_ACTS: dict[str, Callable[..., Steps[Any]]] = {act.__name__: act for act in (create_mirrored, spawn, give_turn)}
