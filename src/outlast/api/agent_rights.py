@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlast.api.context import LOCAL, Api, Caller
 from outlast.core.agent import with_requester
+from outlast.core.conversation import check_key
 from outlast.core.errors import Refused
 from outlast.core.flow import Flow
 from outlast.flows.waits import AgentAsk
@@ -26,11 +27,19 @@ async def is_own(store: Store, requester: str, conversation: str) -> bool:
     return False
 
 
-async def may_speak(api: Api, caller: Caller, conversation: str | None) -> None:
-    """Raise Refused where a conversation is none of the caller's: what he has told there is told to an agent."""
-    if conversation is None or caller.operator or await is_own(api.store, caller.requester, conversation):
-        return
-    caller.needs_operator(f"speak in {conversation}")
+async def may_speak(api: Api, caller: Caller, conversation: str) -> None:
+    """Raise Refused where a conversation is none of the caller's."""
+    if not (caller.operator or await is_own(api.store, caller.requester, conversation)):
+        caller.needs_operator(f"speak in {conversation}")
+
+
+async def may_have_told(api: Api, caller: Caller, conversation: str | None) -> None:
+    """Raise Refused where a conversation that is to hear of an end is none of the caller's: an agent reads it there.
+
+    Raises BadInput (``bad_key``) for what is no conversation at all.
+    """
+    if conversation is not None:
+        await may_speak(api, caller, check_key(conversation, "conversation"))
 
 
 def _is_with(key: str, requester: str) -> bool:

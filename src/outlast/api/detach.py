@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from outlast.api.agent_rights import may_speak
+from outlast.api.agent_rights import may_have_told
 from outlast.api.context import Api, Caller
 from outlast.api.requests import ExecRequest
 from outlast.api.task_lookup import find_task, task_around
@@ -68,7 +68,7 @@ async def detach(
 
 async def compose(api: Api, caller: Caller, request: ExecRequest, spec: ExecSpec, source: str) -> NewTask:
     """Return the task that a request asks for, with what it is to run."""
-    await may_speak(api, caller, request.conversation)
+    await may_have_told(api, caller, request.conversation)
     now = api.clock.now()
     parent = await _parent(api, caller, request)
     retries = request.retries or 0

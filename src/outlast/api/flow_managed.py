@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlast.api.agent_rights import may_speak
+from outlast.api.agent_rights import may_have_told
 from outlast.api.context import Api, Caller
 from outlast.api.flow_commands import as_json, ask_end, flow_ended, not_now, stale
 from outlast.api.flow_lookup import present
@@ -32,7 +32,7 @@ from outlast.core.task import NewTask, NotifyPolicy
 async def create(api: Api, caller: Caller, request: FlowCreateRequest) -> FlowResult:
     """Put a managed flow on record, running."""
     _state(request.state)
-    await may_speak(api, caller, request.conversation)
+    await may_have_told(api, caller, request.conversation)
     parent = await parent_of(api, caller, request.parent_id)
     new = NewFlow(
         id=new_flow_id(api),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from outlast.api import flow_files
-from outlast.api.agent_rights import may_speak
+from outlast.api.agent_rights import may_have_told
 from outlast.api.context import Api, Caller
 from outlast.api.exec import base_environment, workdir_at
 from outlast.api.flow_handlers import handler_of, served
@@ -52,7 +52,7 @@ def new_flow_id(api: Api) -> str:
 
 async def start(api: Api, caller: Caller, request: FlowStartRequest) -> FlowResult:
     """Put a flow on record; whoever serves its handler takes it up. Raises BadInput with everything that is wrong."""
-    await may_speak(api, caller, request.conversation)
+    await may_have_told(api, caller, request.conversation)
     target = await target_of(api, caller, request)
     parent = await parent_of(api, caller, request.parent_id)
     new = new_flow(api, caller, request, target, parent)

@@ -11,7 +11,7 @@ import msgspec
 
 from outlast.api import detach as detached
 from outlast.api import exec as exec_
-from outlast.api.agent_rights import may_speak
+from outlast.api.agent_rights import may_have_told
 from outlast.api.context import Api, Caller
 from outlast.api.flow_managed import mirror_of
 from outlast.api.flow_starts import new_flow_id
@@ -147,7 +147,7 @@ async def notify(api: Api, caller: Caller, task: Task, request: NotifyRequest) -
 
 async def report_start(api: Api, caller: Caller, request: ReportStartRequest) -> TaskResult:
     """Put work on record that runs elsewhere and reports in; nobody here starts, watches or ends it."""
-    await may_speak(api, caller, request.conversation)
+    await may_have_told(api, caller, request.conversation)
     now = api.clock.now()
     parent = None if request.parent_id is None else await find_task(api, caller, request.parent_id)
     new = NewTask(

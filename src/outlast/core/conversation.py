@@ -40,7 +40,8 @@ def check_key(key: str, field: str) -> str:
 def no_channel(key: str, field: str) -> str:
     """Return a key that cannot be taken for a channel, or raise `BadInput`.
 
-    Who is told of a task's end is anybody's to say; what runs or calls out to tell him is the operator's alone.
+    Which of his conversations is told of an end is a requester's to say; what runs or calls out to tell it is the
+    operator's alone.
     """
     if names_channel(key):
         raise BadInput(
