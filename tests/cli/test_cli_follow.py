@@ -265,11 +265,11 @@ def test_input_is_forwarded_and_closed(follower, gateway, typed):
 
     def accept(conn):
         body = json.loads(gateway.seen[-1].partition(b"\r\n\r\n")[2])
+        conn.sendall(answer({"accepted": 1}))
         if body.get("eof"):
             closed.set()
         else:
             os.close(typed.writer)
-        conn.sendall(answer({"accepted": 1}))
 
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
