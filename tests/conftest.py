@@ -8,8 +8,13 @@ import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from houses import House
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+"""How long one example takes says how busy the machine is, not whether the code is right."""
 
 
 @pytest.hookimpl(wrapper=True)

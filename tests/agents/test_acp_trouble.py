@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
+import uuid
 
 import pytest
 from agent_running import PATIENCE, RUNNER, acp, marked, sleeping_in
 
 from houses import House, spec
 from outlast.core.agent import AgentSpec, EventKind
+
+GRACES = "child.EOF_SECONDS, child.LEAVE_SECONDS"
+PATIENT = [sys.executable, "-P", "-c", f"from outlast.agents import child, runner; {GRACES} = 30, 30; runner.main()"]
+"""A runner that waits for whoever leaves by himself, however long that takes a busy machine."""
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,7 @@ def test_an_agent_that_never_answers_is_given_up_in_time(start) -> None:
 
 
 def test_a_turn_that_never_ends_is_stopped_in_time_and_keeps_what_it_said(start) -> None:
-    turn = start(acp("forever", timeout_seconds=1.5))
+    turn = start(acp("forever", timeout_seconds=6.0))
     end = turn.end()
     assert (end.code, end.text) == ("timeout", "working…\nstopped")
     assert turn.alive() == []
@@ -161,7 +167,7 @@ def test_children_in_the_group_end_with_the_agent(start) -> None:
 
 def test_what_an_agent_has_started_may_write_down_its_history_after_it(start, tmp_path) -> None:
     """Some leave that to a child, which has the conversation of the next turn: without it that begins from nothing."""
-    turn = start(acp("historian"), workdir=tmp_path)
+    turn = start(acp("historian"), workdir=tmp_path, argv=PATIENT)
     assert turn.end().error is None
     assert (tmp_path / "history").read_text() == "kept\n"
     assert turn.alive() == []
@@ -173,8 +179,8 @@ def test_a_session_of_the_keeper_leaves_nothing_of_a_turn(house: House, tmp_path
             "prompt": "hello", "workdir": str(tmp_path), "env": {}}  # fmt: skip
 
     async def act(table):
-        mark = "OUTLAST_TEST_MARK=keeper"
-        env = {"OUTLAST_TEST_MARK": "keeper"}
+        env = {"OUTLAST_TEST_MARK": uuid.uuid4().hex}
+        mark = f"OUTLAST_TEST_MARK={env['OUTLAST_TEST_MARK']}"
         session = await table.start(spec(table, RUNNER, stdin="pipe", leftovers="kill", env=env))
         await table.write(session, json.dumps(turn).encode() + b"\n")
         await table.until_drained(session)

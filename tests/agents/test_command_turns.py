@@ -274,7 +274,7 @@ def test_cancel_ends_the_program_and_its_group(start) -> None:
 
 
 def test_a_run_that_takes_too_long_is_ended(start) -> None:
-    turn = start(python("import time; print('up', flush=True); time.sleep(600)", timeout_seconds=1.0))
+    turn = start(python("import time; print('up', flush=True); time.sleep(600)", timeout_seconds=5.0))
     end = turn.end()
     assert (end.code, end.stop, end.text) == ("timeout", "error", "up")
     assert turn.alive() == []

@@ -340,7 +340,7 @@ def wait_until_there(name: str):
 def test_a_command_ends_with_its_turn(start, tmp_path, how: str) -> None:
     """Called off, or its agent gone: the command ends, and all it started, before the last line is written."""
     steps = [
-        shell("trap 'touch asked' TERM; setsid sleep 600 & touch up; wait; wait"),
+        shell("trap ': > asked' TERM; setsid sleep 600 & touch up; wait; wait"),
         [of("wait_for_exit")],
         shell("true"),
     ]

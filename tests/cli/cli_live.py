@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Live:

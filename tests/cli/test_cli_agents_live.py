@@ -88,6 +88,13 @@ def test_a_turn_is_steered_only_while_it_runs_and_cancelled_with_its_tree(own: L
     assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True, check=False).stdout == b""
 
 
+def replace(path: str, text: str) -> None:
+    """Write a file that a running gateway may read at any moment."""
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+
+
 def test_adding_leaves_the_file_as_it_is_and_refuses_a_second_of_the_name(own: Live) -> None:
     path = own.home + "/config.toml"
     before = "# mine\n[tasks]\nslots = 3"
@@ -188,8 +195,7 @@ def test_an_agent_that_is_added_or_changed_is_there_for_the_next_turn(own: Live)
         with open(path) as file:
             text = file.read()
         changed = text.replace("echo old", "echo new").replace("you said", "I hear") + 'heartbeat = {every = "1s"}\n'
-        with open(path, "w") as file:
-            file.write(changed)
+        replace(path, changed)
         assert run(own, "agent", "run", "echo", "hello") == "I hear hello\n"
         end = time.monotonic() + PATIENCE
         while not (beats := json.loads(run(own, "heartbeat", "history", "--json"))["beats"]):
@@ -222,8 +228,7 @@ def test_a_broken_file_keeps_the_agents_there_were_and_says_so(own: Live) -> Non
         file.write(']\nbackend = "command"\ncommand = ["true"]\n')
     with open(own.home + "/config.toml") as file:
         text = file.read()
-    with open(own.home + "/config.toml", "w") as file:
-        file.write(text.replace("[agents.half\n]", "[agents.half]"))
+    replace(own.home + "/config.toml", text.replace("[agents.half\n]", "[agents.half]"))
     assert [one["agent"] for one in client.get("/v1/agents")["agents"]] == ["echo", "half"]
 
 

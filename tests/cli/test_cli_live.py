@@ -41,6 +41,18 @@ def read_until(stream, text):
     return seen
 
 
+def gate(path):
+    """A shell word that waits for `open_gate`. No loop: that would be taken for a timer, with advice against it."""
+    os.mkfifo(path / "gate")
+    return f"read _ < {path}/gate"
+
+
+def open_gate(path):
+    """Let go on what waits at the gate, or comes to it."""
+    with open(path / "gate", "w"):
+        pass
+
+
 # exec, in the foreground
 
 
@@ -108,8 +120,8 @@ def test_ctrl_c_three_times_ends_the_tree(live):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_the_command_goes_on_without_us(live, number, code):
-    process = live.start("exec", f"echo ready{number}; sleep 0.5; echo done")
+def test_the_command_goes_on_without_us(live, tmp_path, number, code):
+    process = live.start("exec", f"echo ready{number}; {gate(tmp_path)}; echo done")
     read_until(process.stdout, b"ready")
     process.send_signal(number)
     process.wait(PATIENCE)
@@ -117,6 +129,7 @@ def test_the_command_goes_on_without_us(live, number, code):
     [row] = [r for r in live.json("process", "list", "--json")["sessions"] if f"ready{number};" in r["command"]]
     if number != signal.SIGKILL:
         assert row["sessionId"] in process.stderr.read().decode()
+    open_gate(tmp_path)
     assert live.run("process", "wait", row["sessionId"]).returncode == 0
     assert live.run("process", "log", row["sessionId"]).stdout.endswith(b"done\n")
 
@@ -132,14 +145,16 @@ def test_a_reader_that_leaves_is_no_traceback(live):
 
 
 @pytest.mark.parametrize(("where", "options"), [("", []), (" >&2", []), ("", ["-t"])])
-def test_the_gateway_may_die_in_the_middle(live, where, options):
-    line = f"for i in $(seq 200); do echo $i{where}; sleep 0.02; done; exit 7"
+def test_the_gateway_may_die_in_the_middle(live, tmp_path, where, options):
+    wait = f"[ $i -ne 150 ] || {gate(tmp_path)}"
+    line = f"for i in $(seq 200); do echo $i{where}; sleep 0.02; {wait}; done; exit 7"
     process = live.start("exec", *options, line)
     stream = process.stderr if where else process.stdout
     seen = read_until(stream, b"20")
     first = live.kill_gateway()
     seen += read_until(stream, b"120")
     assert live.kill_gateway() != first
+    open_gate(tmp_path)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 7
     assert (seen + (err if where else out)).decode().split() == NUMBERS
@@ -156,11 +171,12 @@ def test_the_gateway_may_be_restarted_in_the_middle(live):
 # exec that returns, and process
 
 
-def test_a_command_that_outlives_its_window(live):
-    done = live.run("exec", "--yield", "200ms", "echo begun; sleep 0.6; echo over; exit 3")
+def test_a_command_that_outlives_its_window(live, tmp_path):
+    done = live.run("exec", "--yield", "2s", f"echo begun; {gate(tmp_path)}; echo over; exit 3")
     assert done.returncode == 0
     session = re.search(rb"session (\S+), pid", done.stdout)[1].decode()
     assert done.stdout.startswith(b"begun\nstill running")
+    open_gate(tmp_path)
     waited = live.json("process", "wait", session, "--json")
     assert (waited["met"], waited["results"][0]["exitCode"]) == (True, 3)
     poll = live.json("process", "poll", session, "--json")
@@ -217,7 +233,9 @@ def test_terminal_sessions_have_keys_and_a_screen(live):
     screen = live.run("process", "screen", session).stdout.decode()
     assert "5 40" in screen
     assert live.run("process", "resize", session, "50", "6").returncode == 0
-    live.run("process", "send-keys", session, "sleep 60", "Enter", "C-c")
+    live.run("process", "send-keys", session, "echo t''wo; sleep 60", "Enter")
+    assert live.run("process", "wait", session, "--pattern", "two").returncode == 0
+    live.run("process", "send-keys", session, "C-c")
     live.run("process", "submit", session, "stty size; exit 8")
     waited = live.json("process", "wait", session, "--json")
     assert waited["results"][0]["exitCode"] == 8

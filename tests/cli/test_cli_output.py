@@ -70,7 +70,7 @@ def test_bytes_are_written_whole_to_a_pipe_that_does_not_block():
     thread.start()
     output.write_all(writer, data)
     os.close(writer)
-    thread.join(10)
+    thread.join(60)
     os.close(reader)
     assert got == data
 

@@ -41,7 +41,7 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced(client, gateway):
 
     gateway.will(answer_and_close, answer({"b": 2}))
     assert client.get("/1") == {"a": 1}
-    assert closed.wait(5)
+    assert closed.wait(30)
     assert client.get("/2") == {"b": 2}
     assert gateway.connections == 2
 
@@ -96,7 +96,7 @@ def test_an_answer_cut_off_or_garbled_is_gateway_trouble(client, gateway, item, 
 
 def test_an_answer_that_does_not_come_is_given_up(client, gateway):
     release = threading.Event()
-    gateway.will(lambda conn: release.wait(5) and False)
+    gateway.will(lambda conn: release.wait(30) and False)
     with pytest.raises(GatewayTrouble, match=r"within 0\.05 s"):
         client.request("GET", "/", seconds=0.05)
     release.set()

@@ -25,7 +25,7 @@ HERE = parse_allowed(["127.0.0.1"])
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-def run(act: Awaitable[T], seconds: float = 30) -> T:
+def run(act: Awaitable[T], seconds: float = 60) -> T:
     """Run an act in a loop of its own; nothing here may take longer than that."""
 
     async def main() -> T:

@@ -6,25 +6,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from api_fakes import PATIENCE
 from channel_servers import OK, Request, Server, hook, read_request, run, verified
 from telling_house import House, open_house
 
-from outlast.delivery.channels.base import Channel
+from outlast.delivery.channels.base import Channel, Message
 
 BUSY = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
 LATER = b"HTTP/1.1 503 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
 TIMEOUT = 0.3
+"""Seconds a receiver is given that will be silent; any other has all the time it needs on a busy machine."""
 
 
 class Moody(Server):
     """Takes requests, and is in the moods the test wants: ok, busy, later, silent, rude, late."""
 
+    known: ClassVar[list[Moody]] = []
+
     def __init__(self) -> None:
         super().__init__(self._answer)
+        self.known.append(self)
         self.moods: list[str] = []
         self.requests: list[Request] = []
         self.taken: list[Request] = []
@@ -48,6 +52,17 @@ class Moody(Server):
         await writer.drain()
 
 
+class Sender(NamedTuple):
+    """Sends to a port of loopback, with little patience where its receiver is about to be silent."""
+
+    port: int
+
+    async def send(self, message: Message) -> None:
+        silent = any(one.port == self.port and one.moods[:1] == ["silent"] for one in Moody.known)
+        url = f"http://127.0.0.1:{self.port}/"
+        await hook(url, timeout_seconds=TIMEOUT if silent else PATIENCE).send(message)
+
+
 class Post(House):
     """Sends through real webhooks to loopback."""
 
@@ -55,7 +70,7 @@ class Post(House):
 
     def _channel(self, name: str) -> Channel:
         host = name.removeprefix("webhook:https://").partition(".")[0]
-        return hook(f"http://127.0.0.1:{self.ports[host]}/", timeout_seconds=TIMEOUT)
+        return Sender(self.ports[host])
 
     async def until(self, condition: Callable[[], Any], step: float = 0.0) -> None:
         """Let the network do its work, and the clock go on by ``step`` whenever it is at rest."""

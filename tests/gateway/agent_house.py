@@ -35,7 +35,7 @@ from outlast.runtimes.cli import CliRuntime
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.sqlite import SqliteStore
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 SCRIPTED = (sys.executable, "-S", str(Path(__file__).parent / "scripted_runner.py"))
 YES = [{"id": "yes", "name": "Allow", "kind": "allow_once"}, {"id": "no", "name": "Reject", "kind": "reject_once"}]
 

@@ -29,13 +29,11 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    """Two homes that share one database (or one file), with leases of a second."""
+    """Two homes that share one database (or one file)."""
     shared = (
         request.getfixturevalue("pg_database") if request.param == "postgresql" else f"sqlite://{tmp_path}/shared.db"
     )
     pair = Node(shared), Node(shared)
-    for node in pair:
-        node.settings["outlast.gateway.app.LEASE_SECONDS"] = 1.0
     yield pair
     for node in pair:
         node.close()

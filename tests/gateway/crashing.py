@@ -8,12 +8,14 @@ import json
 import os
 import select
 import signal
+import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nursery import bear
+from nursery import Born, bear
 from running import PATIENCE, Gateway, UnixConnection
 
 from outlast import config as config_module
@@ -22,6 +24,7 @@ from outlast.core.lifecycle import FINAL, TASK_MOVES, Verb
 from outlast.core.session import Cause, Status
 from outlast.core.task import Event, Task, TaskFilter
 from outlast.gateway.stores import make_store
+from outlast.process.keeper import proc
 from outlast.process.keeper import record as records
 from outlast.store.base import Store
 from outlast.store.base_told import NoticeRow
@@ -33,6 +36,12 @@ BESIDE = ("began", "attach", "reclaim", "ask_cancel", "progress", "late", "deliv
 
 STANDS = frozenset((("pending", 0), ("delivered", 1), ("delivered", 0)))
 """How a notice stands, and how often its conversation has heard it: not at all where a waiter saw the end itself."""
+
+
+OPEN_TRANSACTIONS = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+"""
 
 
 class Books(NamedTuple):
@@ -229,6 +238,33 @@ async def read_books(store: Store) -> Books:
             told += heard
             after = heard[-1].id
     return Books(tasks, events, notices[::-1], payloads, told)
+
+
+def freeze(node: Node, process: Born | subprocess.Popen[bytes]) -> None:
+    """Stop a process of a home where it stands, but not where it holds up all others: within a change of the store."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: proc.state_of(process.pid) == "T")
+        if not holds_store(node.config.store_url or f"sqlite://{node.home}/ledger.db"):
+            return
+        process.send_signal(signal.SIGCONT)
+
+
+def holds_store(url: str) -> bool:
+    """True while somebody is within a change of a store: has the file locked, or a transaction open."""
+    if not url.startswith("sqlite://"):
+        import psycopg
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            return connection.execute(OPEN_TRANSACTIONS).fetchone() is not None
+    file = sqlite3.connect(url.removeprefix("sqlite://"), timeout=0, isolation_level=None)
+    try:
+        file.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        file.close()
+    return False
 
 
 def exits(pid: int) -> None:

@@ -29,7 +29,7 @@ from outlast.store.base import Store
 T = TypeVar("T")
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "every_flow.py")
 EVERY = f"{PROGRAMS}:every"
-LEASE = 30.0
+LEASE = 300.0
 """Seconds: so long that no machine is so busy that a worker of ours loses what it holds."""
 QUICK = {"outlast.gateway.flow_engine.LINGER_SECONDS": 0.02}
 """What waits is put away at once."""
@@ -47,6 +47,7 @@ class FlowNode(Node):
         super().__init__(store_url)
         self.workers: list[Born] = []
         self.place = str(self.path("marks"))
+        self.env["OUTLAST_FLOWS_LEASE_SECONDS"] = str(LEASE)
 
     def close(self) -> None:
         for worker in self.workers:

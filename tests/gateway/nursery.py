@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 MESSAGE_MAX = 65536
 
 

@@ -140,22 +140,21 @@ async def bystander(ctx: outlast.FlowContext, place: str) -> str:
     await ctx.step("first", mark, place, "bystander")
 
     async def long() -> str:
-        for _ in range(400):
-            if os.path.exists(f"{place}.gate"):
-                return "done"
+        while not os.path.exists(f"{place}.gate"):
             await asyncio.sleep(0.05)
-        return "late"
+        return "done"
 
     return await ctx.step("long", long)
 
 
 @flow
-async def blocking(ctx: outlast.FlowContext, place: str, seconds: float) -> str:
-    """Block the loop."""
+async def blocking(ctx: outlast.FlowContext, place: str) -> str:
+    """Block the loop until the gate is open."""
 
     async def block() -> str:
         mark(place, "block")
-        time.sleep(seconds)
+        while not os.path.exists(f"{place}.gate"):
+            time.sleep(0.05)
         return "blocked"
 
     return await ctx.step("block", block)

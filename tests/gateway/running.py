@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from houses import House
 from outlast import config as config_module
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Reply(NamedTuple):

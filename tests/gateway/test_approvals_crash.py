@@ -133,11 +133,12 @@ def test_a_crash_over_a_no_never_runs_the_command(node: Node, point: str) -> Non
 @pytest.mark.parametrize("point", DECIDE_POINTS)
 def test_a_crash_while_a_question_expires_still_ends_it_once(node: Node, point: str) -> None:
     assert node.begin(point)
-    asked = ask(node, approvalExpiresSeconds=1)
+    node.submit(node.counting(), ask=True, approvalExpiresSeconds=1)
     node.dies()
     assert node.begin()
-    node.ended(asked["taskId"])
-    assert status_of(node, asked["approvalId"]) == "expired"
+    node.ended(node.only_task())
+    [question] = node.ask("GET", "/v1/approvals").json["approvals"]
+    assert question["status"] == "expired"
     node.judge(Status.CANCELLED, Cause.EXPIRED, attempt=0)
     assert node.runs() == 0
 

@@ -183,7 +183,7 @@ def test_when_gateway_and_worker_die_the_next_gateway_alone_brings_everything_to
         flows.signal(flow_id, "op", '{"n":1}', key="once")
     elif kind == "approval":
         flows.answer(flow_id, "go")
-    flows.flow_ended(flow_id, seconds=20.0)
+    flows.flow_ended(flow_id)
     flows.judge_flow(flow_id, FlowStatus.FAILED if kind == "undone" else FlowStatus.SUCCEEDED)
     done_before_its_record(flows, flow_id)
     unsure = {"op", "inner"} if "before_checkpoint" in point or kind == "retried" else set()
@@ -215,7 +215,7 @@ def test_a_worker_of_the_gateway_that_is_killed_is_replaced_at_once(flows: FlowN
     until(lambda: flows.marks()["op"])
     flows.kill_worker(first)
     flows.open_gate()
-    flows.flow_ended(other, seconds=15.0)
+    flows.flow_ended(other)
     flows.judge_flow(other)
     assert hosted(flows).id != first.id
     flows.signal(flow_id, "op")
@@ -232,7 +232,7 @@ def test_a_worker_somebody_else_started_is_watched_too(flows: FlowNode) -> None:
     until(lambda: flows.marks()["op"])
     worker.send_signal(signal.SIGKILL)
     flows.open_gate()
-    flow = flows.flow_ended(flow_id, seconds=15.0)
+    flow = flows.flow_ended(flow_id)
     assert flows.judge_flow(flow_id).crashes == flow.crashes == 1
     assert flows.marks()["op"] == 2
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sqlite3
 import time
 
 import pytest
-from crashing import until
+from crashing import freeze, until
 from flow_crashing import EVERY, FlowNode
 from nursery import Born
 
 from outlast.core.flow import FlowStatus
-from outlast.process.keeper import proc
 
-LEASE = 1.5
-"""Seconds."""
-SLACK = 1.0
-"""Within so much of the end of a lease another worker has to have taken over."""
+LEASE = 4.0
+"""Seconds: a worker of a busy machine must be able to renew it in time."""
+SLACK = 10.0
+"""Within so much of the end of a lease another worker has to have begun the step again: what a busy machine takes."""
 
 
 def held_by(flows: FlowNode, flow_id: str) -> str:
@@ -43,34 +40,8 @@ def two_workers(flows: FlowNode, kind: str) -> tuple[str, Born, Born]:
     return flow_id, mine, other
 
 
-def freeze(flows: FlowNode, worker: Born) -> None:
-    """Stop a worker where it stands, but not within a commit to a file: that would stop everybody."""
-    while True:
-        worker.send_signal(signal.SIGSTOP)
-        until(lambda: proc.state_of(worker.pid) == "T")
-        if not holds_file(flows):
-            return
-        worker.send_signal(signal.SIGCONT)
-
-
-def holds_file(flows: FlowNode) -> bool:
-    """True while somebody is within a commit to the file of the home."""
-    if flows.config.store_url:
-        return False
-    connection = sqlite3.connect(os.path.join(flows.home, "ledger.db"), timeout=0, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:
-        return True
-    finally:
-        connection.close()
-    return False
-
-
 @pytest.mark.parametrize("kind", ["slow", "slow_thread"])
-def test_when_one_of_two_workers_is_killed_the_other_goes_on_within_a_lease_and_a_second(
-    flows: FlowNode, kind: str
-) -> None:
+def test_when_one_of_two_workers_is_killed_the_other_goes_on_when_its_lease_is_over(flows: FlowNode, kind: str) -> None:
     """Measured from the kill to the moment the step is begun again."""
     flow_id, mine, _ = two_workers(flows, kind)
     killed_at = time.time()

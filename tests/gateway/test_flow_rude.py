@@ -86,13 +86,21 @@ def is_tracker(pid: int) -> bool:
 
 def test_a_step_that_blocks_the_loop_for_longer_than_the_lease_keeps_its_flow(flows: FlowNode) -> None:
     """A thread renews meanwhile: another worker that waits for nothing else does not get it."""
-    workers = [flows.work(source=RUDE, lease=1.0) for _ in range(2)]
-    flow_id = run(flows, "blocking", 4.0)
+    workers = [flows.work(source=RUDE, lease=3.0) for _ in range(2)]
+    flow_id = run(flows, "blocking")
+    until(lambda: flows.marks()["block"])
+    until_held(flows, flow_id, time.time() + 2 * 3.0)
+    Path(f"{flows.place}.gate").touch()
     assert came_to(flows, flow_id) == "blocked"
     assert flows.marks() == {"block": 1}
     assert flows.flow(flow_id).crashes == 0
     assert "the loop has been blocked" in flows.worker_said()
     assert all(worker.poll() is None for worker in workers)
+
+
+def until_held(flows: FlowNode, flow_id: str, at: float) -> None:
+    """Wait until a flow is somebody's at least until a moment."""
+    flows.until_flow(flow_id, lambda flow: flow.lease_until is not None and flow.lease_until > at)
 
 
 def on_record(flows: FlowNode, flow_id: str, step: str) -> None:
@@ -157,7 +165,7 @@ def test_a_step_that_does_not_heed_its_end_does_not_keep_a_worker_that_is_to_sto
     flow_id = run(flows, "stubborn")
     until(lambda: flows.marks()["deaf"])
     worker.send_signal(signal.SIGTERM)
-    worker.wait(10.0)
+    worker.wait()
     assert flows.marks()["not-heeded"] >= 1
     flow = flows.flow(flow_id)
     assert flow.claim_id is None and flow.ready_at is not None and flow.ready_at <= time.time()

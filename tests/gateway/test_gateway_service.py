@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -63,5 +62,5 @@ async def test_stopping_ends_a_pass_under_way() -> None:
     service.start()
     await settle()
     assert clock.due == [1000]
-    await asyncio.wait_for(service.stop(), 5)
+    await service.stop()
     assert clock.due == []

@@ -118,19 +118,20 @@ def test_a_machine_that_went_down_before_the_start_was_on_record_is_no_reason_to
 def test_attempts_count_on_across_kills(node: Node) -> None:
     """Killed while attempt 1 runs, while attempt 2 waits and while it runs: three attempts, three runs, one end."""
     assert node.begin()
-    assert node.submit(node.counting(f"{node.gate}; exit 5"), retries=2, retryDelaySeconds=0.3)
+    gate = f"gate=$(wc -l < {node.path('ran')}); while [ ! -e {node.path('gate')}-$gate ]; do sleep 0.01; done"
+    assert node.submit(node.counting(f"{gate}; exit 5"), retries=2, retryDelaySeconds=0.3)
     node.until("began")
     node.kill()
     assert node.begin()
-    node.open_gate()
+    node.path("gate-1").touch()
     node.until("requeue")
-    node.path("gate").unlink()
     node.kill()
     assert node.begin()
     second = next(event for event in node.events() if event["verb"] == "began" and event["data"]["attempt"] == 2)
     assert second["task"]["attempt"] == 2
     node.kill()
-    node.open_gate()
+    node.path("gate-2").touch()
+    node.path("gate-3").touch()
     node.see_through()
     node.judge(Status.FAILED, Cause.EXIT, code=5, attempt=3)
     assert node.runs() == 3

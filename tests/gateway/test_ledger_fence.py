@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
 
-from crashing import Node, exits, replay, supervisor_of, until
+import pytest
+from crashing import Node, exits, freeze, replay, supervisor_of, until
 
 from outlast.core.lifecycle import Verb, transition
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
-from outlast.process.keeper import proc
 
 Pair = tuple[Node, Node]
 
 
-def freeze(node: Node) -> None:
-    """Stop a gateway where it stands, but not within a commit to a file: that would stop everybody."""
-    assert node.process is not None
-    pid = node.process.pid
-    while True:
-        node.process.send_signal(signal.SIGSTOP)
-        until(lambda: proc.state_of(pid) == "T")
-        if not holds_file(node):
-            return
-        thaw(node)
+@pytest.fixture
+def nodes(nodes: Pair) -> Pair:
+    """Likewise, with leases of a second."""
+    believe(nodes, 1.0)
+    return nodes
 
 
-def holds_file(node: Node) -> bool:
-    url = node.config.store_url
-    if not url.startswith("sqlite://"):
-        return False
-    connection = sqlite3.connect(url.removeprefix("sqlite://"), timeout=0, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:
-        return True
-    finally:
-        connection.close()
-    return False
+def believe(nodes: Pair, seconds: float) -> None:
+    """Have gateways that start from now on give up whoever is silent for so long."""
+    for node in nodes:
+        node.settings["outlast.gateway.app.LEASE_SECONDS"] = seconds
 
 
 def thaw(node: Node) -> None:
@@ -56,7 +42,8 @@ def given_up(here: Node, there: Node, **fields: object) -> tuple[Task, int]:
     supervisor = supervisor_of(here, answer["sessionId"])
     here.until("began")
     until(here.runs)
-    freeze(here)
+    assert here.process is not None
+    freeze(here, here.process)
     [lost] = there.ended(answer["taskId"])
     assert (lost["status"], lost["cause"]) == ("lost", "lease_expired")
     assert here.config.paths.node and lost["node"] in lost["error"]
@@ -149,13 +136,15 @@ def test_a_lost_task_is_corrected_when_its_command_ends_under_the_next_gateway(n
 
 def test_work_that_was_to_be_cancelled_and_then_given_up_is_still_ended(nodes: Pair) -> None:
     """The wish reached the database while its gateway was frozen: thawed, it carries it out, lost or not."""
+    believe(nodes, 5.0)  # the wish has to come before the end of the lease
     here, there = nodes
     assert here.begin() and there.begin()
     answer = here.submit(here.counting(f"{here.gate}; exit 5"))
     assert answer is not None
     here.until("began")
     until(here.runs)
-    freeze(here)
+    assert here.process is not None
+    freeze(here, here.process)
     asked = there.ask("POST", f"/v1/tasks/{answer['taskId']}/cancel", {}).json
     assert (asked["status"], asked["cancelAskedAt"] is None) == ("running", False)
     assert there.ended(answer["taskId"])[0]["status"] == "lost"
@@ -167,10 +156,11 @@ def test_work_that_was_to_be_cancelled_and_then_given_up_is_still_ended(nodes: P
 
 def test_a_command_that_takes_its_time_to_die_does_not_cost_another_one_its_lease(nodes: Pair) -> None:
     """Called off from elsewhere, it ignores SIGTERM for two leases: its gateway goes on renewing the others."""
+    believe(nodes, 3.0)
     here, there = nodes
     assert here.begin() and there.begin()
     other = here.submit(here.counting(f"{here.gate}; exit 5"))
-    stubborn = here.submit("trap '' TERM; echo up; while :; do sleep 0.05; done", graceSeconds=2.5)
+    stubborn = here.submit("trap '' TERM; echo up; while :; do sleep 0.05; done", graceSeconds=6.5)
     assert other is not None and stubborn is not None
     session = stubborn["sessionId"]
     assert here.ask("POST", "/v1/wait", {"sessionIds": [session], "pattern": "up"}).json["met"]

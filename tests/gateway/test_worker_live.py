@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import select
 import signal
 import time
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
+from crashing import exits
 from running import PATIENCE, Gateway, UnixConnection
 
 SECRET = "hunter2hunter2hunter2"
@@ -64,15 +63,16 @@ def tasks(gateway: Gateway) -> list[dict[str, Any]]:
     return list(gateway.ask("GET", "/v1/tasks").json["tasks"])
 
 
-def until(gateway: Gateway, verb: str) -> None:
-    """Read the stream of events until that verb; it begins with the first there is."""
+def until(gateway: Gateway, verb: str, task_id: str | None = None) -> None:
+    """Read the stream of events until that verb, of that task; it begins with the first there is."""
     connection = UnixConnection(gateway.paths.socket)
     connection.request("GET", "/v1/events?tasks=1&after=0")
     response = connection.getresponse()
     deadline = time.monotonic() + PATIENCE
     for line in response:
         assert time.monotonic() < deadline, f"no {verb} came"
-        if line.startswith(b"data: ") and json.loads(line[6:])["verb"] == verb:
+        event = json.loads(line[6:]) if line.startswith(b"data: ") else {}
+        if event.get("verb") == verb and task_id in (None, event["taskId"]):
             break
     connection.close()
 
@@ -180,6 +180,8 @@ def test_a_tree_of_real_commands_is_called_off(gateway: Gateway, ledger: Ledger)
     top = gateway.exec("sleep 1000", detach=True)
     child = gateway.exec("sleep 1001", detach=True, parentId=top["taskId"])
     below = gateway.exec("sleep 1002", detach=True, parentId=child["taskId"])
+    for one in (top, child, below):
+        until(gateway, "began", one["taskId"])
     ended = gateway.ask("POST", f"/v1/tasks/{top['taskId']}/cancel", {"graceSeconds": 1}).json
     assert (ended["status"], ended["cause"], ended["exitSignal"]) == ("cancelled", "operator", "SIGTERM")
     for one in wait(gateway, child["taskId"], below["taskId"]):
@@ -191,9 +193,7 @@ def test_a_deadline_counts_while_no_gateway_runs(gateway: Gateway, ledger: Ledge
     until(gateway, "began")
     pid = gateway.ask("GET", f"/v1/sessions/{made['sessionId']}").json["pid"]
     gateway.stop(signal.SIGKILL)
-    fd = os.pidfd_open(pid)
-    assert select.select([fd], [], [], 30)[0], "the keeper holds the limit"
-    os.close(fd)
+    exits(pid)  # the keeper holds the limit
     gateway.start()
     [ended] = wait(gateway, made["taskId"])
     assert (ended["status"], ended["cause"]) == ("timed_out", "deadline")

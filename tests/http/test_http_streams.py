@@ -114,6 +114,7 @@ async def test_a_slow_reader_slows_the_reading_and_memory_stays_bounded(tmp_path
         session.output = Wrapped(session, counted)  # type: ignore[assignment]
         reader, writer = await web.open("GET", f"/v1/sessions/{session.id}/stream?frames=1")
         await read_head(reader)
+        await until(lambda: given > 0)
         seen = -1
         while given != seen:
             seen = given

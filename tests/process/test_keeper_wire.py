@@ -216,13 +216,9 @@ def test_a_caller_that_never_reads_is_cut_off(house: House) -> None:
                         return sent
 
         asked = asyncio.get_running_loop().run_in_executor(None, flood)
-        slowest = 0.0
         while not asked.done():
-            began = time.monotonic()
             assert (await within(table.probe(session))).processes == 1
-            slowest = max(slowest, time.monotonic() - began)
         assert await asked > 1000
-        assert slowest < 5
         await table.kill(session)
 
     house.run(act)
@@ -248,11 +244,11 @@ def test_nonsense_at_the_keepers_door_holds_up_no_start(house: House, junk: str)
         for caller in callers:
             caller.sendall(JUNK[junk])
         for turn in range(5):
-            session = await within(ended(table, f"echo {turn}"), 10)
+            session = await within(ended(table, f"echo {turn}"))
             assert text(session) == f"{turn}\n"
         for caller in callers:
             caller.close()
-        assert (await within(ended(table, "exit 4"), 10)).end.code == 4
+        assert (await within(ended(table, "exit 4"))).end.code == 4
 
     house.run(act)
 
@@ -271,7 +267,7 @@ def test_a_caller_who_takes_his_time_is_served_in_the_end(house: House) -> None:
                 return receive(sock)
 
         reply = asyncio.get_running_loop().run_in_executor(None, slowly)
-        assert (await within(ended(table, "exit 4"), 10)).end.code == 4
+        assert (await within(ended(table, "exit 4"))).end.code == 4
         assert await within(reply) == {"error": "unknown_op"}
 
     house.run(act)
@@ -308,7 +304,7 @@ def test_a_start_that_makes_no_sense_starts_nothing_and_harms_nobody(house: Hous
             sock.sendall(pack({"op": "start", "spec": bad, "line": '{"id":"sbad"}'}))
             reply = await asyncio.to_thread(receive, sock)
             assert reply is None or "error" in reply or reply.get("cause") == "spawn_error"
-        assert (await within(ended(table, "exit 4"), 10)).end.code == 4
+        assert (await within(ended(table, "exit 4"))).end.code == 4
         assert house.keeper_pid == keeper
         assert not os.path.exists(f"{house.home}/../outside")
         folders = set(os.listdir(f"{house.home}/sessions"))
@@ -327,7 +323,7 @@ def test_a_template_or_spare_that_is_killed_is_replaced(house: House) -> None:
             for name in os.listdir("/proc"):
                 if name.isdigit() and _is_idle_helper(int(name), house.keeper_pid, supervisor_of(session)):
                     os.kill(int(name), 9)
-            assert (await within(ended(table, "exit 4"), 10)).end.code == 4
+            assert (await within(ended(table, "exit 4"))).end.code == 4
         await table.write(session, b"go\n")
         await within(table.until_drained(session))
         assert session.end.code == 3

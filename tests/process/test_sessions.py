@@ -63,7 +63,7 @@ def test_a_background_grandchild_never_delays_the_end(house: House) -> None:
 
     async def act(table: Sessions) -> None:
         session = await table.start(spec(table, "sleep 300 & echo hi"))
-        await asyncio.wait_for(table.until_end(session), 5)
+        await table.until_end(session)
         assert (session.end.code, text(session), session.leftovers) == (0, "hi\n", 1)
         assert not session.drained
         report = await table.kill(session)
@@ -109,7 +109,7 @@ def test_leftovers_are_ended_on_request(house: House) -> None:
 def test_total_and_idle_limits_end_the_tree_and_name_themselves(house: House) -> None:
     async def act(table: Sessions) -> None:
         total = await ended(table, "sleep 300", timeout_seconds=0.2)
-        idle = await ended(table, "echo a; sleep 300", idle_timeout_seconds=0.2)
+        idle = await ended(table, "echo a; sleep 300", idle_timeout_seconds=1.0)
         assert (total.status, total.end.cause) == (Status.TIMED_OUT, Cause.TIMEOUT)
         assert (idle.status, idle.end.cause, text(idle)) == (Status.TIMED_OUT, Cause.IDLE_TIMEOUT, "a\n")
         assert house.processes() == []
@@ -119,8 +119,8 @@ def test_total_and_idle_limits_end_the_tree_and_name_themselves(house: House) ->
 
 def test_output_counts_as_life_for_the_idle_limit(house: House) -> None:
     async def act(table: Sessions) -> None:
-        command = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done"
-        session = await ended(table, command, idle_timeout_seconds=0.5)
+        command = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done"
+        session = await ended(table, command, idle_timeout_seconds=2.0)
         assert (session.end.cause, text(session)) == (Cause.EXIT, "1\n2\n3\n4\n5\n6\n")
 
     house.run(act)

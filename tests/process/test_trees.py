@@ -28,6 +28,8 @@ from outlast.process.sessions import Sessions
 
 NOBODY = 4194305
 """A pid no process can have: one more than the kernel's largest."""
+SLACK = 10.0
+"""Seconds: what a busy machine may take on top of the grace."""
 _turn = itertools.count(1)
 
 
@@ -78,7 +80,7 @@ ESCAPES = {
 
 @pytest.mark.parametrize("case", ESCAPES)
 def test_nothing_escapes_a_kill(house: House, nap: str, case: str) -> None:
-    """Each trick, and afterwards: nobody left, everybody in the answer, no zombie, within grace and a second."""
+    """Each trick, and afterwards: nobody left, everybody in the answer, no zombie, soon after the grace."""
     script, count, leads = ESCAPES[case]
 
     async def act(table: Sessions) -> None:
@@ -90,7 +92,7 @@ def test_nothing_escapes_a_kill(house: House, nap: str, case: str) -> None:
             assert (session.end.code, session.leftovers) == (0, count)
         began = time.monotonic()
         report = await within(table.kill(session))
-        assert time.monotonic() - began < 0.5 + 1.0
+        assert time.monotonic() - began < 0.5 + SLACK
         assert sleepers(nap) == []
         assert {pid for pid, _, _ in report.ended} >= set(there)
         assert report.survivors == []
@@ -112,7 +114,7 @@ def test_what_ignores_the_polite_signal_is_killed_after_the_grace(house: House, 
         await until(lambda: len(sleepers(nap)) == 2)
         began = time.monotonic()
         report = await within(table.kill(session))
-        assert 0.3 <= time.monotonic() - began < 1.3
+        assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
         how = {pid: (name, word) for pid, name, word in report.ended}
         assert how[session.pid] == ("bash", "SIGKILL")
         assert sorted(word for pid, (name, word) in how.items() if name == "sleep") == ["SIGKILL", "SIGTERM"]
@@ -127,10 +129,10 @@ def test_a_stopped_process_is_woken_to_die(house: House, nap: str) -> None:
     """SIGSTOP keeps SIGTERM waiting; the tree goes politely all the same, long before the grace is over."""
 
     async def act(table: Sessions) -> None:
-        session = await table.start(spec(table, f"{nap} & kill -STOP $!; echo up; wait", grace_seconds=20.0))
+        session = await table.start(spec(table, f"{nap} & kill -STOP $!; echo up; wait", grace_seconds=100.0))
         await printed(table, session, 3)
         await until(lambda: [proc.state_of(pid) for pid in proc.children(session.pid)] == ["T"])
-        report = await within(table.kill(session), 10)
+        report = await within(table.kill(session))
         assert {word for _, _, word in report.ended} == {"SIGTERM"}
         assert sleepers(nap) == []
 
@@ -138,7 +140,7 @@ def test_a_stopped_process_is_woken_to_die(house: House, nap: str) -> None:
 
 
 def test_two_hundred_children_go_together(house: House, nap: str) -> None:
-    """A wide tree: all gone within the grace and a second, and all listed."""
+    """A wide tree: all gone soon after the grace, and all listed."""
 
     async def act(table: Sessions) -> None:
         command = f"for i in $(seq 200); do {nap} & done; wait"
@@ -146,7 +148,7 @@ def test_two_hundred_children_go_together(house: House, nap: str) -> None:
         there = await until(lambda: len(sleepers(nap)) == 200 and sleepers(nap))
         began = time.monotonic()
         report = await within(table.kill(session))
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 2.0 + SLACK
         assert {pid for pid, _, _ in report.ended} == {*there, session.pid}
         assert sleepers(nap) == []
         await no_zombies(house)
@@ -161,7 +163,7 @@ def test_a_tree_that_grows_while_it_is_killed_is_ended_too(house: House, nap: st
         command = f"trap '' TERM; while :; do setsid {nap} & sleep 0.01; done"
         session = await table.start(spec(table, command, grace_seconds=0.2))
         await until(lambda: len(sleepers(nap)) >= 5)
-        report = await within(table.kill(session), 10)
+        report = await within(table.kill(session))
         assert report.survivors == []
         assert sleepers(nap) == []
         assert house.processes() == []
@@ -176,9 +178,9 @@ def test_two_kills_at_once_are_both_answered(house: House, nap: str) -> None:
     async def act(table: Sessions) -> None:
         session = await table.start(spec(table, f"trap '' TERM; echo up; while :; do {nap}; done"))
         await printed(table, session, 3)
-        patient = asyncio.create_task(table.kill(session, grace=60.0))
+        patient = asyncio.create_task(table.kill(session, grace=100.0))
         await until(lambda: "kill" in records.read(session.folder))
-        hasty, first = await within(asyncio.gather(table.kill(session, signum=signal.SIGKILL), patient), 10)
+        hasty, first = await within(asyncio.gather(table.kill(session, signum=signal.SIGKILL), patient))
         assert hasty == first
         assert (session.pid, "bash", "SIGKILL") in first.ended
         await within(table.until_drained(session))
@@ -197,7 +199,7 @@ def test_a_signal_to_the_tree_reaches_who_is_there_whoever_vanished() -> None:
         sup = SimpleNamespace(tree=lambda: [NOBODY, there.pid])
         channel = SimpleNamespace(send=lambda message: answers.append(message) or True)
         assert ops.answer(sup, channel, {"op": "signal", "n": 1, "signal": 15, "scope": "tree"})
-        assert there.wait(10) == -signal.SIGTERM
+        assert there.wait() == -signal.SIGTERM
     assert answers == [{"n": 1, "sent": 1}]
 
 

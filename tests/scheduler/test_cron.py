@@ -121,10 +121,10 @@ def test_refused_with_the_reason(text: str, code: str, says: str) -> None:
 
 def test_garbage_of_a_megabyte_is_refused_at_once() -> None:
     for text in ("x" * 10**6, "* " * 500_000, "1," * 500_000 + "1 * * * *", "@" * 10**6, "9" * 10**6 + " * * * *"):
-        began = time.perf_counter()
+        began = time.thread_time()
         with pytest.raises(BadInput) as caught:
             read(text)
-        assert time.perf_counter() - began < 0.05
+        assert time.thread_time() - began < 0.05
         assert len(caught.value.message) < 200
 
 
@@ -142,7 +142,7 @@ WORST = (
 
 @pytest.mark.parametrize("text", WORST)
 def test_no_expression_takes_long(text: str) -> None:
-    """One schedule that is searched for decades must not hold up the others."""
+    """One schedule that is searched for decades must not hold up the others. Its own time counts, not the wall's."""
     assert len(text) <= CRON_MAX
     best = min(spent(text) for _ in range(3))
     assert best < 0.02
@@ -150,9 +150,9 @@ def test_no_expression_takes_long(text: str) -> None:
 
 def spent(text: str) -> float:
     read.__globals__["_read"].cache_clear()
-    began = time.perf_counter()
+    began = time.thread_time()
     next_instant(text, "Europe/London", moment("2096-03-01 00:00"))
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 FIELD = st.one_of(

@@ -286,9 +286,13 @@ class Custody:
             self._spawn(self._watch_unsupervised(session))
             return
         if session.end is None:
-            line = evidence.lost(records.read(session.folder) or {}, session.started, self._clock.now())
-            evidence.write_line(session.folder, "lost", line)
-            self._ended(session, evidence.exit_of({"lost": line}))
+            record = records.read(session.folder) or {}
+            end = evidence.exit_of(record)  # its supervisor may only have been slow to answer
+            if end is None:
+                line = evidence.lost(record, session.started, self._clock.now())
+                evidence.write_line(session.folder, "lost", line)
+                end = evidence.exit_of({"lost": line})
+            self._ended(session, end)
         self._drained(session)
 
     async def _watch_unsupervised(self, session: Session) -> None:

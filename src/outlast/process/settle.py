@@ -19,7 +19,9 @@ from outlast.process.session import KillReport, Session
 
 KNOCKS = 40
 KNOCK_SECONDS = 0.05
-"""A replacement supervisor answers within some ten milliseconds; after two seconds there is none."""
+"""A supervisor says that it is there within some ten milliseconds; after two seconds there is none."""
+STARTED_KNOCKS = 200
+"""For one that had started its command: its keeper lives and puts another in its place, however busy the machine is."""
 FORESTALLED_SECONDS = 3600.0
 PRUNE_MAX = 2000
 """Session folders looked at in one pass."""
@@ -57,16 +59,17 @@ async def connect(run: str, session: Session) -> Link | None:
     """
     path = f"{run}/{session.id}.ctl"
     loop = asyncio.get_running_loop()
-    for knock in range(KNOCKS):
+    knocks = 0
+    while True:
         try:
             _, link = await loop.create_unix_connection(Link, path)
             return link
         except OSError:
-            record = records.read(session.folder) or {}
-            if "end" in record or not _may_answer(run, record) or knock == KNOCKS - 1:
+            record, knocks = records.read(session.folder) or {}, knocks + 1
+            most = STARTED_KNOCKS if "started" in record else KNOCKS
+            if "end" in record or not _may_answer(run, record) or knocks >= most:
                 return None
         await asyncio.sleep(KNOCK_SECONDS)
-    return None
 
 
 def _may_answer(run: str, record: dict[str, Any]) -> bool:
