@@ -31,6 +31,7 @@ LINES_MAX, BYTES_MAX = 50_000, 64 * 1024 * 1024
 USAGE_SECONDS = 1.0
 """Between two lines of what was used so far."""
 _ALWAYS = frozenset((EventKind.END, EventKind.PERMISSION, EventKind.PERMITTED))
+"""Kept however much was said; but for questions nobody was asked, of which there is no end."""
 
 
 class Desk:
@@ -229,7 +230,7 @@ class Desk:
         return event
 
     def _write(self, event: AgentEvent) -> None:
-        must = event.ev in _ALWAYS
+        must = event.ev in _ALWAYS and event.data.get("by") not in ("policy", "limit")
         if not must and event.ev is not EventKind.NOTE and (self._lines >= LINES_MAX or self._bytes >= BYTES_MAX):
             self._left_out += 1
             return
