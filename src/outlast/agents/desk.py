@@ -53,6 +53,8 @@ class Desk:
         self._quiet = False
         self._answer: list[str] = []
         self._answer_size = 0
+        self.spoken = False
+        """True once the agent has said, thought or done something."""
         self.questions = Questions(agent.permissions, agent.permission_seconds, self._event, now)
 
     def ready(self, title: str, *, version: str | None = None, protocol: object = None, can: list[str]) -> None:
@@ -90,6 +92,7 @@ class Desk:
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
         if not (title or status or data):
             return
+        self.spoken = True
         self._hold(
             EventKind.TOOL, id=tidy.title(call)[:200], title=title and tidy.title(title), status=status, data=data
         )
@@ -184,6 +187,7 @@ class Desk:
             self.close_message()
             if not piece:
                 return
+            self.spoken = True
             self._messages += 1
             self._open = kind, message, Message(self._messages, lambda id, text: self._write_piece(kind, id, text))
             if kind is EventKind.TEXT:
