@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, other_agent
-from outlast.core.agent import LANE, LANE_MAX, AgentConversation, only_in_a_row
+from outlast.core.agent import DEPTH_MAX, LANE, LANE_MAX, AgentConversation, only_in_a_row
 from outlast.core.agent_end import TurnEnd
 from outlast.core.agent_journal import TurnRef
 from outlast.core.conversation import check_key
@@ -29,6 +29,7 @@ from outlast.runtimes import base
 from outlast.runtimes.agent import AgentRuntime
 from outlast.runtimes.cli import CliRuntime
 from outlast.store.base import Created
+from outlast.store.spawns import too_deep
 
 log = logging.getLogger("outlast.agents")
 
@@ -59,20 +60,34 @@ class AgentTurns:
     async def start(self, ask: TurnAsk) -> Created:
         """Put a turn on record and begin it when its conversation is free.
 
-        Raises BadInput (``no_such_agent``, ``other_agent`` and what `compose_turn` raises), GatewayTrouble.
+        Raises BadInput (``no_such_agent``, ``other_agent`` and what `compose_turn` raises), Refused (``too_deep``),
+        GatewayTrouble.
         """
         new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
-        await self.prepare(new)
+        await self.prepare(new, depth=await self._depth(new))
         return await self._books.submit(new)
 
-    async def prepare(self, new: NewTask) -> None:
-        """Make ready what a turn needs before it is on record: its conversation.
+    async def _depth(self, new: NewTask) -> int:
+        """Return how far down the line a conversation is that an agent begins with another: as deep as a spawned one.
+
+        Raises Refused (``too_deep``).
+        """
+        asking = await self._books.store.get_agent_conversation(new.requester)
+        if asking is None or new.conversation == new.requester:
+            return 0
+        if asking.depth >= DEPTH_MAX and await self._books.store.get_agent_conversation(str(new.conversation)) is None:
+            raise too_deep(new.requester)
+        return min(asking.depth + 1, DEPTH_MAX)
+
+    async def prepare(self, new: NewTask, *, depth: int = 0) -> None:
+        """Make ready what a turn needs before it is on record: its conversation, ``depth`` levels down.
 
         Raises BadInput (``other_agent``).
         """
         assert new.conversation is not None
         now, agent = self._maker.clock.now(), str(new.ask["agent"])
-        fresh = AgentConversation(new.conversation, agent, now, now, agent_named(self._maker, agent).workdir)
+        workdir = agent_named(self._maker, agent).workdir
+        fresh = AgentConversation(new.conversation, agent, now, now, workdir, depth=depth)
         held = await self._books.store.hold_conversation(fresh)
         if held.agent != agent:
             raise other_agent(held)

@@ -58,9 +58,9 @@ def spawn(new: NewTask, child: AgentConversation, flow: NewFlow, start: StartCla
 
 
 def too_deep(parent: str) -> Refused:
-    """Return what a conversation gets that was spawned too deep to spawn."""
+    """Return what a conversation gets that is too far down the line of those who ask agents."""
     return Refused(
-        f"{parent} was spawned {DEPTH_MAX} deep already", code="too_deep", hint="do the work in this conversation"
+        f"{parent} was asked for {DEPTH_MAX} deep already", code="too_deep", hint="do the work in this conversation"
     )
 
 
