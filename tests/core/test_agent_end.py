@@ -85,6 +85,6 @@ def test_a_last_word_that_found_no_room_is_not_held_against_the_agent() -> None:
     end = ended(FINE, missing=4096, tail="noise")
     assert (end.status, end.code) == (Status.FAILED, "no_end")
     assert end.error == (
-        "the end of what the agent said was not kept: 4096 bytes found no room on the disk (exit code 0): noise"
+        "the end of what the agent said was not kept: 4096 bytes of the journal are missing (exit code 0): noise"
     )
     assert ended(FINE, {"stop": "end_turn"}, missing=4096).status is Status.SUCCEEDED

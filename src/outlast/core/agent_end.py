@@ -96,7 +96,7 @@ def _silent(known: TurnEnd, base: Outcome, called_off: Cause | None, tail: str, 
     how = base.error or ("ran into its time limit" if base.status is Status.TIMED_OUT else "exit code 0")
     error = f"the agent's runner ended without a result ({how})"
     if missing:
-        error = f"the end of what the agent said was not kept: {missing} bytes found no room on the disk ({how})"
+        error = f"the end of what the agent said was not kept: {missing} bytes of the journal are missing ({how})"
     if tail:
         error += f": {tail[-TAIL_MAX:]}"
     failed = base.status if base.status is not Status.SUCCEEDED else Status.FAILED
