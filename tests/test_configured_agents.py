@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from outlast import config as config_module
 from outlast.config import Config, ConfiguredAgents, load
+from outlast.core.errors import BadInput
 
 ONE = '[agents.one]\nbackend = "command"\ncommand = ["one"]\n'
 TWO = '[agents.two]\nbackend = "command"\ncommand = ["two"]\n'
@@ -66,7 +68,8 @@ def test_a_change_between_the_reading_and_the_first_question_is_seen(config: Con
     [
         ("[agents.two\n", "is not TOML"), ('[agents.two]\nbackend = "horse"\n', "agents.two.backend cannot be 'horse'"),
         ("agents = 3\n", "agents must be tables"), ("", "is empty or gone"), (None, "is empty or gone"),
-        (b"\xff\xfe", "is not TOML"),
+        (b"\xff\xfe", "is not TOML"), ("x = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("x = " + "9" * 5000, "is not TOML"), (TWO + "#" * 1024 * 1024, "larger than 1024 KiB"),
         (TWO + 'heartbeat = { every = "1h", activeHours = "08:00-09:00", tz = "Mars/Base" }', "Mars/Base"),
     ],
 )  # fmt: skip
@@ -84,6 +87,20 @@ def test_a_broken_file_keeps_the_agents_and_is_named_until_it_is_mended(
     file.write_text(ONE + TWO)
     assert list(config.agents) == ["one", "two"]
     assert config.agents.trouble is None
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda file: file.symlink_to("/dev/zero")])
+def test_what_is_no_file_keeps_the_agents_and_nobody_waiting(
+    config: Config, file: Path, put: Callable[[Path], None]
+) -> None:
+    """A pipe nobody writes to, a directory, a device without an end: a gateway reads it between two requests."""
+    file.unlink()
+    put(file)
+    assert list(config.agents) == ["one"]
+    assert config.agents.trouble is not None
+    with pytest.raises(BadInput) as caught:
+        load({"OUTLAST_HOME": str(file.parent)})
+    assert caught.value.code == "bad_config"
 
 
 def test_no_other_setting_follows_the_file(config: Config, file: Path) -> None:
@@ -112,8 +129,8 @@ def test_a_file_that_has_not_changed_is_not_read_again(
     config: Config, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
-    real = config_module._tables
-    monkeypatch.setattr(config_module, "_tables", lambda path, **more: reads.append(path) or real(path, **more))
+    real = config_module.read_tables
+    monkeypatch.setattr(config_module, "read_tables", lambda path, **more: reads.append(path) or real(path, **more))
     for _ in range(3):
         assert list(config.agents) == ["one"]
     assert reads == []

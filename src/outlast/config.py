@@ -13,6 +13,7 @@ from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from outlast.config_file import read_tables
 from outlast.core.errors import BadInput, Refused
 from outlast.core.settings import SETTINGS, Setting
 
@@ -94,7 +95,7 @@ class ConfiguredAgents(Mapping[str, "AgentSpec"]):
 
     def _read_again(self, path: str, known: Mapping[str, AgentSpec]) -> Mapping[str, AgentSpec]:
         try:
-            tables = _tables(path, required=False)
+            tables = read_tables(path, required=False)
             if not tables and known:  # half written, more often than meant
                 raise BadInput(
                     f"{path} is empty or gone", code="bad_config", hint="put it back, or: outlast gateway restart"
@@ -217,7 +218,7 @@ def load(environ: Mapping[str, str], *, read_file: bool = True) -> Config:
     values: dict[str, Any] = {setting.attribute: setting.default for setting in SETTINGS}
     sources: dict[str, Source] = {setting.key: "default" for setting in SETTINGS}
     seen = _seen(paths.config_file)  # before it is read, so that no later change goes unseen
-    tables = _tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG"))) if read_file else {}
+    tables = read_tables(paths.config_file, required=bool(environ.get("OUTLAST_CONFIG"))) if read_file else {}
     agents = MappingProxyType(_agents(tables.pop("agents", {}), paths.config_file))
     for setting, raw in _from_tables(tables, paths.config_file):
         values[setting.attribute] = _read(setting.read, raw, setting, f"{paths.config_file}: {setting.key}")
@@ -273,29 +274,6 @@ def _check_zone(zone: str, where: str) -> None:
         raise BadInput(
             f"{where} cannot be {zone!r}", code="bad_config", hint="allowed: an IANA name such as Europe/Berlin"
         ) from None
-
-
-def _tables(path: str, *, required: bool) -> dict[str, Any]:
-    """Return the config file as TOML has it."""
-    try:
-        with open(path, "rb") as file:
-            octets = file.read()
-    except FileNotFoundError:
-        if not required:
-            return {}
-        raise BadInput(f"{path} is not there", code="bad_config", hint="correct or unset OUTLAST_CONFIG") from None
-    except OSError as error:
-        raise BadInput(
-            f"cannot read {path}: {error.strerror}", code="bad_config", hint="it must be a file you can read"
-        ) from None
-    if not octets.strip():
-        return {}
-    import tomllib
-
-    try:
-        return tomllib.loads(octets.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not TOML: {error}", code="bad_config", hint="correct the line it names") from None
 
 
 def _from_tables(tables: dict[str, Any], path: str) -> list[tuple[Setting, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
@@ -105,7 +106,60 @@ def introduce(number, params):
     agent.answer(number, {"protocolVersion": 1, "agentInfo": info, "agentCapabilities": able, "authMethods": methods})
 
 
+def greedy():
+    """Ask for a large file sixty times, read no answer until somebody lets us, and tell how many came."""
+    Path("large").write_text("x" * 5_000_000)
+    came, prompted = 0, None
+    for line in sys.stdin:
+        if '"result"' in line[:200] and came < 60:
+            came += 1
+            if came == 60:
+                agent.text("s-1", "all came")
+                while not os.path.exists("leave"):
+                    time.sleep(0.01)
+                agent.answer(prompted, {"stopReason": "end_turn"})
+            continue
+        message = json.loads(line)
+        if message["method"] != "session/prompt":
+            agent.METHODS[message["method"]](message["id"], message["params"])
+            continue
+        prompted = message["id"]
+        for count in range(60):
+            params = {"sessionId": "s-1", "path": f"{os.getcwd()}/large"}
+            agent.say({"id": 5000 + count, "method": "fs/read_text_file", "params": params})
+        while not os.path.exists("read"):
+            time.sleep(0.01)
+
+
+def curious(number, session, said):
+    """Ask for leave as often as the prompt says, all at once; tell the answers, with ``wait`` once told to stop."""
+    said, _, wait = said.partition(" ")
+    options = [{"optionId": one, "name": one, "kind": f"{one}_once"} for one in ("allow", "reject")]
+    for count in range(int(said)):
+        call = {"toolCallId": f"t{count}", "title": f"may I {count}"}
+        params = {"sessionId": session, "toolCall": call, "options": options}
+        agent.say({"id": 5000 + count, "method": "session/request_permission", "params": params})
+    if wait:
+        agent.CANCELLED.wait()
+    while len(agent.RESULTS) < int(said):
+        time.sleep(0.01)
+    told = [one["result"]["outcome"].get("optionId", "cancelled") for one in agent.RESULTS.values()]
+    agent.text(session, json.dumps({one: told.count(one) for one in sorted(set(told))}))
+    return "cancelled" if wait else "end_turn"
+
+
+def unhearing():
+    """Close our ears before anybody has said what there is to do, and stay."""
+    for _ in ("initialize", "session/new"):
+        message = json.loads(sys.stdin.readline())
+        if message["method"] == "session/new":
+            os.close(0)
+        agent.METHODS[message["method"]](message["id"], message["params"])
+    time.sleep(600)
+
+
 if "introduction" in agent.HABITS:
     agent.METHODS["initialize"] = introduce
-agent.TURNS.update({"numbers": numbers, "names": names, "many": many, "options": options})
-agent.main()
+agent.TURNS.update({"numbers": numbers, "names": names, "many": many, "options": options, "curious": curious})
+MAINS = {"greedy": greedy, "unhearing": unhearing}
+next((MAINS[habit] for habit in agent.HABITS if habit in MAINS), agent.main)()

@@ -101,6 +101,7 @@ def new_session(number, params) -> None:
 
 
 def load_session(number, params) -> None:
+    die("load")
     if params["sessionId"] == "s-gone":
         answer(number, error={"code": -32602, "message": "no such session"})
         return

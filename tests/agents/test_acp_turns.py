@@ -61,6 +61,12 @@ def test_a_session_that_is_gone_becomes_a_new_one_and_a_note(start) -> None:
     assert turn.of(EventKind.BEGUN)[0].data == {"resumed": False}
 
 
+def test_an_agent_that_falls_over_its_old_session_gets_a_new_one_next_time(start) -> None:
+    end = start(acp("load", "crash:load"), agent_session="s-7").end()
+    assert (end.stop, end.code) == ("error", "session_gone")
+    assert "exit code 7" in end.error and "session s-7" in end.error
+
+
 def test_an_agent_that_cannot_take_up_sessions_begins_anew(start) -> None:
     turn = start(acp(), agent_session="s-7")
     assert turn.end().agent_session == "s-1"

@@ -233,7 +233,39 @@ def test_a_session_is_gone_on_with(start) -> None:
 def test_a_session_that_looks_like_an_option_is_refused(start) -> None:
     """It came from the agent's output, and would become an option of the next run."""
     end = start(python(TALK, "{message}", output="json", resume=("{session}",)), "m", agent_session="--danger").end()
-    assert (end.code, end.stop) == ("bad_turn", "error")
+    assert (end.code, end.stop) == ("session_gone", "error")
+
+
+LOST = """
+import sys, json
+if "--resume" in sys.argv:
+    print(json.dumps(SAYS)) if SAYS else None
+    sys.exit("no conversation with that id")
+print(json.dumps({"type": "result", "result": "new", "session_id": "s3"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "says", "code"),
+    [
+        ("json", None, "session_gone"),
+        ("claude-stream-json", None, "session_gone"),
+        ("claude-stream-json", {"type": "result", "subtype": "error_during_execution", "is_error": True,
+                                "session_id": "another", "errors": ["no conversation"]}, "session_gone"),
+        ("claude-stream-json", {"type": "system", "subtype": "init", "session_id": "s1"}, "agent_exited"),
+        ("claude-stream-json", {"type": "assistant", "message": {"content": [{"type": "text", "text": "Well,"}]}},
+         "agent_exited"),
+        ("codex-jsonl", None, "session_gone"),
+        ("codex-jsonl", {"type": "thread.started", "thread_id": "s1"}, "agent_exited"),
+    ],
+)  # fmt: skip
+def test_a_session_that_is_gone_is_told_from_a_run_that_fails(start, output: str, says: object, code: str) -> None:
+    """Nothing was said, and the session not named: what is tried again with it would fail again."""
+    agent = python(LOST.replace("SAYS", repr(says)), output=output, resume=("--resume", "{session}"))
+    end = start(agent, "m", agent_session="s1").end()
+    assert (end.code, end.stop) == (code, "error")
+    if code == "session_gone":
+        assert "session s1" in end.error and "new session" in end.data["hint"]
 
 
 def test_steering_is_a_run_of_its_own_in_the_same_session(start, tmp_path) -> None:

@@ -7,11 +7,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
-from agent_running import HERE, Running, command
+from agent_running import HERE, Running, command, wait_for
 
 from outlast.core.agent import AgentSpec, EventKind, Turn
 
@@ -126,6 +127,49 @@ def test_a_journal_has_a_length_and_its_end_is_there_all_the_same(start, kind: s
     [note] = turn.of(EventKind.NOTE)
     left_out = int(re.search("kept: ([0-9]+) lines", note.text).group(1))
     assert left_out in range(2_400, 2_600)
+
+
+def test_an_agent_that_asks_and_does_not_listen_costs_no_memory(start, tmp_path: Path) -> None:
+    """Its answers wait where they are until it reads them: 300 MB of them, and none is missing in the end."""
+    turn = start(hostile("greedy"))
+    wait_for(tmp_path / "large")
+    time.sleep(2)  # for whoever would keep them all: to have them by now
+    (tmp_path / "read").touch()
+    turn.until(EventKind.TEXT)
+    status = Path(f"/proc/{turn.process.pid}/status").read_text()
+    most = int(re.search("VmHWM:\\s+([0-9]+) kB", status).group(1))
+    (tmp_path / "leave").touch()
+    end = turn.end()
+    assert (end.error, end.text) == (None, "all came")
+    assert most < 200_000
+
+
+def test_an_agent_that_closes_its_ears_is_not_waited_for(start) -> None:
+    turn = start(hostile("unhearing"))
+    end = turn.end()
+    assert (end.stop, end.code) == ("error", "agent_exited")
+    assert "closed its input" in end.error
+    assert turn.alive() == []
+
+
+def test_nobody_is_asked_more_than_people_answer(start) -> None:
+    """Fifty questions wait; what is asked beyond that is answered no. A thousand at once is more than we take."""
+    turn = start(hostile("curious"), "200 wait")
+    while len(turn.of(EventKind.PERMITTED)) < 150:
+        turn.until(EventKind.PERMITTED)
+    assert len(turn.of(EventKind.PERMISSION)) == 50
+    assert {(event.status, event.data["by"]) for event in turn.of(EventKind.PERMITTED)} == {("rejected", "limit")}
+    turn.tell(op="cancel")
+    end = turn.end()
+    assert (end.stop, json.loads(end.text)) == ("cancelled", {"cancelled": 50, "reject": 150})
+
+
+def test_questions_that_a_policy_answers_fill_no_journal(start) -> None:
+    turn = start(hostile("curious", permissions="allow"), "2000", argv=bounded(lines=500))
+    end = turn.end()
+    assert (end.stop, json.loads(end.text)) == ("end_turn", {"allow": 2000})
+    assert len(turn.lines) < 510
+    assert "lines were left out" in turn.of(EventKind.NOTE)[-1].text
 
 
 def test_a_journal_has_a_size(start) -> None:

@@ -55,22 +55,25 @@ def test_nothing_outside_is_touched(root, path: str) -> None:
     assert sorted(os.listdir(root.parent)) == ["in", "secret"]
 
 
-def test_a_link_that_is_put_there_meanwhile_leads_nowhere(root, monkeypatch) -> None:
-    """Between the look and the opening an agent may exchange a directory for a link."""
+@pytest.mark.parametrize("path", ["d/f", "d/new", "d/new/deep/file"])
+def test_a_link_that_is_put_there_meanwhile_leads_nowhere(root, monkeypatch, path: str) -> None:
+    """Between the look and the opening an agent may exchange a directory for a link: nothing is even made there."""
     (root / "d").mkdir()
     (root / "d" / "f").write_text("inside")
     (root.parent / "f").write_text("outside")
-    files, opened = Workspace(str(root)), os.open
+    files, inside = Workspace(str(root)), Workspace._inside
 
-    def exchange(path, *rest):
+    def exchange(files, path):
+        real = inside(files, path)
         os.rename(root / "d", root / "gone")
         (root / "d").symlink_to(root.parent)
-        return opened(path, *rest)
+        return real
 
-    monkeypatch.setattr(os, "open", exchange)
-    with pytest.raises(OutOfBounds):
-        files.write(f"{root}/d/f", "mine")
+    monkeypatch.setattr(Workspace, "_inside", exchange)
+    with pytest.raises((OutOfBounds, NotADirectoryError)):
+        files.write(f"{root}/{path}", "mine")
     assert (root.parent / "f").read_text() == "outside"
+    assert sorted(os.listdir(root.parent)) == ["f", "in", "secret"]
 
 
 def test_a_directory_is_this_one_or_below(root, monkeypatch) -> None:

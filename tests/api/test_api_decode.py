@@ -9,6 +9,7 @@ import pytest
 
 from outlast.api import requests
 from outlast.api.decode import from_json, from_query, from_value
+from outlast.api.task_requests import TaskWaitRequest
 from outlast.core.errors import BadInput
 
 REQUESTS = [
@@ -201,3 +202,8 @@ def test_numbers_and_booleans_of_a_query_are_text() -> None:
 def test_a_bad_query_is_refused_by_name(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(BadInput, match=pairs[0][0]):
         from_query(pairs, requests.LogRequest)
+
+
+def test_half_a_character_where_no_text_is_wanted_is_refused() -> None:
+    with pytest.raises(BadInput, match="no Unicode"):
+        from_value({"lookups": "\ud800"}, TaskWaitRequest)

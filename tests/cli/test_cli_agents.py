@@ -108,10 +108,17 @@ def test_a_turn_that_is_left_alone_is_an_id_and_what_to_type_next(outlast, gatew
 
 
 def test_a_message_may_come_from_standard_input(outlast, gateway, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("from\nafar"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from\nafar \xff")))
     gateway.will(answer(TURN))
     assert outlast("agent", "run", "coder", "-", "--detach")[0] == 0
-    assert body(gateway)["message"] == "from\nafar"
+    assert body(gateway)["message"] == "from\nafar \ufffd"
+
+
+def test_a_closed_standard_input_is_an_empty_message(outlast, gateway, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    gateway.will(answer(TURN))
+    assert outlast("agent", "run", "coder", "-", "--detach")[0] == 0
+    assert body(gateway)["message"] == ""
 
 
 def test_the_answer_alone_is_on_standard_output(outlast, gateway):

@@ -52,7 +52,7 @@ def test_a_chain_of_agents_ends_at_five_levels_and_with_its_top(own: Live, tmp_p
     os.mkfifo(refused)
     add(own, tmp_path, "chain", f'said=$({WAYS[way]} 2>&1) || echo "$said" > {refused}\nsleep {naptime}\n')
     top = own.json("agent", "run", "chain", "go", "--detach", "--json")["taskId"]
-    assert "is 5 deep already" in line_from(refused)
+    assert "asked for 5 deep already" in line_from(refused)
     first, *spawned = own.json("subagents", "list", "--all", "--json")["tasks"][::-1]
     assert (first["taskId"], len(spawned)) == (top, 5)
     assert {task["kind"] for task in spawned} == {"turn" if "turn" in way else "spawn"}
@@ -66,6 +66,27 @@ def test_a_chain_of_agents_ends_at_five_levels_and_with_its_top(own: Live, tmp_p
     assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True, check=False).stdout == b""
     heard = own.run("conversations", "events", "agent:chain:main", "--follow", "--limit", "1", "--json").stdout
     assert "was cancelled" in json.loads(heard)["text"]
+
+
+def test_a_chain_of_turns_ends_at_five_levels_too(own: Live, tmp_path: Path) -> None:
+    """Each asks the next in a conversation with it, and none is spawned: what comes of it is the same."""
+    naptime, refused, places = f"601.{os.getpid()}", tmp_path / "refused", tmp_path / "places"
+    os.mkfifo(refused)
+    places.mkdir()
+    add(
+        own, tmp_path, "chain",
+        f"touch {places}/$OUTLAST_TASK_ID\n"
+        f"[ $(ls {places} | wc -l) -gt 8 ] && echo no end > {refused} && exit 1\n"
+        f'said=$({OUTLAST} agent run chain deeper --detach 2>&1) || echo "$said" > {refused}\nsleep {naptime}\n',
+    )  # fmt: skip
+    top = own.json("agent", "run", "chain", "go", "--detach", "--json")["taskId"]
+    assert "asked for 5 deep already" in line_from(refused)
+    turns = [task["taskId"] for task in own.json("subagents", "list", "--all", "--json")["tasks"]]
+    assert len(turns) == 6
+    assert own.json("subagents", "show", turns[0], "--json")["depth"] == 5
+    own.run("tasks", "cancel", top)
+    ended = own.json("tasks", "wait", *turns, "--json", code=1)["tasks"]
+    assert {task["status"] for task in ended} == {"cancelled"}
 
 
 def test_an_agent_sees_its_own_only_and_its_commands_act_for_it(own: Live, tmp_path: Path) -> None:

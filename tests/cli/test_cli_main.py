@@ -350,6 +350,15 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("words", ["process --help", "config path", "config show --json"])
+def test_output_that_finds_no_room_is_one_line_and_no_traceback(words):
+    line = f"{sys.executable} -m outlast {words} > /dev/full; echo $?"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{Refused.exit_code}\n"
+    said = "" if "--json" in words else "outlast: cannot write the output: No space left on device\n"
+    assert done.stderr == said
+
+
 def test_interrupted_is_130(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt

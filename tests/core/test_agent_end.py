@@ -79,3 +79,12 @@ def test_what_nobody_saw_the_end_of_is_lost() -> None:
     assert (end.status, end.cause, end.duration_ms) == (Status.LOST, Cause.HOST_RESTART, None)
     assert ended(gone, called_off=Cause.OPERATOR).status is Status.LOST
     assert ended(gone, {"stop": "end_turn", "text": "done"}).status is Status.SUCCEEDED
+
+
+def test_a_last_word_that_found_no_room_is_not_held_against_the_agent() -> None:
+    end = ended(FINE, missing=4096, tail="noise")
+    assert (end.status, end.code) == (Status.FAILED, "no_end")
+    assert end.error == (
+        "the end of what the agent said was not kept: 4096 bytes of the journal are missing (exit code 0): noise"
+    )
+    assert ended(FINE, {"stop": "end_turn"}, missing=4096).status is Status.SUCCEEDED

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 from agent_house import PATIENCE, AgentHouse, agent_house, asynchronous, script
 
 from houses import House
+from outlast.core.agent import DEPTH_MAX
 from outlast.core.flow import FILE_HANDLER, Flow, FlowMode, NewFlow
 from outlast.core.ids import timed_id
 from outlast.flows.files.arguments import parse_args
@@ -15,6 +17,7 @@ from outlast.flows.files.program import given_of
 from outlast.flows.files.reading import check_text
 from outlast.flows.values import InRow, Values
 
+MAIN = "agent:coder:main"
 TWO = """
 name: review
 args: {first: {type: string}, second: {type: string}}
@@ -31,8 +34,8 @@ async def begin(home: AgentHouse, text: str, requester: str = "local", **args: A
     """Put a run of a file on record; return its id."""
     definition = check_text(text, "x.flow.yaml").required()
     new = NewFlow(
-        id=timed_id("f", home.clock.now(), 7, 4), mode=FlowMode.FILE, name=definition.name, handler=FILE_HANDLER,
-        requester=requester, created_at=home.clock.now(), node="n1",
+        id=timed_id("f", home.clock.now(), secrets.randbits(40), 4), mode=FlowMode.FILE, name=definition.name,
+        handler=FILE_HANDLER, requester=requester, created_at=home.clock.now(), node="n1",
         input=given_of(definition, parse_args(definition, (), args), str(home.path)),
     )  # fmt: skip
     return (await home.store.create_flow(new)).flow.id
@@ -101,6 +104,30 @@ async def test_a_flow_speaks_in_the_conversations_of_who_started_it_only(house: 
         own = TWO.replace("agent:coder:main", "agent:coder:with:bob")
         flow = await ended(home, await begin(home, own, requester="bob", first=message, second=message))
         assert (flow.status.value, flow.error) == ("succeeded", None)
+
+
+@asynchronous
+async def test_agents_that_have_flows_ask_agents_come_to_an_end(house: House) -> None:
+    """A step is one level below whoever started the flow: an agent whose flow asks that agent would go on for ever."""
+    one = 'name: look\nargs: {say: {type: string}}\nsteps: [{id: look, agent: coder, message: "${args.say}"}]\n'
+    async with agent_house(house, flows=True) as home:
+        requester = MAIN
+        await home.turn(["begin"], ["end", {"text": "go"}])
+        for depth in range(1, DEPTH_MAX + 2):
+            flow = await ended(
+                home, await begin(home, one, requester, say=script(["begin"], ["end", {"text": "deeper"}]))
+            )
+            if depth > DEPTH_MAX:
+                assert "was asked for 5 deep already" in str(flow.error)
+                assert len(await home.store.agent_conversations(None, 100)) == 1 + DEPTH_MAX
+                return
+            assert flow.error is None
+            [step] = await home.store.steps_of(flow.id)
+            task = await home.store.get_task(str(step.ref))
+            assert task is not None and task.conversation is not None
+            held = await home.store.get_agent_conversation(task.conversation)
+            assert held is not None and held.depth == depth
+            requester = task.conversation
 
 
 @asynchronous

@@ -93,6 +93,24 @@ async def test_what_was_told_to_an_agent_that_never_began_is_told_again(house: H
         assert len(await home.store.system_events(MAIN, 0, 10)) == 1
 
 
+@asynchronous
+async def test_a_session_that_is_gone_fails_one_turn_and_not_all_to_come(house: House) -> None:
+    """The next turn begins a new one, and hears what this one was to hear."""
+    async with agent_house(house) as home:
+        await home.turn(["begin", "as-7"])
+        await home.turn(["echo", "agent_session"], ["begin", "as-7"])
+        assert '{"agent_session": "as-7"}' in [entry.text for entry in await home.transcript()]
+        gone = {"stop": "error", "error": "no such session", "code": "session_gone"}
+        await home.store.add_system_event(
+            NewSystemEvent(conversation=MAIN, at=1.0, kind="note", text="the build is red", source_key="k1")
+        )
+        task = await home.turn(["begin", "as-7"], ["end", gone])
+        assert (task.status, task.detail["code"]) == (Status.FAILED, "session_gone")
+        await home.turn(["echo", "agent_session", "prompt"], ["begin", "as-8"])
+        echo = [entry.text for entry in await home.transcript() if entry.text.startswith('{"agent_session"')][-1]
+        assert '"agent_session": null' in echo and "the build is red" in echo
+
+
 ENDS = [
     (["exit", 0], Status.FAILED, "no_end", "ended without a result (exit code 0)"),
     (["exit", 7], Status.FAILED, "no_end", "ended without a result (exit code 7)"),

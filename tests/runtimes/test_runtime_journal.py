@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from typing import Any
+
+import pytest
 
 from houses import House, spec
 from outlast.process.sessions import Sessions
@@ -74,12 +77,25 @@ print(json.dumps({"ev": "end", "at": 1, "text": "bye"}))
 
 def test_what_the_disk_did_not_keep_is_said_and_its_edges_make_no_line(house: House) -> None:
     """The middle is gone: the beginning of one line and the end of another are not read as one."""
-    _, found, _ = journal_of(house, shlex.join([sys.executable, "-S", "-c", MANY]), output_cap=1 << 20)
+    journal, found, _ = journal_of(house, shlex.join([sys.executable, "-S", "-c", MANY]), output_cap=1 << 20)
     texts = [text for _, text in found]
     [note] = [text for text in texts if "are missing" in text]
-    assert "bytes of the journal are missing" in note
+    assert "bytes of the journal are missing" in note and journal.missing() == 0
     assert texts[0].startswith("0 x") and texts[-2].startswith("59999 x") and texts[-1] == "bye"
     for text in texts[:-1]:
         first, _, last = text.partition(f" {'x' * 200} ")
         assert first == last or text == note or "no event" in text, text
     assert [end for end, _ in found] == sorted({end for end, _ in found})
+
+
+def test_an_end_that_found_no_room_on_the_disk_is_known_to_be_missing(house: House) -> None:
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M,mode=0700", "outlast-test", house.home])
+    if done.returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        journal, found, _ = journal_of(house, shlex.join([sys.executable, "-S", "-c", MANY]))
+        assert found[0][1].startswith("0 x") and found[-1][1] != "bye"
+        assert journal.missing() > 1_000_000
+    finally:
+        house.close()
+        subprocess.run(["umount", "-l", house.home], check=True)

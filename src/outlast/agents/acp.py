@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from outlast._version import __version__
 from outlast.agents import acp_login, tidy
 from outlast.agents.acp_updates import Updates, contents_text, usage_of
-from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
+from outlast.agents.backend import CANCEL_GRACE, SESSION_GONE_HINT, AgentTrouble, Ended, Steer
 from outlast.agents.child import Child
 from outlast.agents.desk import Desk
 from outlast.agents.permissions import Choice, Leave, leave_of
 from outlast.agents.rpc import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Rpc, RpcError
 from outlast.agents.workspace import OutOfBounds, Workspace
 from outlast.core.agent import Turn, Usage
+from outlast.core.agent_journal import SESSION_GONE
 
 if TYPE_CHECKING:
     from outlast.agents.terminals import Terminals
@@ -213,6 +214,11 @@ class AcpBackend:
                     if error.code == AUTH_REQUIRED:
                         raise
                     why = error.message
+                except AgentTrouble as trouble:
+                    if trouble.code != "agent_exited":
+                        raise
+                    said = f"{trouble.message}; it was to go on with its session {session}"
+                    raise AgentTrouble(SESSION_GONE, said, hint=SESSION_GONE_HINT) from None
         finally:
             self._updates.replaying = False
         self._desk.note(f"the earlier session {session} is gone ({why}): a new one is begun")

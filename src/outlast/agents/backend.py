@@ -9,6 +9,8 @@ from outlast.core.agent import Usage
 CANCEL_GRACE = 3.0
 """Seconds an agent has to stop by itself when its turn is called off. A kill of the session leaves 5 s in all."""
 
+SESSION_GONE_HINT = "its next turn in this conversation begins a new session"
+
 NO_PROGRAM = "install it, or correct command of the agent in the file that `outlast config path` names"
 
 

@@ -25,10 +25,29 @@ TERM_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 """How long the last output is waited for after the end: a child of the agent may hold the pipe open."""
 READ_SIZE = 64 * 1024
+UNREAD_MAX = 4 * 1024 * 1024
+"""Bytes that wait to be read by an agent; while there are more, nothing is heard from it either."""
 PASS_MAX = 256 * 1024
 """Bytes of standard error that are passed on as they come; of what follows only the end."""
 TAIL_MAX = 8 * 1024
 QUOTED_LINES, QUOTED_MAX = 5, 600
+
+
+class _Heeding(asyncio.Protocol):
+    """Says whether an agent reads what it is told."""
+
+    def __init__(self) -> None:
+        self.fine = asyncio.Event()
+        self.fine.set()
+
+    def pause_writing(self) -> None:
+        self.fine.clear()
+
+    def resume_writing(self) -> None:
+        self.fine.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fine.set()
 
 
 class Child:
@@ -46,6 +65,7 @@ class Child:
         self.code: int | None = None
         self.stdin: asyncio.WriteTransport | None = None
         self.stdout = asyncio.StreamReader(READ_SIZE)
+        self._heeding = _Heeding()
         self._drains: list[asyncio.Task[None]] = []
         self._pipes: list[asyncio.BaseTransport] = []
         self._watch_fd = os.pidfd_open(process.pid)
@@ -79,7 +99,8 @@ class Child:
             transport, _ = await self._loop.connect_read_pipe(protocol, pipe)
             self._pipes.append(transport)
         if process.stdin:
-            writer, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+            writer, _ = await self._loop.connect_write_pipe(lambda: self._heeding, process.stdin)
+            writer.set_write_buffer_limits(UNREAD_MAX)
             self.stdin = writer
             self._pipes.append(writer)
         self._drains.append(asyncio.create_task(self._drain(errors)))
@@ -88,6 +109,11 @@ class Child:
         """Let the agent read the end of its input."""
         if self.stdin is not None:
             self.stdin.close()
+
+    @property
+    def heeds(self) -> asyncio.Event:
+        """Set unless much of what the agent was told waits to be read by it."""
+        return self._heeding.fine
 
     async def gone(self) -> int:
         """Wait for the end and return the exit code, or minus the number of a signal."""

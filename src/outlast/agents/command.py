@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlast.agents import formats, tidy
-from outlast.agents.backend import CANCEL_GRACE, AgentTrouble, Ended, Steer
+from outlast.agents.backend import CANCEL_GRACE, SESSION_GONE_HINT, AgentTrouble, Ended, Steer
 from outlast.agents.child import DRAIN_SECONDS, READ_SIZE, Child
 from outlast.agents.desk import Desk
 from outlast.agents.rpc import LINE_MAX, exited, lines
 from outlast.core.agent import Turn
 from outlast.core.agent_command import check_command
+from outlast.core.agent_journal import SESSION_GONE
 from outlast.core.argv_template import Unfit
 from outlast.core.text import sound
 
@@ -102,7 +103,7 @@ class CommandBackend:
         await self._read(child, reader)
         code = await child.gone()
         await child.drained()
-        ended = self._judge(child, code, reader.result())
+        ended = self._judge(child, code, reader.result(), resumed=resumed)
         await child.end()
         self._child = None
         return ended
@@ -128,7 +129,9 @@ class CommandBackend:
         try:
             argv = template.fill(values)
         except Unfit as trouble:
-            raise AgentTrouble("bad_turn", f"the command cannot be filled: {trouble}") from None
+            ours = not resume or not values["session"].startswith("-")
+            code, hint = ("bad_turn", None) if ours else (SESSION_GONE, SESSION_GONE_HINT)
+            raise AgentTrouble(code, f"the command cannot be filled: {trouble}", hint=hint) from None
         return argv, None if "message" in template.gaps else message
 
     async def _read(self, child: Child, reader: formats.Format) -> None:
@@ -157,11 +160,17 @@ class CommandBackend:
             taking.cancel()
             leaving.cancel()
 
-    def _judge(self, child: Child, code: int, result: formats.Result) -> Ended:
+    def _judge(self, child: Child, code: int, result: formats.Result, *, resumed: bool) -> Ended:
         """Say how the run ended. Raises AgentTrouble; exit code 0 is not enough, there must be a result."""
-        self._session = tidy.session(result.session) or self._session
+        before, self._session = self._session, tidy.session(result.session) or self._session
         if self._stopping is not None:
             return Ended("cancelled", result.answer, result.usage, self._session)
+        lost = resumed and not self._desk.spoken and tidy.session(result.session) != before
+        if lost and (result.error is not None or (code > 0 and result.stop == "end_turn")):
+            how = exited(child).message if result.error is None else f"the agent failed: {result.error}"
+            raise AgentTrouble(
+                SESSION_GONE, f"{how}; it was to go on with its session {before}", hint=SESSION_GONE_HINT
+            )
         if result.error is not None:
             raise AgentTrouble("agent_error", f"the agent failed: {result.error}", ended=Ended(
                 "error", result.answer, result.usage, self._session))  # fmt: skip

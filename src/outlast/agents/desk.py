@@ -31,6 +31,7 @@ LINES_MAX, BYTES_MAX = 50_000, 64 * 1024 * 1024
 USAGE_SECONDS = 1.0
 """Between two lines of what was used so far."""
 _ALWAYS = frozenset((EventKind.END, EventKind.PERMISSION, EventKind.PERMITTED))
+"""Kept however much was said; but for questions nobody was asked, of which there is no end."""
 
 
 class Desk:
@@ -52,6 +53,8 @@ class Desk:
         self._quiet = False
         self._answer: list[str] = []
         self._answer_size = 0
+        self.spoken = False
+        """True once the agent has said, thought or done something."""
         self.questions = Questions(agent.permissions, agent.permission_seconds, self._event, now)
 
     def ready(self, title: str, *, version: str | None = None, protocol: object = None, can: list[str]) -> None:
@@ -89,6 +92,7 @@ class Desk:
         data = tidy.table({"kind": kind, "input": given, "output": output, "locations": locations})
         if not (title or status or data):
             return
+        self.spoken = True
         self._hold(
             EventKind.TOOL, id=tidy.title(call)[:200], title=title and tidy.title(title), status=status, data=data
         )
@@ -183,6 +187,7 @@ class Desk:
             self.close_message()
             if not piece:
                 return
+            self.spoken = True
             self._messages += 1
             self._open = kind, message, Message(self._messages, lambda id, text: self._write_piece(kind, id, text))
             if kind is EventKind.TEXT:
@@ -229,7 +234,7 @@ class Desk:
         return event
 
     def _write(self, event: AgentEvent) -> None:
-        must = event.ev in _ALWAYS
+        must = event.ev in _ALWAYS and event.data.get("by") not in ("policy", "limit")
         if not must and event.ev is not EventKind.NOTE and (self._lines >= LINES_MAX or self._bytes >= BYTES_MAX):
             self._left_out += 1
             return

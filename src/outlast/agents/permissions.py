@@ -11,6 +11,8 @@ from outlast.core.agent import AgentEvent, EventKind, Permissions
 
 Emit = Callable[..., AgentEvent]
 OPTIONS_MAX = 20
+OPEN_MAX = 50
+"""Questions of one turn that wait for an answer: nobody answers more. What is asked beyond that is answered no."""
 LEAVE_MAX = 64 * 1024
 """Characters of a command that is remembered as allowed; for a longer one somebody is asked again."""
 _ALLOW = ("allow_once", "allow_always")
@@ -76,9 +78,10 @@ class Questions:
         choices = tuple(named.values())
         options = [{**choice._asdict(), "id": name} for name, choice in named.items()]
         data = {**about, "options": options, "toolId": call}
-        if self._policy != "ask":
-            answer = _by_policy(self._policy, choices)
-            self._told(number, answer, "policy", {**data, "title": title})
+        policy, by = (self._policy, "policy") if len(self._open) < OPEN_MAX else ("deny", "limit")
+        if policy != "ask":
+            answer = _by_policy(policy, choices)
+            self._told(number, answer, by, {**data, "title": title})
             return answer
         data["expiresAt"] = self._now() + self._seconds
         self._emit(

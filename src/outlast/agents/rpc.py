@@ -18,6 +18,13 @@ LINE_MAX = 16 * 1024 * 1024
 """Bytes of one message; longer ones are skipped, and fatal where they may be the answer that is waited for."""
 NOISE_MAX = 200
 """Lines in a row that are no messages: then the program does not speak the protocol."""
+ANSWERS_MAX = 256
+"""Requests of an agent that wait for their answer; what it asks beyond that is refused at once."""
+HEED_SECONDS = 60.0
+"""How long an agent may read nothing of a great deal it has asked for."""
+DEAF_SECONDS = 2.0
+"""How long the end is waited for of an agent that has closed its input: it says more than that."""
+BUSY = -32005
 PARSE_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR = -32700, -32602, -32601, -32603
 _HEAD = 4096
 
@@ -87,9 +94,14 @@ class Rpc:
         self._ids += 1
         number = self._ids
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        told = self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
         try:
-            result = await asyncio.wait_for(answer, seconds)
+            result = await asyncio.wait_for(answer, seconds if told else DEAF_SECONDS)
+        except TimeoutError:
+            if told:
+                raise
+            what = "the agent closed its input before it was told everything"
+            raise AgentTrouble("agent_exited", what) from None
         finally:
             if self._waiting.pop(number, None) is not None:
                 self._left.add(number)
@@ -103,6 +115,16 @@ class Rpc:
         async for line, whole in lines(self._child.stdout, LINE_MAX):
             self._take(line) if whole else self._skipped(line)
             await self._room()
+            if self._answering:
+                await asyncio.sleep(0)  # what can be answered at once is, before it asks for more
+            if not self._child.heeds.is_set():
+                await self._until_it_heeds()
+
+    async def _until_it_heeds(self) -> None:
+        try:
+            await asyncio.wait_for(self._child.heeds.wait(), HEED_SECONDS)
+        except TimeoutError:
+            self.fail(AgentTrouble("protocol", f"the agent asks, and has read no answer for {HEED_SECONDS:g} s"))
 
     async def _watch(self, listening: asyncio.Task[None]) -> None:
         """Fail whoever still waits when the agent or its output has ended. Its children may hold the output open."""
@@ -149,6 +171,10 @@ class Rpc:
                 self._notified(method, params)
             except Exception as error:  # one bad piece of news is no end of the turn
                 self._note(f"news of the agent was not understood: {type(error).__name__}: {error}")
+            return
+        if len(self._answering) >= ANSWERS_MAX:
+            refusal = {"code": BUSY, "message": f"{ANSWERS_MAX} requests wait for their answer: ask again later"}
+            self._send({"jsonrpc": "2.0", "id": message["id"], "error": refusal})
             return
         task = asyncio.create_task(self._answer(message["id"], method, params))
         self._answering.add(task)
@@ -216,10 +242,13 @@ class Rpc:
         else:
             self.fail(AgentTrouble("protocol", text))
 
-    def _send(self, message: dict[str, object]) -> None:
+    def _send(self, message: dict[str, object]) -> bool:
+        """Tell the agent something; False when it has closed its input."""
         stdin = self._child.stdin
-        if stdin is not None and not stdin.is_closing():
-            stdin.write(msgspec.json.encode(sound(message)) + b"\n")
+        if stdin is None or stdin.is_closing():
+            return False
+        stdin.write(msgspec.json.encode(sound(message)) + b"\n")
+        return not stdin.is_closing()
 
 
 def exited(child: Child, when: str = "") -> AgentTrouble:

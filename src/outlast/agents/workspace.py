@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 READ_MAX = WRITE_MAX = 10 * 1024 * 1024
 """Bytes of a file that is read or written for an agent."""
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutOfBounds(Exception):
@@ -41,18 +43,41 @@ class Workspace:
         data = text.encode("utf-8", "replace")
         if len(data) > WRITE_MAX:
             raise OutOfBounds(f"it is larger than {WRITE_MAX} bytes")
-        os.makedirs(os.path.dirname(self._inside(path)), exist_ok=True)
-        with os.fdopen(self._open(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
+        with os.fdopen(self._open(path, os.O_WRONLY | os.O_CREAT, make=True), "wb") as file:
             file.truncate(0)
             file.write(data)
 
-    def _open(self, path: str, flags: int) -> int:
+    def _open(self, path: str, flags: int, *, make: bool = False) -> int:
         """Open a plain file, and make sure that what was opened is where it should be: paths may change meanwhile."""
-        fd = os.open(self._inside(path), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        real = self._inside(path)
+        parent = self._parent(real, make=make)
+        try:
+            name = os.path.basename(real)
+            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644, dir_fd=parent)
+        finally:
+            os.close(parent)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OutOfBounds("it is not a plain file")
             self._check(os.readlink(f"/proc/self/fd/{fd}"))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _parent(self, real: str, *, make: bool) -> int:
+        """Return a descriptor of the directory a file is in, which is made where there is none and ``make`` says so.
+
+        Each on the way is opened in the one before, and none through a link: so nothing is ever made outside.
+        """
+        fd = os.open(self.root, _DIRECTORY)
+        try:
+            for name in os.path.relpath(os.path.dirname(real), self.root).split("/"):
+                if make and name != ".":
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=fd)
+                before, fd = fd, os.open(name, _DIRECTORY, dir_fd=fd)
+                os.close(before)
         except BaseException:
             os.close(fd)
             raise
@@ -64,7 +89,7 @@ class Workspace:
             raise OutOfBounds("the path must be absolute")
         real = self.root if path is None else os.path.realpath(path)
         self._check_directory(real)
-        fd = os.open(real, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(real, _DIRECTORY)
         try:
             self._check_directory(os.readlink(f"/proc/self/fd/{fd}"))
         except BaseException:

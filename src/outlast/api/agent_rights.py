@@ -1,14 +1,12 @@
-"""Whose a conversation is: who is no operator speaks in his own only, whichever way he takes."""
+"""Whose a conversation is, and how deep: who is no operator speaks in his own only, whichever way he takes."""
 
 from __future__ import annotations
 
-from outlast.api.context import LOCAL, Api, Caller
-from outlast.core.agent import with_requester
+from outlast.api.context import Api, Caller
+from outlast.core.agent import DEPTH_MAX, with_requester
 from outlast.core.conversation import check_key
-from outlast.core.errors import Refused
-from outlast.core.flow import Flow
-from outlast.flows.waits import AgentAsk
 from outlast.store.base import Store
+from outlast.store.spawns import too_deep
 
 ABOVE_MAX = 32
 """Conversations that are looked at on the way up to whoever spawned one: more than may lie between."""
@@ -49,16 +47,15 @@ def _is_with(key: str, requester: str) -> bool:
     return kind == "agent" and bool(agent) and key == with_requester(agent, requester)
 
 
-async def admit_step(store: Store, flow: Flow, ask: AgentAsk) -> None:
-    """Raise Refused where an agent step of a flow would speak in a conversation that is none of its requester's.
+async def depth_below(store: Store, asker: str, conversation: str) -> int:
+    """Return how far down the line a conversation is in which another has an agent do something.
 
-    What the flow itself is called by is its own: steps share a conversation under ``agent:NAME:flow:ID:``.
+    As deep as one that is spawned; 0 where who asks is no agent, or asks for another turn of his own. Raises Refused
+    (``too_deep``) where it would be begun too far down: agents that ask each other come to an end.
     """
-    named = ask.conversation
-    if named is None or flow.requester == LOCAL or named.startswith(f"agent:{ask.agent}:flow:{flow.id}:"):
-        return
-    if not await is_own(store, flow.requester, named):
-        raise Refused(
-            f"{flow.requester} may not speak in {named}",
-            hint=f"name none, or {with_requester(ask.agent, flow.requester)}",
-        )
+    asking = None if conversation == asker else await store.get_agent_conversation(asker)
+    if asking is None:
+        return 0
+    if asking.depth >= DEPTH_MAX and await store.get_agent_conversation(conversation) is None:
+        raise too_deep(asker)
+    return min(asking.depth + 1, DEPTH_MAX)

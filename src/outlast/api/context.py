@@ -97,7 +97,10 @@ class AgentTurns(Protocol):
         """End; turns run on."""
 
     async def start(self, ask: TurnAsk) -> Created:
-        """Put a turn on record and begin it when its conversation is free. Raises BadInput, GatewayTrouble."""
+        """Put a turn on record and begin it when its conversation is free.
+
+        Raises BadInput, Refused (``too_deep``), Conflict (``parent_ended``), GatewayTrouble.
+        """
 
     async def prepare(self, new: NewTask) -> None:
         """Make ready what a composed turn needs before it is on record. Raises BadInput (``other_agent``)."""

@@ -51,6 +51,8 @@ def from_value(value: object, type_: type[T], *, strict: bool = True) -> T:
         return msgspec.convert(value, type_, strict=strict)
     except (msgspec.ValidationError, RecursionError) as error:
         raise _explain(str(error), type_) from None
+    except UnicodeEncodeError:  # a lone half of a character, where something else than text is wanted
+        raise BadInput("the request holds text that is no Unicode") from None
 
 
 def from_query(pairs: Iterable[tuple[str, str]], type_: type[T]) -> T:

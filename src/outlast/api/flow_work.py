@@ -1,4 +1,4 @@
-"""The work of a flow's command step: a task like any other, checked as if its requester asked for it now."""
+"""The work of a step of a flow: a task like any other, checked as if the flow's requester asked for it now."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 import msgspec
 
 from outlast.api import detach as detached
+from outlast.api.agent_rights import depth_below, is_own
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, require_agents
 from outlast.api.context import LOCAL, Caller, Making
 from outlast.api.exec import make_plan
 from outlast.api.requests import ExecRequest, StdinText
-from outlast.core.conversation import KEY_MAX
+from outlast.core.agent import AgentConversation, with_requester
+from outlast.core.conversation import KEY_MAX, check_key
+from outlast.core.errors import Refused
 from outlast.core.flow import Flow
 from outlast.core.redact import redact
 from outlast.core.task import NewTask, NotifyPolicy, Runtime
 from outlast.flows.waits import AgentAsk, CommandAsk
+from outlast.store.base import Store
 
 SOURCE = "flow"
 """The source of tasks that are steps of flows."""
@@ -84,6 +88,26 @@ def compose_agent(making: Making, task_id: str, flow: Flow, given: dict[str, Any
         flow_id=flow.id,
     )
     return compose_turn(making, task_id, turn, node=flow.node)
+
+
+async def admit_agent(making: Making, store: Store, flow: Flow, ask: AgentAsk) -> None:
+    """Make ready what an agent step needs: its conversation, below that of the flow's requester.
+
+    Raises Refused where that is none of the requester's, or too far down the line (``too_deep``). What the flow
+    itself is called by is its own: steps share a conversation under ``agent:NAME:flow:ID:``.
+    """
+    if flow.requester == LOCAL:
+        return
+    key, own = ask.conversation, f"agent:{ask.agent}:flow:{flow.id}:"
+    if key is not None and not key.startswith(own) and not await is_own(store, flow.requester, key):
+        raise Refused(
+            f"{flow.requester} may not speak in {key}",
+            hint=f"name none, or {with_requester(ask.agent, flow.requester)}",
+        )
+    key = check_key(key or conversation_of(ask.agent, flow.id, ask.step), "conversation")
+    if depth := await depth_below(store, flow.requester, key):
+        now, workdir = making.clock.now(), agent_named(making, ask.agent).workdir
+        await store.hold_conversation(AgentConversation(key, ask.agent, now, now, workdir, depth=depth))
 
 
 def conversation_of(agent: str, flow_id: str, step: str) -> str:

@@ -15,7 +15,7 @@ OutputFormat = Literal["text", "json", "claude-stream-json", "codex-jsonl"]
 Permissions = Literal["ask", "allow", "deny"]
 
 DEPTH_MAX, CHILDREN_MAX, LANE_MAX = 5, 5, 8
-"""How deep spawned agents may spawn, how many live children one conversation may have, and how many run at once."""
+"""How deep agents may spawn and ask agents, how many live children a conversation may have, how many run at once."""
 NAME_MAX = 64
 """Characters of an agent's name: letters, digits, ``-`` and ``_``."""
 LANE = "subagents"
@@ -177,7 +177,7 @@ class Entry(msgspec.Struct, frozen=True):
 class AgentConversation(msgspec.Struct, frozen=True):
     """What is known of a conversation an agent holds: the agent, the agent's own session, who spawned it.
 
-    ``depth`` is 0 for one that nobody spawned.
+    ``depth`` is 0 for one that no agent has begun, neither by spawning it nor by giving another agent a turn.
     """
 
     key: str

@@ -61,10 +61,12 @@ def turn_end(
     called_off: Cause | None = None,
     deadline_at: float | None = None,
     tail: str = "",
+    missing: int = 0,
 ) -> TurnEnd:
     """Return how a turn ended whose runner has ended.
 
-    ``called_off`` is why we asked for its end, ``tail`` the last words on its standard error.
+    ``called_off`` is why we asked for its end, ``tail`` the last words on its standard error, ``missing`` how many
+    bytes the disk did not keep of what would be its last line.
     """
     said, base = state.end, outcome_of(end, deadline_at=deadline_at)
     duration = None if began_at is None or end.at is None else max(0, round((end.at - began_at) * 1000))
@@ -73,7 +75,7 @@ def turn_end(
         duration_ms=duration, exit=detail_of(end),
     )  # fmt: skip
     if said is None:
-        return _silent(known, base, called_off, tail)
+        return _silent(known, base, called_off, tail, missing)
     hint = said.data.get("hint")
     known = msgspec.structs.replace(
         known, text=(said.text or "")[:TEXT_MAX], stop=said.stop, code=said.code,
@@ -99,7 +101,7 @@ def unsaid(turn: TurnRef, outcome: Outcome, now: float) -> NewEntry:
     )  # fmt: skip
 
 
-def _silent(known: TurnEnd, base: Outcome, called_off: Cause | None, tail: str) -> TurnEnd:
+def _silent(known: TurnEnd, base: Outcome, called_off: Cause | None, tail: str, missing: int) -> TurnEnd:
     """The runner ended without a last word: what is known is how its process ended."""
     if called_off is not None and base.status is not Status.LOST:
         status = status_of(Exit(cause=called_off, at=known.at))
@@ -110,6 +112,8 @@ def _silent(known: TurnEnd, base: Outcome, called_off: Cause | None, tail: str) 
         return msgspec.structs.replace(known, error=base.error)
     how = base.error or ("ran into its time limit" if base.status is Status.TIMED_OUT else "exit code 0")
     error = f"the agent's runner ended without a result ({how})"
+    if missing:
+        error = f"the end of what the agent said was not kept: {missing} bytes of the journal are missing ({how})"
     if tail:
         error += f": {tail[-TAIL_MAX:]}"
     failed = base.status if base.status is not Status.SUCCEEDED else Status.FAILED

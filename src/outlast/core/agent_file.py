@@ -22,7 +22,7 @@ def tables_in(text: str, where: str) -> dict[str, Any]:
     """Return what a config file says. Raises BadInput (``bad_config``), which names the file (``where``) and line."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not TOML: {error}", code="bad_config", hint="correct the line it names") from None
 
 
@@ -115,7 +115,7 @@ def _path(header: str) -> tuple[str, ...]:
 def _read(text: str) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -46,6 +46,10 @@ class TurnRef(NamedTuple):
     task_id: str | None = None
 
 
+SESSION_GONE = "session_gone"
+"""The code of a turn that could not go on with the agent's session of before: it is not tried again."""
+
+
 class TurnState:
     """What the journal of a turn has said so far: all that matters once its lines are in the transcript."""
 
@@ -55,6 +59,11 @@ class TurnState:
         self.usage: Usage | None = None
         self.asked: dict[str, AgentEvent] = {}
         self.end: AgentEvent | None = None
+
+    @property
+    def session_gone(self) -> bool:
+        """True when the agent's session of before is of no use any more."""
+        return self.end is not None and self.end.code == SESSION_GONE
 
     def take(self, event: AgentEvent) -> None:
         """Learn from a line."""

@@ -208,7 +208,9 @@ class AgentRoom:
         store, now = self._ledger.store, self._ledger.clock.now()
         for question in list(state.asked.values()):
             await self.questions.void(turn, question)
-        if not state.begun:
+        if state.session_gone:  # else every turn to come would fail of the same
+            await self._insist(partial(store.note_agent_session, turn.conversation, None, now))
+        if state.session_gone or not state.begun:
             return  # the agent has heard nothing
         await self._insist(partial(store.note_agent_session, turn.conversation, state.agent_session, now))
         if upto:

@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from outlast.api.agent_rights import depth_below
 from outlast.api.agent_work import TurnAsk, agent_named, compose_turn, main_conversation, other_agent
 from outlast.core.agent import LANE, LANE_MAX, AgentConversation, only_in_a_row
 from outlast.core.agent_end import TurnEnd
@@ -63,17 +64,19 @@ class AgentTurns:
         Conflict (``parent_ended``), GatewayTrouble.
         """
         new = compose_turn(self._maker, self._books.ledger.new_id(), ask, node=self._books.node)
-        await self.prepare(new)
+        depth = await depth_below(self._books.store, new.requester, str(new.conversation))
+        await self.prepare(new, depth=depth)
         return await self._books.submit(new, partial(self._books.ledger.give_turn, new))
 
-    async def prepare(self, new: NewTask) -> None:
-        """Make ready what a turn needs before it is on record: its conversation.
+    async def prepare(self, new: NewTask, *, depth: int = 0) -> None:
+        """Make ready what a turn needs before it is on record: its conversation, ``depth`` levels down.
 
         Raises BadInput (``other_agent``).
         """
         assert new.conversation is not None
         now, agent = self._maker.clock.now(), str(new.ask["agent"])
-        fresh = AgentConversation(new.conversation, agent, now, now, agent_named(self._maker, agent).workdir)
+        workdir = agent_named(self._maker, agent).workdir
+        fresh = AgentConversation(new.conversation, agent, now, now, workdir, depth=depth)
         held = await self._books.store.hold_conversation(fresh)
         if held.agent != agent:
             raise other_agent(held)

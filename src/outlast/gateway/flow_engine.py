@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from outlast.api.agent_rights import admit_step
 from outlast.api.flow_values import in_files
-from outlast.api.flow_work import compose_agent, compose_command
+from outlast.api.flow_work import admit_agent, compose_agent, compose_command
 from outlast.config import Config
 from outlast.core.flow import Flow
 from outlast.core.ids import timed_id
@@ -66,5 +65,5 @@ def make_engine(
         linger_seconds=LINGER_SECONDS if linger_seconds is None else linger_seconds,
         held_max=held_max or config.flows_slots,
     )  # fmt: skip
-    made.admit = partial(admit_step, store)
+    made.admit = partial(admit_agent, maker, store)
     return made

@@ -86,7 +86,7 @@ class Ledger:
     async def give_turn(self, new: NewTask, *, start: bool = False) -> Created:
         """Put a turn on record that a conversation gives an agent. See `create`, `Store.give_turn`.
 
-        Raises Refused (``too_deep``), Conflict (``parent_ended``), BadInput (``not_text``).
+        Raises Conflict (``parent_ended``), BadInput (``not_text``).
         """
         return await self._recorded(self.store.give_turn(new, self._claim(force=False) if start else None))
 

@@ -348,7 +348,7 @@ class AgentRuntime:
         assert session.end is not None
         end = turn_end(
             state, session.end, began_at=session.started_at, called_off=self._causes.pop(session.id, None),
-            deadline_at=deadline_at, tail="" if state.end else last_words(session.output),
+            deadline_at=deadline_at, tail="" if state.end else last_words(session.output), missing=journal.missing(),
         )  # fmt: skip
         point("agents:before_close")
         if state.end is None:

@@ -36,6 +36,10 @@ class Journal:
             if lines or self.at == before:  # else there was nothing but blanks, or more of what is skipped
                 return lines
 
+    def missing(self) -> int:
+        """Return how many bytes are missing of what comes after the last line that was handed out."""
+        return sum(gap.end - gap.start for gap in self._output.omitted_in(self.at, self._output.produced))
+
     def _read(self) -> list[JournalLine]:
         pieces = self._pieces()
         lines: list[JournalLine] = []

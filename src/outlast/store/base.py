@@ -135,17 +135,15 @@ class Acts(Protocol):
     ) -> Created:
         """Put a conversation on record that ``child.parent`` spawns, with its first turn and the flow that follows it.
 
-        Live work with its dedupe key stands in for it, and needs no place. ``depth`` is counted from the parent, or
-        from the turns above it where those are more (`give_turn`), and the turn that runs there becomes the task's
-        parent where it names none. Raises Refused (``too_deep``,
+        Live work with its dedupe key stands in for it, and needs no place. ``depth`` is counted from the parent, and
+        the turn that runs there becomes the task's parent where it names none. Raises Refused (``too_deep``,
         ``too_many_children``), Conflict (``parent_ended``: that turn is being called off; ``task_exists``).
         """
 
     async def give_turn(self, new: NewTask, start: StartClaim | None = None) -> Created:
         """Do `create_task` for a turn of an agent that a conversation asks for, its requester.
 
-        The turn that runs in that conversation becomes the parent where it names none. Raises Refused (``too_deep``:
-        each asked for from within the next, more turns would stand above it than a spawn may have), Conflict
+        The turn that runs in that conversation becomes the parent where it names none. Raises Conflict
         (``parent_ended``: that turn is being called off; ``task_exists``).
         """
 

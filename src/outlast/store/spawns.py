@@ -22,9 +22,6 @@ from outlast.store.flow_acts import put_flow
 from outlast.store.rows import task_of
 from outlast.store.steps import Steps
 
-ABOVE_MAX = 64
-"""Tasks that are looked at on the way up from one: more than may lie between, and an end where they go in a ring."""
-
 
 def create_mirrored(new: NewTask, flow: NewFlow, start: StartClaim | None) -> Steps[Created]:
     """Record new work and the flow that follows it, unless live work with its key is there."""
@@ -46,50 +43,44 @@ def spawn(new: NewTask, child: AgentConversation, flow: NewFlow, start: StartCla
         ("get_agent_conversation", {"key": parent}),
         ("live_children", {"parent": parent, "limit": CHILDREN_MAX}),
     ]
-    new, above = yield from _below(new, parent)
-    depth = max(above, 1 + (agent_conversation_of(held[0]).depth if held else 0))
+    depth = 1 + (agent_conversation_of(held[0]).depth if held else 0)
     if depth > DEPTH_MAX:
         raise too_deep(parent)
     if len(live) >= CHILDREN_MAX:
         raise too_many_children(parent)
+    new = yield from _below(new, parent)
     yield [("hold_conversation", agent_conversation_columns(replace(child, depth=depth)))]
     return (yield from create_mirrored(new, flow, start))
 
 
 def give_turn(new: NewTask, start: StartClaim | None) -> Steps[Created]:
-    """Record a turn that a conversation gives an agent, where turns that give turns do not go too deep by it."""
+    """Record a turn that a conversation gives an agent, unless live work with its key is there."""
     if new.dedupe_key is not None:
         [rows] = yield [("find_duplicate", {"dedupe_key": new.dedupe_key})]
         if rows:
             return Created(task_of(rows[0]), True)
-    new, above = yield from _below(new, new.requester)
-    if above > DEPTH_MAX:
-        raise too_deep(new.requester)
+    new = yield from _below(new, new.requester)
     return (yield from create_task(new, start))
 
 
-def _below(new: NewTask, asker: str) -> Steps[tuple[NewTask, int]]:
-    """Return work with the turn as its parent from which a conversation asks for it, and how many turns are above it.
+def _below(new: NewTask, asker: str) -> Steps[NewTask]:
+    """Return work with the turn as its parent from which a conversation asks for it, where it names none.
 
     Raises Conflict (``parent_ended``) where that turn is being called off.
     """
     [turns] = yield [("turn_in_conversation", {"conversation": asker})]
-    if turns and turns[0][1] is not None:
+    if not turns:
+        return new
+    if turns[0][1] is not None:
         raise called_off(asker, turns[0][0])
-    if new.parent_id is None and turns:
-        new = replace(new, parent_id=turns[0][0])
-    if new.parent_id is None:
-        return new, 0
-    [above] = yield [("turns_above", {"task_id": new.parent_id, "steps_max": ABOVE_MAX})]
-    return new, int(above[0][0])
+    return new if new.parent_id is not None else replace(new, parent_id=turns[0][0])
 
 
 def too_deep(parent: str) -> Refused:
-    """Return what a conversation gets that is too deep to have others work for it."""
+    """Return what a conversation gets that is too far down the line of those who ask agents."""
     return Refused(
-        f"{parent} is {DEPTH_MAX} deep already: so many agents have asked one another", code="too_deep",
-        hint="do the work in this conversation",
-    )  # fmt: skip
+        f"{parent} was asked for {DEPTH_MAX} deep already", code="too_deep", hint="do the work in this conversation"
+    )
 
 
 def too_many_children(parent: str) -> Refused:

@@ -126,62 +126,27 @@ def turn(number: int, requester: str = MAIN, **given):
     return new(number, **fields | given)
 
 
-async def chain(store, count: int, first: int = 1, **given) -> str:
-    """Have turns ask for turns, so many, each from within the one before; return the conversation of the last."""
-    requester = "local"
-    for number in range(first, first + count):
-        task = (await store.give_turn(turn(number, requester, **given), start(f"k{number}"))).task
-        assert task.status is Status.RUNNING
-        assert task.parent_id == (None if number == first else new(number - 1).id)
-        requester = task.conversation
-    return requester
-
-
-async def test_turns_that_give_turns_go_five_deep(store):
-    """However that is asked for: a turn, or a spawn. What others ask for stands where it stood."""
-    sixth = await chain(store, 6)
-    for wanted in (store.give_turn(turn(7, sixth)), store.spawn(*wish(7, sixth))):
-        with pytest.raises(Refused) as caught:
-            await wanted
-        assert caught.value.code == "too_deep"
-    assert await store.get_task(new(7).id) is None
-    assert (await store.give_turn(turn(7, "local"))).task.parent_id is None
-    fifth = (await spawned(store, 8, "c5")).conversation
-    assert (await store.get_agent_conversation(fifth)).depth == 5
-    assert (await store.give_turn(turn(9, "c5"))).task.parent_id == new(5).id
-
-
-async def test_commands_between_turns_are_no_turns(store):
-    """An agent runs a command that asks for a turn: the command is what that belongs to."""
-    await chain(store, 5)
-    for number in (10, 11, 12):
-        await store.create_task(new(number, parent_id=new(5 if number == 10 else number - 1).id))
-    assert not (await store.give_turn(turn(13, "c5", parent_id=new(12).id))).existing
-    await store.apply(move(new(5).id, Verb.SUCCEED, claim_id="k5"))
-    await store.create_task(turn(14, parent_id=new(12).id))
-    with pytest.raises(Refused):
-        await store.give_turn(turn(15, "c5", parent_id=new(14).id))
-
-
-async def test_turns_that_stand_above_each_other_have_an_end(store):
-    """Nobody makes that, and nobody shall have to wait for it."""
-    await store.create_task(turn(1, parent_id=new(2).id))
-    await store.create_task(turn(2, parent_id=new(1).id))
-    with pytest.raises(Refused) as caught:
-        await store.give_turn(turn(3, "c9", parent_id=new(1).id))
-    assert caught.value.code == "too_deep"
+async def test_a_turn_belongs_to_the_one_it_is_asked_for_from(store):
+    """Unless it names another; what nobody asks for from within a turn belongs to none."""
+    first = (await store.give_turn(turn(1, "local"), start("k1"))).task
+    assert (first.status, first.parent_id) == (Status.RUNNING, None)
+    assert (await store.give_turn(turn(2, "c1"), start("k2"))).task.parent_id == first.id
+    assert (await store.give_turn(turn(3, "c1", parent_id="t9"))).task.parent_id == "t9"
+    assert (await store.give_turn(turn(4, "c4"))).task.parent_id is None
+    await store.apply(move(first.id, Verb.SUCCEED, claim_id="k1"))
+    assert (await store.give_turn(turn(5, "c1"))).task.parent_id is None
 
 
 async def test_a_turn_that_is_asked_for_again_or_from_one_that_is_called_off_is_none(store):
-    await chain(store, 2, dedupe_key=None)
-    first = (await store.give_turn(turn(5, "c2", dedupe_key="k"))).task
-    again = await store.give_turn(turn(6, "c2", dedupe_key="k"))
+    calling = (await store.give_turn(turn(1, "local"), start("k1"))).task
+    first = (await store.give_turn(turn(5, "c1", dedupe_key="k"))).task
+    again = await store.give_turn(turn(6, "c1", dedupe_key="k"))
     assert (again.existing, again.task.id) == (True, first.id)
-    await store.ask_cancel(new(2).id, 5001.0)
+    await store.ask_cancel(calling.id, 5001.0)
     with pytest.raises(Conflict) as caught:
-        await store.give_turn(turn(7, "c2"))
+        await store.give_turn(turn(7, "c1"))
     assert caught.value.code == "parent_ended"
-    assert (await store.give_turn(turn(8, "c1"))).task.parent_id == new(1).id
+    assert await store.get_task(new(7).id) is None
 
 
 async def test_what_is_spawned_at_once_over_two_stores_is_never_one_too_many(store, request, tmp_path):

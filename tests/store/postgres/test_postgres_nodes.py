@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from outlast.core.session import Status
 from outlast.core.task import TaskFilter
 from outlast.store.base import Change
 from outlast.store.postgres import PostgresStore
+from outlast.store.postgres import connection as connecting
 from outlast.store.postgres.connection import WRITE_ORDER, place_of
 from store.agent_fakes import MAIN, entries, hold
 from store.store_fakes import claim, make, move, new
@@ -154,6 +157,40 @@ async def test_a_server_that_is_gone_is_told_and_no_acknowledged_write_is_lost(p
     acknowledged.add((await make(store, 50)).id)
     assert {task.id for task in (await store.list_tasks(TaskFilter(), 100)).tasks} == acknowledged
     await store.close()
+
+
+async def test_a_node_that_freezes_in_the_middle_of_a_commit_holds_the_others_up_for_seconds_only(
+    pg_database, monkeypatch
+):
+    """It holds the lock of writers, and nobody tells the server that it is gone."""
+    options = connecting._OPTIONS["options"]
+    assert "idle_in_transaction_session_timeout=10s" in options
+    monkeypatch.setitem(connecting._OPTIONS, "options", options.replace("timeout=10s", "timeout=1s"))
+    frozen, other = await _open(pg_database), await _open(pg_database)
+    await make(frozen, 0)
+    before = frozen._writer.pid()
+    held, thawed = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def freeze(point: str, batch: object) -> None:
+        loop.call_soon_threadsafe(held.set)
+        assert thawed.wait(60)
+
+    monkeypatch.setattr(frozen._writer, "near", freeze)
+    half_done = asyncio.ensure_future(make(frozen, 1))
+    await held.wait()
+    async with asyncio.timeout(10):
+        await make(other, 2)
+    monkeypatch.undo()
+    thawed.set()
+    with suppress(GatewayTrouble):  # whether it went in, it may not know
+        await half_done
+    await make(frozen, 3)
+    assert frozen._writer.pid() != before
+    there = {task.id for task in (await other.list_tasks(TaskFilter(), 10)).tasks}
+    assert there >= {new(number).id for number in (0, 2, 3)}
+    for store in (frozen, other):
+        await store.close()
 
 
 async def test_connections_cut_under_load_lose_no_acknowledged_write(pg_database):

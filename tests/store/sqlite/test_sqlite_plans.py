@@ -71,7 +71,7 @@ SORTS_FEW = {
     "live_turns",
 }
 OWN_ROWS = {
-    "SCAN name", "SCAN level", "SCAN moments", "SCAN CONSTANT ROW", "SCAN payload", "SCAN below", "SCAN above",
+    "SCAN name", "SCAN level", "SCAN moments", "SCAN CONSTANT ROW", "SCAN payload", "SCAN below",
 }  # fmt: skip
 """Walks over what a statement has made itself, or was given."""
 LISTINGS = {"list_tasks", "list_floor", "list_flows", "list_approvals"}

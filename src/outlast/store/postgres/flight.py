@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 
 from outlast.store.postgres.connection import Connection, spelled
 from outlast.store.steps import Rows, Step
@@ -37,7 +38,9 @@ def statement(text: str) -> Statement:
     return Statement(spelled(text), takes_rows, answers, "" if returning is None else returning[1])
 
 
-def fly(connection: Connection, known: Mapping[str, Statement], steps: Sequence[Step]) -> list[Rows]:
+def fly(
+    connection: Connection, pipeline: psycopg.Pipeline, known: Mapping[str, Statement], steps: Sequence[Step]
+) -> list[Rows]:
     """Run the steps of a round and return the answer of each. Raises psycopg.Error.
 
     A name's steps go where the first of them stands, so two of one act keep their order if they do in every act.
@@ -55,6 +58,7 @@ def fly(connection: Connection, known: Mapping[str, Statement], steps: Sequence[
             cursor = connection.execute(wanted.sql, params)
             if wanted.answers:
                 sent.append((wanted, group, cursor))
+    pipeline.sync()  # else the server waits for more, and by its clock nobody is idle: see `_OPTIONS`
     answers: list[Rows] = [()] * len(steps)
     for wanted, group, cursor in sent:
         for place, rows in zip(group, _answers(wanted, steps, group, cursor.fetchall()), strict=True):

@@ -83,14 +83,14 @@ class Writer(Gatherer):
         connection = self._connected()
         results: list[Any] = []
         try:
-            with connection.pipeline():
+            with connection.pipeline() as pipeline:
                 connection.execute("BEGIN")
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITE_ORDER,))
                 for group in _groups(batch):
-                    results += self._round_trips(connection, group)
+                    results += self._round_trips(connection, pipeline, group)
+                self.near("before", batch)
                 if self.brought:
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(self.brought)))
-                self.near("before", batch)
                 self._committing = True
                 connection.execute("COMMIT")
         except BaseException:
@@ -99,7 +99,7 @@ class Writer(Gatherer):
             raise
         return [(act.future, result, None) for act, result in zip(batch, results, strict=True)]
 
-    def _round_trips(self, connection: Connection, acts: Sequence[Act]) -> list[Any]:
+    def _round_trips(self, connection: Connection, pipeline: psycopg.Pipeline, acts: Sequence[Act]) -> list[Any]:
         results: list[Any] = [None] * len(acts)
         aboard: list[tuple[int, Steps[Any], Sequence[Rows] | None]] = [
             (place, act.do(*act.args), None) for place, act in enumerate(acts)
@@ -115,14 +115,14 @@ class Writer(Gatherer):
                 else:
                     flown.append((place, steps, len(wanted), len(wanted) + len(more)))
                     wanted += more
-            found = self._fly(connection, wanted)
+            found = self._fly(connection, pipeline, wanted)
             aboard = [(place, steps, found[begin:end]) for place, steps, begin, end in flown]
         return results
 
-    def _fly(self, connection: Connection, wanted: list[Step]) -> list[Rows]:
+    def _fly(self, connection: Connection, pipeline: psycopg.Pipeline, wanted: list[Step]) -> list[Rows]:
         for name, _ in wanted:
             self.brought |= BROUGHT.get(name, 0)
-        return fly(connection, self._statements, wanted)
+        return fly(connection, pipeline, self._statements, wanted)
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from outlast.core.errors import BadInput, OutlastError
+from outlast.core.errors import BadInput, OutlastError, Refused
 from outlast.surfaces.cli import output
 from outlast.surfaces.cli.context import Call
 from outlast.surfaces.cli.parse import parse
@@ -50,6 +50,9 @@ def run(
         code = _report(error, as_json)
     except BrokenPipeError:
         code = READER_GONE
+    except OSError as error:  # whatever else can go wrong so was said in better words where it did
+        what = "cannot write the output" if error.filename is None else f"cannot use {error.filename}"
+        code = _report(Refused(f"{what}: {error.strerror or error}", code="cannot_write"), as_json)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except RecursionError:
@@ -87,6 +90,9 @@ def _dispatch(
 def _report(error: OutlastError, as_json: bool) -> int:
     try:
         sys.stdout.flush()
+    except OSError:
+        pass  # which may be the very thing that is to be said
+    try:
         if as_json:
             output.print_json(error.as_dict())
             sys.stdout.flush()

@@ -46,9 +46,11 @@ line_end = "\n"
 
 
 def prepare() -> None:
-    """Make standard output and error take any text: what their encoding lacks is written as an escape."""
+    """Have standard streams, and let output and error take any text: what their encoding lacks becomes an escape."""
+    if sys.stdin is None:  # started with `<&-`
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # for as long as the process lives
     if sys.stdout is None:  # started with `>&-`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -23,7 +23,10 @@ STOPS = {
     "end_turn": "done", "cancelled": "cancelled", "refusal": "failed: the agent refused",
     "max_tokens": "failed: it came to its limit of tokens", "max_turns": "failed: it came to its limit of turns",
 }  # fmt: skip
-BY = {"policy": "by its policy", "expiry": "nobody answered in time", "cancel": "the turn did not wait for it"}
+BY = {
+    "policy": "by its policy", "expiry": "nobody answered in time", "cancel": "the turn did not wait for it",
+    "limit": "too many questions are open",
+}  # fmt: skip
 AT_WORK = (None, "pending", "in_progress")
 PROBE_MAX = 500
 """Characters of an answer by which it is recognised in what was streamed: a very long one is cut at its end."""

@@ -43,7 +43,7 @@ def spawn(call: Call) -> int:
 def _message(word: str) -> str:
     if word != "-":
         return word
-    return sys.stdin.read()
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
 
 
 def _given(call: Call) -> dict[str, object]:
