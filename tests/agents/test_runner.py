@@ -75,9 +75,9 @@ def test_the_turn_said_twice_is_done_once(start) -> None:
     assert len(turn.of(EventKind.BEGUN)) == 1
 
 
-def run(agent, stdout, stdin: bytes | None = None, workdir: str = "/tmp") -> subprocess.Popen:
+def run(agent, stdout, prompt: str = "hello", workdir: str = "/tmp") -> subprocess.Popen:
     process = subprocess.Popen(RUNNER, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL)
-    turn = Turn(agent=agent, conversation="c", prompt="hello", workdir=workdir, env={})
+    turn = Turn(agent=agent, conversation="c", prompt=prompt, workdir=workdir, env={})
     process.stdin.write(msgspec.json.encode(turn) + b"\n")
     process.stdin.flush()
     return process
@@ -92,6 +92,20 @@ def test_a_closed_output_ends_the_turn_instead_of_hanging_it(tmp_path) -> None:
     os.close(reading)
     process.stdin.write(b'{"op": "dance"}\n')  # the next thing that is written finds the pipe closed
     process.stdin.flush()
+    assert process.wait(PATIENCE) == 1
+
+
+def test_a_turn_that_only_waits_ends_too_when_nobody_is_left_to_hear_of_it(tmp_path) -> None:
+    """Keeper and supervisor were killed while it waits for leave: no answer can come any more."""
+    reading, writing = os.pipe()
+    process = run(acp("permission"), writing, "1")
+    os.close(writing)
+    seen = b""
+    while b'"permission"' not in seen:
+        data = os.read(reading, 65536)
+        assert data, seen
+        seen += data
+    os.close(reading)
     assert process.wait(PATIENCE) == 1
 
 

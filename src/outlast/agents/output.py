@@ -35,8 +35,9 @@ class Output:
         threading.Thread(target=self._write_all, name=f"output-{fd}", daemon=True).start()
 
     def when_broken(self, act: Callable[[], None]) -> None:
-        """Call this, in the loop, when nobody can read any more."""
+        """Call this, in the loop, when nobody can read any more: at once, also while there is nothing to write."""
         self._on_broken = act
+        threading.Thread(target=self._watch, name=f"watch-{self.fd}", daemon=True).start()
 
     def put(self, data: bytes, *, must: bool = False) -> bool:
         """Queue bytes; False when they were dropped, since nobody takes them. ``must``: dropped for nothing."""
@@ -87,6 +88,13 @@ class Output:
                 self._stalled = False
             if empty or freed:
                 self._tell(self._note)
+
+    def _watch(self) -> None:
+        """Wait for the end of whoever reads. A file has no such end."""
+        poll = select.poll()
+        poll.register(self.fd, 0)
+        poll.poll()
+        self._break()
 
     def _note(self) -> None:
         """In the loop: tell those who wait how much is left."""
