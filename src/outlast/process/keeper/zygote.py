@@ -32,6 +32,11 @@ REFILL_AFTER = 0.004
 """Seconds to let a start go first before a new spare is forked beside it, while others are still waiting."""
 SHORT_OF_SECONDS = 1.0
 """Between two tries when the system has no process or descriptor left for a spare."""
+STEADY_SECONDS = 1.0
+"""A supervisor that lived for so long is replaced at once, however often that comes."""
+AT_ONCE_MAX = 3
+PAUSE_FIRST, PAUSE_MAX = 0.05, 30.0
+"""Seconds before the next try, from the `AT_ONCE_MAX`th in a row on that died as it began: doubled from try to try."""
 BACKLOG = 4096
 STRAYS_MAX = 256
 WAITING_MAX = 64
@@ -42,7 +47,9 @@ REHEARSALS = 20
 class Child:
     """A supervisor as its zygote sees it. It is dead when its socket closes; ``done`` means it was ready to."""
 
-    __slots__ = ("done", "end", "fds", "id", "pty", "sock", "started", "stdin", "streams", "waiting")
+    __slots__ = (
+        "born", "done", "end", "fds", "id", "pty", "sock", "started", "stdin", "streams", "tries", "waiting",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -55,6 +62,8 @@ class Child:
         self.end: str | None = None
         self.waiting = False
         self.done = False
+        self.born = time.monotonic()
+        self.tries = 0
 
 
 class Zygote:
@@ -74,6 +83,8 @@ class Zygote:
         self._wake_r = -1
         self._retiring = False
         self._refill_at: float | None = None
+        self._later: list[tuple[float, Child]] = []
+        """Sessions without a supervisor, and when the next is tried."""
 
     def open(self) -> bool:
         """Take the lock and the address. False when another zygote of this home serves starts."""
@@ -140,7 +151,7 @@ class Zygote:
         self._refill()
         os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
-        while not (self._retiring and not self._children):
+        while not (self._retiring and not self._children and not self._later):
             for fd, _ in self._poll.poll(self._patience()):
                 if fd == self._wake_r:
                     os.read(fd, 4096)
@@ -149,6 +160,7 @@ class Zygote:
                     self._hear(self._children[fd])
                 elif self._template is not None and fd == self._template.sock.fileno():
                     self._lose_template()
+            self._replace_late()
             if self._retiring:
                 self._retire()
             elif self._refill_due():
@@ -158,7 +170,15 @@ class Zygote:
                     self._refill_at = time.monotonic() + SHORT_OF_SECONDS
 
     def _patience(self) -> float:
-        """How long to sleep: for ever when all spares are there, else just long enough to let a start go first."""
+        """How long to sleep: for ever when all is there that has to be."""
+        spare = self._spare_patience()
+        if not self._later:
+            return spare
+        late = max(0.0, min(due for due, _ in self._later) - time.monotonic())
+        return late if spare < 0 else min(spare, late)
+
+    def _spare_patience(self) -> float:
+        """For ever when all spares are there, else just long enough to let a start go first."""
         if self._retiring or self._spares() >= SPARES:
             self._refill_at = None
             return -1
@@ -261,8 +281,25 @@ class Zygote:
         if child.id is not None and not child.done:
             child.started = child.started or _orphan_of(child.id)
             if child.started is not None:
-                self._replace(child)
+                self._try_again(child)
+                return
         self._drop_fds(child)
+
+    def _try_again(self, child: Child) -> None:
+        """Have another go on with a session: at once, but later and later where each dies as it begins."""
+        child.tries = 0 if time.monotonic() - child.born >= STEADY_SECONDS else child.tries + 1
+        if child.tries <= AT_ONCE_MAX:
+            self._replace(child)
+        else:
+            pause = min(PAUSE_MAX, PAUSE_FIRST * 2.0 ** min(child.tries - AT_ONCE_MAX - 1, 16))
+            self._later.append((time.monotonic() + pause, child))
+
+    def _replace_late(self) -> None:
+        now = time.monotonic()
+        due = [child for at, child in self._later if at <= now]
+        self._later = [(at, child) for at, child in self._later if at > now]
+        for child in due:
+            self._replace(child)
 
     def _drop_fds(self, child: Child) -> None:
         for fd in child.fds:
@@ -291,14 +328,22 @@ class Zygote:
                 del self._strays[next(iter(self._strays))]
 
     def _replace(self, child: Child) -> None:
-        """Fork a supervisor that goes on where a killed one stopped."""
+        """Fork a supervisor that goes on where a killed one stopped; none where the session is no more."""
         assert child.started is not None and child.id is not None
-        ours, theirs = escrow.pair()
+        if not os.path.isdir(self._context.folder(child.id)):
+            self._drop_fds(child)  # removed by hand, its home perhaps with it: there is nothing to go on with
+            return
+        try:
+            ours, theirs = escrow.pair()
+        except OSError:
+            self._later.append((time.monotonic() + SHORT_OF_SECONDS, child))
+            return
         try:
             pid = os.fork()
         except OSError:
             ours.close()
             theirs.close()
+            self._later.append((time.monotonic() + SHORT_OF_SECONDS, child))
             return
         if pid == 0:
             self._close_others([theirs.fileno(), *child.fds])
@@ -306,7 +351,7 @@ class Zygote:
             _leave(session.serve_replacement, self._context, child.id, kept, child.started, theirs)
         theirs.close()
         replacement = Child(ours)
-        replacement.id, replacement.started = child.id, child.started
+        replacement.id, replacement.started, replacement.tries = child.id, child.started, child.tries
         replacement.streams, replacement.stdin, replacement.pty = child.streams, child.stdin, child.pty
         replacement.fds, child.fds = child.fds, []
         self._add(replacement)
