@@ -51,9 +51,9 @@ async def until(condition: Callable[[], Any], seconds: float = LIMIT) -> Any:
 
 async def printed(table: Sessions, session: Session, size: int) -> None:
     """Wait until a session has printed at least so many bytes."""
-    while session.produced < size:
-        assert session.end is None, f"ended after {session.produced} bytes: {session.end}"
-        await within(table.until_output(session, session.produced))
+    while (seen := session.produced) < size:  # one look: what comes between two would be waited for in vain
+        assert session.end is None, f"ended after {seen} bytes: {session.end}"
+        await within(table.until_output(session, seen))
 
 
 def abandon(table: Sessions) -> None:

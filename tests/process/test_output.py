@@ -273,8 +273,7 @@ def test_a_flood_costs_neither_keeper_nor_gateway_memory(house: House, size: int
         watched = [supervisor_of(session), house.keeper_pid, "self"]
         before = [rss(pid) for pid in watched]
         await table.write(session, b"go\n")
-        while session.produced < size:
-            await within(table.until_output(session, session.produced))
+        await printed(table, session, size)
         out = session.output
         assert out.read(0, 6) == b"y\ny\ny\n"
         assert out.tail(4) == (size - 4, b"y\ny\n")

@@ -163,8 +163,10 @@ def test_a_terminal_is_a_terminal(house: House) -> None:
 
     async def act(table: Sessions) -> None:
         session = await table.start(spec(table, "stty size; echo ready; exec cat", pty=True, cols=91, rows=33))
+        seen = 0
         while "ready" not in text(session):
-            await table.until_output(session, session.produced)
+            await table.until_output(session, seen)
+            seen = session.produced
         await table.write(session, b"\x03")
         await table.until_drained(session)
         assert text(session).startswith("33 91\r\n")
