@@ -92,10 +92,10 @@ def too_many_children(parent: str) -> Refused:
 
 
 def called_off(parent: str, task_id: str) -> Conflict:
-    """Return what a turn gets that spawns although somebody wants it to end: it could not take that along any more."""
+    """Return what a turn gets that asks agents although somebody wants it to end: it could not take that along."""
     return Conflict(
         f"task {task_id} is being called off: it begins nothing more", code="parent_ended",
-        hint=f"spawn it when the turn of {parent} has ended",
+        hint=f"ask again when the turn of {parent} has ended",
     )  # fmt: skip
 
 

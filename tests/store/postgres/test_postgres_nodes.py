@@ -179,7 +179,7 @@ async def test_a_node_that_freezes_in_the_middle_of_a_commit_holds_the_others_up
     monkeypatch.setattr(frozen._writer, "near", freeze)
     half_done = asyncio.ensure_future(make(frozen, 1))
     await held.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):  # less than the frozen one waits for
         await make(other, 2)
     monkeypatch.undo()
     thawed.set()
