@@ -6,6 +6,8 @@ PY      := $(VENV)/bin/python
 ARGS    ?=
 # Most tests wait for real processes, so several at a time; the tests of a file stay together and in order.
 BESIDE  ?= -n 3 --dist loadfile
+# A usual test that takes longer hangs; one of those takes so long at most.
+LONG    := --timeout 1800
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo test test-agents soak check format docs bench build clean
@@ -22,10 +24,10 @@ test: setup ## run the tests (ARGS='-k name' to choose)
 	@$(PY) -m pytest $(BESIDE) $(ARGS)
 
 test-agents: setup ## install the agents others have made (npm, once) and run a turn of each
-	@$(PY) -m pytest -m agents tests/agents tests/cli $(ARGS)
+	@$(PY) -m pytest -m agents $(LONG) tests/agents tests/cli $(ARGS)
 
 soak: setup ## run the long tests that `make test` leaves out
-	@$(PY) -m pytest -m soak $(BESIDE) $(ARGS)
+	@$(PY) -m pytest -m soak $(LONG) $(BESIDE) $(ARGS)
 
 check: setup ## format, lint, types, import contracts, dependencies, docs
 	$(PY) -m ruff format --check .
