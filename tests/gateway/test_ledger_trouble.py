@@ -183,11 +183,11 @@ def test_a_gateway_that_starts_without_its_database_opens_it_later(server: Serve
 
 def test_an_outage_for_all_is_nobodys_silence(server: Server) -> None:
     """Longer than a lease nobody could renew anything: whoever is back first does not give up the others' work."""
-    pair = Node(server.url), Node(server.url)
+    pair, lease = (Node(server.url), Node(server.url)), 10.0
     here, there = pair
     try:
         for node in pair:
-            node.settings["outlast.gateway.app.LEASE_SECONDS"] = 3.0
+            node.settings["outlast.gateway.app.LEASE_SECONDS"] = lease
             assert node.begin()
         held = asked(here, here.counting(f"{here.gate}; exit 5")).json["taskId"]
         until(here.runs)
@@ -195,10 +195,10 @@ def test_an_outage_for_all_is_nobodys_silence(server: Server) -> None:
         for node in pair:
             assert refused(asked(node)) == "store_unreachable"
             until(lambda node=node: "does not answer" in node.log())
-        time.sleep(3.2)  # a lease and some, by the clock: that is what it is about
+        time.sleep(lease + 0.2)  # a lease and some, by the clock: that is what it is about
         server.start()
         wait_for(there)
-        here.ask("POST", "/v1/tasks/wait", {"lookups": [held], "timeoutMs": 4500})
+        here.ask("POST", "/v1/tasks/wait", {"lookups": [held], "timeoutMs": int(1500 * lease)})
         assert there.ask("GET", f"/v1/tasks/{held}").json["status"] == "running"
         here.open_gate()
         there.ended(held)
