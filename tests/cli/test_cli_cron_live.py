@@ -23,7 +23,7 @@ def add(live, name, *words):
 
 def heard(live, key, count=1):
     """Wait until a conversation has something to hear, and return it."""
-    done = live.run("conversations", "events", key, "-f", "--ack", "--json", "--limit", str(count), "--timeout", "30s")
+    done = live.run("conversations", "events", key, "-f", "--ack", "--json", "--limit", str(count), "--timeout", "60s")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
