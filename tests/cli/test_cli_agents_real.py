@@ -12,7 +12,9 @@ import pytest
 from cli_live import PATIENCE, Live, line_of
 
 sys.path.append(str(Path(__file__).parent.parent / "agents"))
-from real_agents import fast_agent
+from real_agents import INSTALLED_FIRST, fast_agent
+
+pytestmark = INSTALLED_FIRST
 
 SLOW = 4 * PATIENCE
 """A real agent takes its time to start, and two cores may have other work."""
