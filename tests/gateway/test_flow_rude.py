@@ -12,6 +12,7 @@ import pytest
 from crashing import until
 from flow_crashing import PROGRAMS, FlowNode
 from rude_flow import RAISES, SECRET
+from running import PATIENCE
 
 from outlast.core.flow import Flow, FlowStatus
 
@@ -125,12 +126,12 @@ def test_a_step_that_takes_its_worker_down_again_and_again_blocks_its_flow_and_n
     beside = run(flows, "bystander")
     on_record(flows, beside, "first")  # else its worker may die between the step and the record, and it is done again
     flow_id = run(flows, "deadly", how)
-    flows.until_flow(beside, lambda flow: flow.crashes == 2)
+    flows.until_flow(beside, lambda flow: flow.crashes == 2, seconds=2 * PATIENCE)  # each worker is a Python of its own
     time.sleep(1.0)  # beside each other, the deadly one would by now have died a third time
     Path(f"{flows.place}.gate").touch()
     assert came_to(flows, beside) == "done"
     assert flows.flow(beside).crashes == 2 and flows.marks()["bystander"] == 1
-    flow = flows.flow_ended(flow_id, seconds=60)
+    flow = flows.flow_ended(flow_id, seconds=2 * PATIENCE)
     assert flow.status is FlowStatus.BLOCKED and flow.blocker is not None
     assert flow.blocker["kind"] == "crashed"
     assert flow.blocker["message"] == "5 workers died in a row after step first"
