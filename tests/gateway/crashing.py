@@ -83,7 +83,7 @@ class Node(Gateway):
             self.process = bear(self.env, writer, crash_at=crash_at, settings=self.settings, **given)  # type: ignore[assignment]
         finally:
             os.close(writer)
-        return is_ready(reader)
+        return is_ready(reader, self.log)
 
     def kill(self) -> None:
         """End the gateway as a crash does."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from houses import House
@@ -67,7 +68,7 @@ class Gateway:
             self.process = self.spawn(*words, ready_fd=writer, **options)
         finally:
             os.close(writer)
-        assert is_ready(reader), self.log()
+        assert is_ready(reader, self.log), self.log()
         return self.process
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
@@ -112,13 +113,13 @@ class Gateway:
             os.rmdir(self.paths.run)
 
 
-def is_ready(reader: int) -> bool:
+def is_ready(reader: int, log: Callable[[], str]) -> bool:
     """Wait for what a gateway says of itself; False when it has ended before it was ready."""
     said, end = b"", time.monotonic() + PATIENCE
     try:
         while said != b"ready\n":
             left = max(0.0, end - time.monotonic())
-            assert select.select([reader], [], [], left)[0], f"it is neither ready nor gone: {said!r}"
+            assert select.select([reader], [], [], left)[0], f"it is neither ready nor gone: {said!r} {log()}"
             data = os.read(reader, 64)
             if not data:
                 break
