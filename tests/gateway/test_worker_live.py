@@ -38,9 +38,9 @@ class Ledger:
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    """A home of its own, whose gateway waits for a follower for as long as a busy machine may take."""
+    """A home whose gateway waits for who is to follow, or to come back, for as long as a machine may be busy."""
     node = Node()
-    node.settings["outlast.api.followed.ARRIVAL_SECONDS"] = PATIENCE
+    node.settings["outlast.api.followed.ARRIVAL_SECONDS"] = 12.0
     yield node
     node.close()
 
