@@ -93,11 +93,17 @@ class Running:
         """Write a line to the runner."""
         self.write(json.dumps(wish).encode() + b"\n")
 
+    def _next(self) -> AgentEvent | None:
+        try:
+            return self._come.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"nothing more came: {self.events}") from None
+
     def until(self, fits: EventKind | Callable[[AgentEvent], bool]) -> AgentEvent:
         """Wait for an event."""
         wanted = (lambda event: event.ev is fits) if isinstance(fits, EventKind) else fits
         while True:
-            event = self._come.get(timeout=PATIENCE)
+            event = self._next()
             assert event is not None, f"it ended first: {self.events}"
             self.events.append(event)
             if wanted(event):
@@ -105,7 +111,7 @@ class Running:
 
     def end(self) -> AgentEvent:
         """Wait for the last line and the end of the runner; nothing of it may run any more."""
-        while (event := self._come.get(timeout=PATIENCE)) is not None:
+        while (event := self._next()) is not None:
             self.events.append(event)
         self.process.wait(PATIENCE)
         self._reading_errors.join(PATIENCE)

@@ -24,6 +24,8 @@ NPM = (
     "@zed-industries/codex-acp@0.16.0", "@openai/codex@0.171.0", "opencode-ai@1.18.33",
 )  # fmt: skip
 INSTALL_SECONDS = 1200
+INSTALLED_FIRST = pytest.mark.timeout(INSTALL_SECONDS + 300)
+"""For tests of which the first may have to install its agent, or to wait until another has."""
 
 
 def fast_agent() -> str:

@@ -37,8 +37,18 @@ def update(session: str, **fields) -> None:
     say({"method": "session/update", "params": {"sessionId": session, "update": fields}})
 
 
+def chunk(words: str, kind: str = "agent_message_chunk") -> dict:
+    return {"sessionUpdate": kind, "content": {"type": "text", "text": words}}
+
+
 def text(session: str, words: str, kind: str = "agent_message_chunk") -> None:
-    update(session, sessionUpdate=kind, content={"type": "text", "text": words})
+    update(session, **chunk(words, kind))
+
+
+def at_once(session: str, *updates: dict) -> None:
+    """Write several updates in one go: whoever reads them has all of them, however busy the machine is."""
+    params = ({"sessionId": session, "update": fields} for fields in updates)
+    write("\n".join(json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": one}) for one in params))
 
 
 def ask(method: str, params: dict) -> dict:
@@ -134,8 +144,7 @@ def prompt(number, params) -> None:
 
 def whole(number, session, said):
     """Everything a turn can have."""
-    text(session, "let me ", "agent_thought_chunk")
-    text(session, "think", "agent_thought_chunk")
+    at_once(session, chunk("let me ", "agent_thought_chunk"), chunk("think", "agent_thought_chunk"))
     update(session, sessionUpdate="plan", entries=[{"content": "look", "priority": "high", "status": "pending"}])
     update(session, sessionUpdate="tool_call", toolCallId="t1", title="cat a\x1b[31m", kind="execute", status="pending",
            rawInput={"command": "cat a", "env": [{"name": "API_KEY", "value": "hunter22"}]})  # fmt: skip
@@ -248,8 +257,7 @@ def noise(number, session, said):
     say({"method": "session/update", "params": {"sessionId": session, "update": 7}})
     text("somebody else's", "not for you")
     write("")
-    chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "TEXT"}}
-    line = json.dumps({"method": "session/update", "params": {"sessionId": session, "update": chunk}})
+    line = json.dumps({"method": "session/update", "params": {"sessionId": session, "update": chunk("TEXT")}})
     write(line.replace("TEXT", r"a\u0000b \ud800 \u001b[31mred\u001b[0m {{x}} {y}"))
     return "end_turn"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent_running import acp, python
 
 from outlast.core.agent import EventKind, Usage
+from patient_runner import PATIENT
 
 
 def test_a_whole_turn_becomes_a_journal(start) -> None:
@@ -104,7 +105,7 @@ def test_steering_is_the_next_prompt_of_the_session(start) -> None:
 
 
 def test_a_steer_that_interrupts_stops_what_is_going_on(start) -> None:
-    turn = start(acp("forever"))
+    turn = start(acp("forever"), argv=PATIENT)
     turn.until(EventKind.TEXT)
     turn.tell(op="steer", id="w1", text="something else", interrupt=True)
     turn.until(lambda event: event.ev is EventKind.TEXT and event.text == "stopped\n")

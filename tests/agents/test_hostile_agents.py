@@ -15,6 +15,7 @@ import pytest
 from agent_running import HERE, Running, command, wait_for
 
 from outlast.core.agent import AgentSpec, EventKind, Turn
+from patient_runner import PATIENT
 
 NASTY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -154,7 +155,7 @@ def test_an_agent_that_closes_its_ears_is_not_waited_for(start) -> None:
 
 def test_nobody_is_asked_more_than_people_answer(start) -> None:
     """Fifty questions wait; what is asked beyond that is answered no. A thousand at once is more than we take."""
-    turn = start(hostile("curious"), "200 wait")
+    turn = start(hostile("curious"), "200 wait", argv=PATIENT)
     while len(turn.of(EventKind.PERMITTED)) < 150:
         turn.until(EventKind.PERMITTED)
     assert len(turn.of(EventKind.PERMISSION)) == 50

@@ -26,6 +26,6 @@ def test_children_of_any_thread_are_found() -> None:
         assert started[0].pid in orphans.descendants(os.getpid())
     finally:
         done.set()
-        thread.join()
+        thread.join(60)
         started[0].kill()
         started[0].wait()

@@ -81,7 +81,7 @@ def test_a_program_that_is_no_acp_agent_is_quoted_and_another_backend_is_named(t
     ("limits", "code"),
     [
         ("p.NOISE_SECONDS = 0.5", "protocol"),  # it has written something: that is not waited for to the end
-        ("p.look.__kwdefaults__['seconds'] = 3.0", "no_answer"),
+        ("p.NOISE_SECONDS = 600; p.look.__kwdefaults__['seconds'] = 10.0", "no_answer"),
     ],
 )
 def test_a_program_that_stays_without_speaking_acp_is_quoted(tmp_path, limits: str, code: str) -> None:

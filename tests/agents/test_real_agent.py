@@ -10,9 +10,11 @@ import uuid
 import msgspec
 import pytest
 from agent_running import RUNNER, marked, sleeping_in, wait_for
-from real_agents import fast_agent
+from real_agents import INSTALLED_FIRST, fast_agent
 
 from outlast.core.agent import AgentSpec, EventKind, Turn
+
+pytestmark = INSTALLED_FIRST
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +104,11 @@ def test_the_gateway_may_die_meanwhile(agent, tmp_path) -> None:
     turn = Turn(agent=agent, conversation="c", prompt="still here", workdir=str(tmp_path), env={"MARK": mark})
     with open(tmp_path / "journal", "wb") as journal:
         process = subprocess.Popen(RUNNER, stdin=subprocess.PIPE, stdout=journal, stderr=subprocess.DEVNULL)
-    process.stdin.write(msgspec.json.encode(turn) + b"\n")
-    process.stdin.close()
-    assert process.wait(120) == 0
+    try:
+        process.stdin.write(msgspec.json.encode(turn) + b"\n")
+        process.stdin.close()
+        assert process.wait(120) == 0
+    finally:
+        process.kill()
     assert b"still here" in (tmp_path / "journal").read_bytes().splitlines()[-1]
     assert marked(f"MARK={mark}") == []

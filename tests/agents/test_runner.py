@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -75,34 +77,51 @@ def test_the_turn_said_twice_is_done_once(start) -> None:
     assert len(turn.of(EventKind.BEGUN)) == 1
 
 
-def run(agent, stdout, prompt: str = "hello", workdir: str = "/tmp") -> subprocess.Popen:
-    process = subprocess.Popen(RUNNER, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL)
-    turn = Turn(agent=agent, conversation="c", prompt=prompt, workdir=workdir, env={})
-    process.stdin.write(msgspec.json.encode(turn) + b"\n")
-    process.stdin.flush()
-    return process
+@pytest.fixture
+def run() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts runners whose output is the test's own; none is left afterwards."""
+    started: list[subprocess.Popen] = []
+
+    def begin(agent, stdout, prompt: str = "hello", workdir: str = "/tmp") -> subprocess.Popen:
+        process = subprocess.Popen(RUNNER, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL)
+        started.append(process)
+        turn = Turn(agent=agent, conversation="c", prompt=prompt, workdir=workdir, env={})
+        process.stdin.write(msgspec.json.encode(turn) + b"\n")
+        process.stdin.flush()
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait(PATIENCE)
 
 
-def test_a_closed_output_ends_the_turn_instead_of_hanging_it(tmp_path) -> None:
+def some(fd: int) -> bytes:
+    """Return what has come of a pipe, as soon as something has."""
+    assert select.select([fd], [], [], PATIENCE)[0], "nothing came"
+    return os.read(fd, 65536)
+
+
+def test_a_closed_output_ends_the_turn_instead_of_hanging_it(run) -> None:
     """Nobody will ever read what it comes to."""
     reading, writing = os.pipe()
     process = run(acp("forever"), writing)
     os.close(writing)
-    os.read(reading, 10)
+    some(reading)
     os.close(reading)
     process.stdin.write(b'{"op": "dance"}\n')  # the next thing that is written finds the pipe closed
     process.stdin.flush()
     assert process.wait(PATIENCE) == 1
 
 
-def test_a_turn_that_only_waits_ends_too_when_nobody_is_left_to_hear_of_it(tmp_path) -> None:
+def test_a_turn_that_only_waits_ends_too_when_nobody_is_left_to_hear_of_it(run) -> None:
     """Keeper and supervisor were killed while it waits for leave: no answer can come any more."""
     reading, writing = os.pipe()
     process = run(acp("permission"), writing, "1")
     os.close(writing)
     seen = b""
     while b'"permission"' not in seen:
-        data = os.read(reading, 65536)
+        data = some(reading)
         assert data, seen
         seen += data
     os.close(reading)
@@ -127,7 +146,7 @@ def test_an_output_that_nobody_reads_does_not_hang_the_runner(tmp_path) -> None:
         os.close(reading)
 
 
-def test_a_reader_that_comes_late_gets_the_end_and_what_was_not_dropped(tmp_path) -> None:
+def test_a_reader_that_comes_late_gets_the_end_and_what_was_not_dropped(run, tmp_path) -> None:
     reading, writing = os.pipe()
     process = run(python("for _ in range(50_000): print('words ' * 16)"), writing, workdir=str(tmp_path))
     os.close(writing)
@@ -139,7 +158,7 @@ def test_a_reader_that_comes_late_gets_the_end_and_what_was_not_dropped(tmp_path
     assert sum(len(event.text or "") for event in events[:-1]) == 50_000 * 97
 
 
-def test_a_journal_can_be_a_file(tmp_path) -> None:
+def test_a_journal_can_be_a_file(run, tmp_path) -> None:
     with open(tmp_path / "journal", "wb") as file:
         assert run(acp(), file).wait(PATIENCE) == 0
     assert b'"ev":"end"' in (tmp_path / "journal").read_bytes().splitlines()[-1]

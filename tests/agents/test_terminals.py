@@ -9,9 +9,10 @@ import sys
 import time
 
 import pytest
-from agent_running import acp, wait_for
+from agent_running import RUNNER, acp, wait_for
 
 from outlast.core.agent import EventKind
+from patient_runner import PATIENT
 
 
 def shell(script: str, **more):
@@ -27,9 +28,9 @@ def of(method: str, number: str = "t1"):
     return [f"terminal/{method}", {"terminalId": number}]
 
 
-def run(start, *steps, habits=(), **fields):
+def run(start, *steps, habits=(), argv=RUNNER, **fields):
     """A whole turn of an agent that takes those steps; returns what came of each, and the turn."""
-    turn = start(acp("terminals", *habits, **{"permissions": "allow", **fields}), json.dumps(steps))
+    turn = start(acp("terminals", *habits, **{"permissions": "allow", **fields}), json.dumps(steps), argv=argv)
     end = turn.end()
     assert end.error is None, end
     assert turn.alive() == []
@@ -115,7 +116,10 @@ def test_what_cannot_be_run_is_refused_and_says_why(start, tmp_path, params, sai
     (root / "file").write_text("no program")
     params = {name: x.replace("{root}", str(root)) if isinstance(x, str) else x for name, x in params.items()}
     got, turn = run(
-        lambda *args: start(*args, workdir=root), ["terminal/create", params], shell("pwd"), of("wait_for_exit", "t9")
+        lambda *args, **given: start(*args, workdir=root, **given),
+        ["terminal/create", params],
+        shell("pwd"),
+        of("wait_for_exit", "t9"),
     )
     assert said in got[0]["message"]
     assert "terminalId" in got[1]
@@ -189,12 +193,12 @@ def test_a_signal_is_told_by_its_name(start) -> None:
 
 
 def test_many_may_wait_for_the_same_end(start) -> None:
-    got, _ = run(start, shell("sleep 600"), [*[of("wait_for_exit")] * 5, of("kill")])
+    got, _ = run(start, shell("sleep 600"), [*[of("wait_for_exit")] * 5, of("kill")], argv=PATIENT)
     assert got[1] == [{"exitCode": None, "signal": "SIGTERM"}] * 5 + [{}]
 
 
 def test_release_answers_those_who_wait(start) -> None:
-    got, _ = run(start, shell("sleep 600"), [of("wait_for_exit"), of("release")])
+    got, _ = run(start, shell("sleep 600"), [of("wait_for_exit"), of("release")], argv=PATIENT)
     assert got[1] in ([{"exitCode": None, "signal": "SIGTERM"}, {}], [{**got[1][0], "code": -32002}, {}])
 
 
@@ -344,7 +348,7 @@ def test_a_command_ends_with_its_turn(start, tmp_path, how: str) -> None:
         [of("wait_for_exit")],
         shell("true"),
     ]
-    turn = start(acp("terminals", permissions="allow"), json.dumps(steps))
+    turn = start(acp("terminals", permissions="allow"), json.dumps(steps), argv=PATIENT)
     turn.until(EventKind.TOOL)
     wait_for(tmp_path / "up")
     if how == "cancel":

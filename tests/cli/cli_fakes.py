@@ -30,7 +30,7 @@ class FakeGateway:
         if self._accepting.is_alive():
             self._listen.shutdown(socket.SHUT_RDWR)
             self._listen.close()
-        self._accepting.join(5)
+        self._accepting.join(60)
 
     def _accept(self):
         while True:
@@ -73,7 +73,10 @@ def read_request(conn):
         0,
     )
     while len(body) < length:
-        body += conn.recv(65536)
+        more = conn.recv(65536)
+        if not more:
+            return None
+        body += more
     return head + b"\r\n\r\n" + body
 
 

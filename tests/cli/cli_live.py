@@ -1,5 +1,6 @@
 """The installed command line with a home of its own and a real gateway, as a person or an agent has it."""
 
+import errno
 import json
 import os
 import pty
@@ -87,6 +88,70 @@ class Live:
         shutil.rmtree(os.path.dirname(status["gateway"]["socket"]), ignore_errors=True)
 
 
+def line_of(stream):
+    """Read one line of a pipe, and nothing behind it; empty at the end."""
+    seen, deadline = b"", time.monotonic() + PATIENCE
+    while not seen.endswith(b"\n"):
+        left = max(0.0, deadline - time.monotonic())
+        assert select.select([stream], [], [], left)[0], f"no line came: {seen!r}"
+        data = os.read(stream.fileno(), 1)
+        if not data:
+            break
+        seen += data
+    return seen
+
+
+def lines_of(stream):
+    """Yield the lines of a pipe to its end; fail where the next one does not come."""
+    while line := line_of(stream):
+        yield line
+
+
+def give(fifo, data=b""):
+    """Open a pipe that somebody reads, or comes to read; write something and close it."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            assert error.errno == errno.ENXIO, error
+            assert time.monotonic() < deadline, f"nobody reads {fifo}"
+            time.sleep(0.01)
+    try:
+        assert os.write(fd, data) == len(data)
+    finally:
+        os.close(fd)
+
+
+def read_to_the_end(pid, master):
+    """Return all that comes of a terminal until its process has ended, and the exit code."""
+    seen, deadline = b"", time.monotonic() + PATIENCE
+    try:
+        while select.select([master], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            data = os.read(master, 65536)
+            if not data:
+                break
+            seen += data
+    except OSError:
+        pass
+    return seen, exit_code_of(pid)
+
+
+def exit_code_of(pid):
+    """Wait for the end of a child; one that does not end is ended."""
+    fd = os.pidfd_open(pid)
+    try:
+        in_time = select.select([fd], [], [], PATIENCE)[0]
+        if not in_time:
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert in_time, f"process {pid} did not end"
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(status)
+
+
 class Terminal:
     """A terminal with a command line in it: its own session, with the terminal as the controlling one."""
 
@@ -94,11 +159,11 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             try:
+                termios.tcsetwinsize(0, (rows, cols))  # before anybody can ask
                 os.chdir("/")
                 os.execve(sys.executable, live.argv(*words), live.env)
             finally:
                 os._exit(99)
-        self.resize(cols, rows)
         self.seen = b""
 
     def resize(self, cols, rows):
@@ -123,11 +188,7 @@ class Terminal:
 
     def wait(self):
         """Read to the end and return the exit code."""
-        try:
-            while data := os.read(self.master, 65536):
-                self.seen += data
-        except OSError:
-            pass
-        _, status = os.waitpid(self.pid, 0)
+        seen, code = read_to_the_end(self.pid, self.master)
+        self.seen += seen
         os.close(self.master)
-        return os.waitstatus_to_exitcode(status)
+        return code

@@ -144,11 +144,11 @@ def test_two_who_change_the_file_at_once_do_it_one_after_the_other(outlast, conf
         monkeypatch.setattr(fcntl, "flock", flock)
         second.append(threading.Thread(target=config_file.change, args=(path, lambda seen: f"{seen}# second\n")))
         second[0].start()
-        assert comes.wait(30), "whoever comes second asks for the lock"
+        assert comes.wait(60), "whoever comes second asks for the lock"
         return f"{text}# first\n"
 
     config_file.change(path, edit)
-    second[0].join()
+    second[0].join(60)
     with open(path) as file:
         assert file.read() == "# first\n# second\n"
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_live import PATIENCE, Live
+from cli_live import PATIENCE, Live, give, line_of
 
 from outlast.client import Client
 from outlast.config import load
@@ -148,7 +148,7 @@ def test_a_turn_behind_another_says_so_and_both_can_be_found(own: Live) -> None:
     add(own, "slow", "--", "sh", "-c", f"cat {gate}; echo said $1", "sh", "{message}")
     first = run(own, "agent", "run", "slow", "one", "--detach").strip()
     waiting = own.start("agent", "run", "slow", "two")
-    said = [waiting.stderr.readline().decode() for _ in range(2)]
+    said = [line_of(waiting.stderr).decode() for _ in range(2)]
     before = f"it waits for turn {first}, which is before it in its conversation: outlast subagents log -f {first}"
     assert said[1] == f"outlast: {before}\n"
     second = said[0].split()[2].rstrip(",")
@@ -158,8 +158,7 @@ def test_a_turn_behind_another_says_so_and_both_can_be_found(own: Live) -> None:
     assert [one["taskId"] for one in listed] == [second, first]
     assert run(own, "subagents", "steer", first, "faster", code=4) == ""
     for _ in range(2):  # each waits at the gate until somebody opens it
-        with open(gate, "w"):
-            pass
+        give(gate)
         run(own, "tasks", "wait", first)
     out, _ = waiting.communicate(timeout=PATIENCE)
     assert out == b"said two\n"

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_live import PATIENCE, Live
+from cli_live import PATIENCE, Live, line_of
 
 sys.path.append(str(Path(__file__).parent.parent / "agents"))
-from real_agents import fast_agent
+from real_agents import INSTALLED_FIRST, fast_agent
+
+pytestmark = INSTALLED_FIRST
 
 SLOW = 4 * PATIENCE
 """A real agent takes its time to start, and two cores may have other work."""
@@ -89,10 +91,13 @@ def test_leave_is_asked_for_over_a_kill_and_given_to_an_agent_that_has_waited(
     made = tmp_path / "made.txt"
     message = call("write_text_file", path=str(made), content="by leave")
     task = own.json("agent", "run", "fast", message, "--detach", "--json")["taskId"]
-    with own.start("approvals", "list", "--follow", "--json") as asked:
+    asked = own.start("approvals", "list", "--follow", "--json")
+    try:
         readable(asked.stdout.fileno())
-        pending = json.loads(asked.stdout.readline())["approvalId"]
-        asked.terminate()
+        pending = json.loads(line_of(asked.stdout))["approvalId"]
+    finally:
+        asked.kill()
+        asked.communicate(timeout=PATIENCE)
     own.kill_gateway()
     assert not made.exists()
     own.run("approvals", "approve", pending, "--note", "go")

@@ -14,6 +14,7 @@ import time
 import pytest
 from cli_fakes import answer, chunked, event
 from cli_ledger import DONE, FAILED, HOSTILE, QUEUED, TASK, row_of
+from cli_live import PATIENCE, line_of, read_to_the_end
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,9 +103,17 @@ def test_moments_are_read_back(seconds):
     assert epoch(iso(seconds)) == pytest.approx(seconds, abs=0.002)
 
 
-def test_what_is_no_moment_is_shown_as_it_is(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def in_utc():
+    """Have this process live by UTC, for the time of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
     time.tzset()
+
+
+def test_what_is_no_moment_is_shown_as_it_is(in_utc):
     assert local("2024-02-29T23:59:59.999Z") == "2024-02-29 23:59:59"
     assert local("2024-13-01T00:00:00Z") == "2024-13-01T00:00:00Z"
     assert local("soon") == "soon"
@@ -131,15 +140,17 @@ class Ears:
 
     def __init__(self):
         self.conn = None
-        self.left = threading.Event()
+        self.listening, self.left = threading.Event(), threading.Event()
 
     def __call__(self, conn):
         self.conn = conn
         conn.sendall(chunked(b": listening\n\n", end=False))
-        self.left.wait(30)
+        self.listening.set()
+        self.left.wait(2 * PATIENCE)
         return False
 
     def tell(self, task, number=1, verb="progress"):
+        assert self.listening.wait(PATIENCE)
         data = event("task", {**row_of(number, verb), "task": task}, number)
         self.conn.sendall(b"%x\r\n%s\r\n" % (len(data), data))
 
@@ -177,7 +188,7 @@ class Screen:
         self.seen = b""
 
     def until(self, text):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while text not in self.seen:
             assert select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0], self.seen
             try:
@@ -188,15 +199,11 @@ class Screen:
         return before
 
     def end(self):
-        try:
-            while data := os.read(self.master, 65536):
-                self.seen += data
-        except OSError:
-            pass
         SCREENS.remove(self)
-        _, status = os.waitpid(self.pid, 0)
+        seen, code = read_to_the_end(self.pid, self.master)
+        self.seen += seen
         os.close(self.master)
-        return os.waitstatus_to_exitcode(status)
+        return code
 
 
 @pytest.fixture(autouse=True)
@@ -240,8 +247,8 @@ def test_a_resized_terminal_is_drawn_anew(home, gateway, ears):
 def test_many_news_are_not_drawn_more_than_ten_times_a_second(home, gateway, ears):
     gateway.will(ears, *snapshot([TASK], running=1), *[answer({"tasks": {"running": 1}})] * 99)
     screen = Screen(argv(home, "tasks", "watch"))
-    screen.until(b"Tasks: 1 running")
     began = time.monotonic()
+    screen.until(b"Tasks: 1 running")
     for number in range(500):
         ears.tell({**TASK, "progress": number % 100, "label": f"step{number}."}, number + 1)
     seen = screen.until(b"step499.")
@@ -254,13 +261,17 @@ def test_many_news_are_not_drawn_more_than_ten_times_a_second(home, gateway, ear
 @pytest.mark.parametrize("words", [["tasks", "watch"], ["tasks", "watch", "--json"]])
 def test_without_a_terminal_every_event_is_a_line(home, gateway, ears, words):
     gateway.will(ears)
-    with subprocess.Popen(argv(home, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stderr.readline() == b"outlast: watching; Ctrl-C leaves\n"
+    process = subprocess.Popen(argv(home, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert line_of(process.stderr) == b"outlast: watching; Ctrl-C leaves\n"
         ears.tell(TASK, 5, "claim")
-        line = process.stdout.readline().decode()
+        line = line_of(process.stdout).decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE) == 130
+    finally:
+        process.kill()
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert errors == b""
     if "--json" in words:
         assert '"eventId":5' in line
     else:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 from cli_live import PATIENCE, Live
@@ -23,7 +24,7 @@ def add(live, name, *words):
 
 def heard(live, key, count=1):
     """Wait until a conversation has something to hear, and return it."""
-    done = live.run("conversations", "events", key, "-f", "--ack", "--json", "--limit", str(count), "--timeout", "30s")
+    done = live.run("conversations", "events", key, "-f", "--ack", "--json", "--limit", str(count), "--timeout", "60s")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -183,6 +184,9 @@ def test_looking_needs_no_gateway_and_starts_none(own):
     own.run("cron", "run", "kept", "--wait")
     own.run("system", "event", "hello", "--to", "k")
     own.run("wake", "add", "k2", "--", "true")
+    end = time.monotonic() + PATIENCE
+    while own.json("tasks", "stats", "--json")["outbox"]["pending"]:  # what is still to be told will look otherwise
+        assert time.monotonic() < end
     with_gateway = [own.json(*line, "--json") for line in LOOKS]
     assert b"Schedules: next in " in own.run("status").stdout
     assert own.run("gateway", "stop").returncode == 0

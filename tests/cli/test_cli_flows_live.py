@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from cli_live import PATIENCE, Live, Terminal
+from cli_live import PATIENCE, Live, Terminal, line_of, lines_of
 from test_cli_live import HEAVY
 
 PROGRAM = """\
@@ -73,7 +73,7 @@ def stands(live, flow, until):
     """Return how a flow stands as soon as that is what is waited for."""
     process = live.start("flow", "watch", flow, "--json")
     try:
-        for line in process.stdout:
+        for line in lines_of(process.stdout):
             seen = json.loads(line)
             if until(seen):
                 return seen
@@ -143,7 +143,7 @@ def test_a_flow_is_called_off_from_another_terminal(live):
     flow = start(live, "release.py:careful")
     stands(live, flow, lambda seen: seen["approvals"] and seen["waitsFor"])
     watch = live.start("flow", "watch", flow)
-    cancelled = live.json("flow", "cancel", flow, "--reason", "no", "--json")
+    cancelled = live.json("flow", "cancel", flow, "--reason", "no", "--timeout", "60s", "--json")
     assert (cancelled["status"], cancelled["cancelReason"]) == ("cancelled", "no")
     assert watch.wait(PATIENCE) == 125
     watch.communicate()
@@ -158,7 +158,7 @@ def test_a_gateway_that_is_killed_is_no_end_of_a_watch(live):
     assert watch.wait(PATIENCE) == 0
     watch.communicate()
     watch = live.start("flow", "watch", flow, "--json")
-    assert watch.stdout.readline()
+    assert line_of(watch.stdout)
     live.kill_gateway()
     live.json("approvals", "approve", seen["approvals"][0]["approvalId"], "--json")
     live.json("flow", "signal", flow, "go", "1", "--json")
@@ -174,7 +174,7 @@ def test_a_program_with_a_mistake_says_so_while_the_flow_waits(live):
     watch = live.start("flow", "run", f"{source}:wrong")
     said = b""
     while b"nowhere_at_all" not in said:
-        line = watch.stderr.readline()
+        line = line_of(watch.stderr)
         assert line, said
         said += line
     assert b"its program cannot be served" in said
@@ -183,7 +183,7 @@ def test_a_program_with_a_mistake_says_so_while_the_flow_waits(live):
     rest = watch.communicate()[1]
     flow = said.split()[2].decode()
     assert f"flow {flow} goes on; back to it: outlast flow watch {flow}".encode() in rest
-    assert live.json("flow", "cancel", flow, "--json")["status"] == "cancelled"
+    assert live.json("flow", "cancel", flow, "--timeout", "60s", "--json")["status"] == "cancelled"
 
 
 def test_a_terminal_shows_the_steps_as_they_go(live):
@@ -247,7 +247,7 @@ def test_an_agent_starts_and_steers_flows_as_tool_calls(live):
     assert tool(action="show", flowId=started["flowId"])["status"] == "succeeded"
     careful = tool(action="start", handler=f"{live.home}/release.py:careful")
     assert tool(action="wait", flowId=careful["flowId"])["attention"] == [careful["flowId"]]
-    assert tool(action="cancel", flowId=careful["flowId"])["status"] == "cancelled"
+    assert tool(action="cancel", flowId=careful["flowId"], timeoutMs=60_000)["status"] == "cancelled"
 
 
 def test_a_quick_look_at_flows_imports_nothing_heavy(live):

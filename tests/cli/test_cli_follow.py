@@ -136,7 +136,7 @@ def test_ctrl_c_goes_to_the_command(follower, gateway, number):
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         os.kill(os.getpid(), number)
-        assert told.wait(30)
+        assert told.wait(60)
         conn.sendall(chunk(ENDED) + b"0\r\n\r\n")
 
     gateway.will(send, take_signal)
@@ -165,7 +165,7 @@ def test_three_in_a_row_end_the_tree(follower, gateway, monkeypatch):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         for event in (*signals, killed):
             os.kill(os.getpid(), signal.SIGINT)
-            assert event.wait(30)
+            assert event.wait(60)
         conn.sendall(chunk(ENDED) + b"0\r\n\r\n")
 
     gateway.will(send, heard(signals[0]), heard(signals[1]), kill)
@@ -218,7 +218,7 @@ def test_a_changed_window_is_passed_on(follower, gateway):
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         os.kill(os.getpid(), signal.SIGWINCH)
-        assert resized.wait(30)
+        assert resized.wait(60)
         conn.sendall(chunk(ENDED) + b"0\r\n\r\n")
 
     gateway.will(send)
@@ -274,7 +274,7 @@ def test_input_is_forwarded_and_closed(follower, gateway, typed):
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         os.write(typed.writer, b"\x00\xffy\n")
-        assert closed.wait(30)
+        assert closed.wait(60)
         conn.sendall(chunk(ENDED) + b"0\r\n\r\n")
 
     gateway.will(send, accept, accept)
@@ -293,7 +293,7 @@ def test_a_session_that_reads_no_input_is_followed_all_the_same(follower, gatewa
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         os.write(typed.writer, b"y\n")
-        assert refused.wait(30)
+        assert refused.wait(60)
         conn.sendall(chunk(ENDED) + b"0\r\n\r\n")
 
     gateway.will(send, refuse)
@@ -310,7 +310,7 @@ def test_input_lost_with_the_gateway_is_said_and_not_sent_twice(follower, gatewa
     def send(conn):
         conn.sendall(chunked(frame(1, b"x"), end=False))
         os.write(typed.writer, b"yes\n")
-        assert first.wait(30)
+        assert first.wait(60)
         return False
 
     gateway.will(send, vanish, chunked(ENDED))

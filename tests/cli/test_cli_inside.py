@@ -7,6 +7,8 @@ import socket
 import sys
 import time
 
+from cli_live import PATIENCE
+
 from outlast.process.keeper import proc
 from outlast.process.keeper.wire import pack, receive
 
@@ -25,7 +27,7 @@ def start(own):
 def go(own, session):
     """Type a line straight to the supervisor, for there is no gateway, and wait until the session has printed."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(30)
+        sock.settimeout(PATIENCE)
         sock.connect(f"{own.home}/run/{session['sessionId']}.ctl")
         sock.sendall(pack({"op": "write", "n": 1, "data": "Cg=="}) + pack({"op": "watch", "after": 0}))
         message = receive(sock)
@@ -56,7 +58,7 @@ def test_without_a_keeper_it_says_where_to_start_one(own):
     """Rather no gateway than one that ends with the session."""
     session, keeper = start(own)
     os.kill(keeper, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while serves_starts(own):  # its spares leave when they notice, a moment later
         assert time.monotonic() < deadline
     go(own, session)

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from cli_live import PATIENCE, Live, Terminal
+from cli_live import PATIENCE, Live, Terminal, exit_code_of, give
 
 COUNT = "for i in $(seq 200); do echo $i; sleep 0.02; done; exit 7"
 # A shell that is not interactive takes PS1 out of the environment, so the variable goes on the line itself.
@@ -49,8 +49,7 @@ def gate(path):
 
 def open_gate(path):
     """Let go on what waits at the gate, or comes to it."""
-    with open(path / "gate", "w"):
-        pass
+    give(path / "gate")
 
 
 # exec, in the foreground
@@ -108,15 +107,16 @@ def test_ctrl_c_goes_to_the_command(live):
 
 
 def test_ctrl_c_three_times_ends_the_tree(live):
-    process = live.start("exec", "trap '' INT; echo ready; while :; do sleep 0.05; done")
+    process = live.start("exec", "trap 'echo heard' INT; echo ready; while :; do sleep 0.05; done")
     read_until(process.stdout, b"ready\n")
     said, end = b"", time.monotonic() + PATIENCE
     while b"ending the command" not in said:  # once more after that would end outlast itself
         assert time.monotonic() < end, said
         process.send_signal(signal.SIGINT)
-        if select.select([process.stderr], [], [], 0.3)[0]:
-            said += os.read(process.stderr.fileno(), 65536)
+        came, _, _ = select.select([process.stdout, process.stderr], [], [], PATIENCE)
+        said += b"".join(os.read(stream.fileno(), 65536) for stream in came)  # what became of this one
     assert process.wait(PATIENCE) in (143, 137)
+    process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -172,7 +172,7 @@ def test_the_gateway_may_be_restarted_in_the_middle(live):
 
 
 def test_a_command_that_outlives_its_window(live, tmp_path):
-    done = live.run("exec", "--yield", "2s", f"echo begun; {gate(tmp_path)}; echo over; exit 3")
+    done = live.run("exec", "--yield", "10s", f"echo begun; {gate(tmp_path)}; echo over; exit 3")
     assert done.returncode == 0
     session = re.search(rb"session (\S+), pid", done.stdout)[1].decode()
     assert done.stdout.startswith(b"begun\nstill running")
@@ -181,12 +181,12 @@ def test_a_command_that_outlives_its_window(live, tmp_path):
     assert (waited["met"], waited["results"][0]["exitCode"]) == (True, 3)
     poll = live.json("process", "poll", session, "--json")
     assert (poll["output"], poll["status"], poll["exitCode"]) == ("over\n", "failed", 3)
-    assert live.run("exec", "--yield", "10s", "echo quick; exit 5").returncode == 5
+    assert live.run("exec", "--yield", "60s", "echo quick; exit 5").returncode == 5
 
 
 def test_the_background_prints_an_id_to_use(live):
     session = live.run("exec", "-b", "echo ready; sleep 60").stdout.decode().strip()
-    assert live.run("process", "wait", session, "--pattern", "rea.y", "--timeout", "20s").returncode == 0
+    assert live.run("process", "wait", session, "--pattern", "rea.y", "--timeout", "60s").returncode == 0
     assert live.run("process", "wait", session[:12], "--quiet", "50ms").returncode == 0
     assert live.run("process", "wait", session, "--timeout", "100ms").returncode == 124
     killed = live.json("process", "kill", session, "--json")
@@ -361,7 +361,7 @@ def test_a_closed_terminal_only_detaches(live):
     terminal = Terminal(live, "exec", "echo closed-terminal; sleep 0.5; echo over")
     terminal.until(b"closed-terminal")
     os.close(terminal.master)
-    os.waitpid(terminal.pid, 0)
+    exit_code_of(terminal.pid)
     rows = live.json("process", "list", "--json")["sessions"]
     [session] = [row["sessionId"] for row in rows if row["command"].startswith("echo closed-terminal")]
     assert live.run("process", "wait", session).returncode == 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from cli_live import PATIENCE, Live, Terminal
+from cli_live import PATIENCE, Live, Terminal, give, lines_of
 from test_cli_live import HEAVY, read_until
 
 REPORT = f"{sys.executable} -m outlast tasks report"
@@ -49,12 +49,13 @@ def gate(live):
 def until(live, task, verb):
     """Return when something has happened to a task, however late it is looked at."""
     process = live.start("tasks", "events", task, "-f", "--json")
-    for line in process.stdout:
-        if json.loads(line)["verb"] == verb:
-            process.kill()
-            process.communicate()
+    try:
+        if any(json.loads(line)["verb"] == verb for line in lines_of(process.stdout)):
             return
-    raise AssertionError(f"{verb} did not happen to {task}: {process.stderr.read()}")
+    finally:
+        process.kill()
+        _, errors = process.communicate(timeout=PATIENCE)
+    raise AssertionError(f"{verb} did not happen to {task}: {errors}")
 
 
 # run and wait
@@ -102,7 +103,7 @@ def test_ctrl_c_leaves_the_task_alone(live, gate, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 130
     assert f"task {task} goes on".encode() in process.stderr.read()
-    fifo.write_text("")
+    give(fifo)
     assert live.run("tasks", "wait", task).returncode == 1
     assert show(live, task)["exitCode"] == 4
 
@@ -152,13 +153,15 @@ def test_who_stays_leaves_no_record_and_who_goes_leaves_one(live):
     leaving.kill()
     leaving.communicate()
     found = None
-    for line in news.stdout:
-        found = json.loads(line)["task"]
-        assert "staying" not in found["command"]
-        if "leaving" in found["command"]:
-            break
-    news.kill()
-    news.communicate()
+    try:
+        for line in lines_of(news.stdout):
+            found = json.loads(line)["task"]
+            assert "staying" not in found["command"]
+            if "leaving" in found["command"]:
+                break
+    finally:
+        news.kill()
+        news.communicate(timeout=PATIENCE)
     assert found["notify"] == "silent"
     live.run("tasks", "cancel", found["taskId"])
 
@@ -303,8 +306,7 @@ def test_without_a_terminal_the_board_is_a_log(live):
     board = live.start("tasks", "watch")
     read_until(board.stderr, b"watching")
     first = record(live, "true")
-    while first.encode() not in board.stdout.readline():
-        continue
+    assert any(first.encode() in line for line in lines_of(board.stdout))
     board.send_signal(signal.SIGINT)
     assert board.wait(PATIENCE) == 130
 
@@ -333,7 +335,7 @@ def dark(tmp_path_factory):
     until(live, live.task, "began")
     supervisor = supervisor_of(live, live.task)
     live.kill_gateway()
-    fifo.write_text("to the end\n")
+    give(fifo, b"to the end\n")
     assert select.select([supervisor], [], [], PATIENCE)[0]
     os.close(supervisor)
     yield live

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from cli_live import PATIENCE, Live
+from cli_live import PATIENCE, Live, give
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_a_wake_that_is_at_work_is_not_started_beside_itself_by_the_next_gateway
     live.run("system", "event", "two", "--to", key)
     until(lambda: len(live.json("conversations", "events", key, "--json")["events"]) == 2)
     assert len(lines(began)) == 1
-    gate.write_text("")
+    give(gate)
     until(lambda: len(lines(began)) == 2)
-    gate.write_text("")
+    give(gate)
     until(lambda: live.json("conversations", "events", key, "--json")["events"] == [])
     assert len(lines(began)) == 2
 

@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from cli_live import PATIENCE, Live
+from cli_live import PATIENCE, Live, give, lines_of
 from test_cli_live import read_until
 
 
@@ -152,7 +152,10 @@ def test_a_completion_wakes_its_requester_by_a_command(live, tmp_path):
     id = wake.stdout.decode().strip()
     assert f"outlast wake test {id}".encode() in wake.stderr
     live.run("run", "--as", "agent:woken", "--label", "$(id) {conversation}", "true")
-    out, _ = reader.communicate(timeout=PATIENCE)
+    try:
+        out, _ = reader.communicate(timeout=PATIENCE)
+    finally:
+        reader.kill()
     conversation, _, text = out.decode().partition("|")
     assert conversation == "agent:woken"
     assert text.startswith('"$(id) {conversation}" succeeded')
@@ -202,7 +205,7 @@ def test_what_cannot_be_delivered_is_given_up_and_can_be_tried_again(live, hook)
     news = live.start("tasks", "watch", "--json")
     read_until(news.stderr, b"watching")
     task = live.json("cron", "run", "lost", "--wait", "--json")["taskId"]
-    parked = next(event for event in map(json.loads, news.stdout) if event["verb"] == "parked")
+    parked = next(event for event in map(json.loads, lines_of(news.stdout)) if event["verb"] == "parked")
     assert parked["taskId"] == task
     [notice] = live.json("notifications", "--failed", "--json")["notices"]
     id = str(notice["noticeId"])
@@ -210,7 +213,8 @@ def test_what_cannot_be_delivered_is_given_up_and_can_be_tried_again(live, hook)
     assert "10.1.2.3" in live.run("notifications", "list", "--failed").stderr.decode()
     assert b"Notices: 1 given up\n" in live.run("status").stdout
     live.run("notifications", "retry", id)
-    assert next(event for event in map(json.loads, news.stdout) if event["verb"] == "parked")["taskId"] == task
+    parked = next(event for event in map(json.loads, lines_of(news.stdout)) if event["verb"] == "parked")
+    assert parked["taskId"] == task
     assert live.run("notifications", "dismiss", id).stdout == f"{id} dismissed\n".encode()
     assert b"Notices:" not in live.run("status").stdout
     news.kill()
@@ -230,8 +234,7 @@ def test_run_that_waits_survives_a_crash_of_the_gateway(live):
     process = live.start("run", "--wait", f"echo begun; cat {fifo}; echo done; exit 6")
     read_until(process.stdout, b"begun\n")
     live.kill_gateway()
-    with open(fifo, "wb") as file:
-        file.write(b"after the crash\n")
+    give(fifo, b"after the crash\n")
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (6, b"after the crash\ndone\n"), err
 
@@ -242,8 +245,7 @@ def test_run_that_waits_shows_the_output_as_it_comes(live):
     os.mkfifo(fifo)
     process = live.start("run", "--wait", "--as", "seer", f"echo begun; echo err >&2; cat {fifo}; exit 5")
     read_until(process.stdout, b"begun\n")
-    with open(fifo, "wb") as file:
-        file.write(b"\xff\x00end\n")
+    give(fifo, b"\xff\x00end\n")
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (5, b"\xff\x00end\n")
     assert b"err\n" in err

@@ -184,10 +184,10 @@ def test_over_tcp_the_token_is_sent_and_nothing_started(home):
                 seen.append(conn.recv(65536))
                 conn.sendall(answer({"a": 1}))
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         assert Client(home, gateway=f"http://127.0.0.1:{port}/").get("/") == {"a": 1}
-        thread.join(5)
+        thread.join(60)
     assert b"\r\nAuthorization: Bearer secret\r\n" in seen[0]
     assert f"\r\nHost: 127.0.0.1:{port}\r\n".encode() in seen[0]
     with pytest.raises(NotRunning):

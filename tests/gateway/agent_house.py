@@ -35,7 +35,8 @@ from outlast.runtimes.cli import CliRuntime
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.store.sqlite import SqliteStore
 
-PATIENCE = 60.0
+PATIENCE = 120.0
+"""Seconds: twenty agents that begin at once take a busy machine a while."""
 SCRIPTED = (sys.executable, "-S", str(Path(__file__).parent / "scripted_runner.py"))
 YES = [{"id": "yes", "name": "Allow", "kind": "allow_once"}, {"id": "no", "name": "Reject", "kind": "reject_once"}]
 
@@ -190,10 +191,10 @@ class AgentHouse:
         """Return a task as it stands."""
         return await self.books.ledger.require(task.id)
 
-    async def cancel(self, task: Task) -> None:
+    async def cancel(self, task: Task, grace_seconds: float | None = None) -> None:
         """Call a task off, as the command does."""
         present = await self.books.ledger.cancel(await self.record(task), Cause.OPERATOR)
-        await self.books.call_off(present, Cause.OPERATOR)
+        await self.books.call_off(present, Cause.OPERATOR, grace_seconds)
 
     async def told(self, conversation: str) -> list[SystemEvent]:
         """Wait until a conversation has been told something; return all it was told."""
@@ -227,9 +228,14 @@ class AgentHouse:
 async def agent_house(
     house: House, *, runner: tuple[str, ...] | None = SCRIPTED, **tables: Any
 ) -> AsyncIterator[AgentHouse]:
-    """An `AgentHouse` with scripted runners (None: real ones) for as long as the block lasts."""
+    """An `AgentHouse` with scripted runners (None: real ones) for as long as the block lasts.
+
+    Whoever does as is told has all the time that takes him when he is called off.
+    """
     made = AgentHouse(house, **tables)
-    before, agent_runtime.RUNNER = agent_runtime.RUNNER, runner or agent_runtime.RUNNER
+    before = agent_runtime.RUNNER, agent_runtime.GRACE_SECONDS
+    if runner is not None:
+        agent_runtime.RUNNER, agent_runtime.GRACE_SECONDS = runner, PATIENCE
     try:
         await made.open()
         try:
@@ -237,7 +243,7 @@ async def agent_house(
         finally:
             await made.close()
     finally:
-        agent_runtime.RUNNER = before
+        agent_runtime.RUNNER, agent_runtime.GRACE_SECONDS = before
 
 
 def kinds(entries: list[Entry]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import inspect
 import json
 import os
 import select
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nursery import Born, bear
-from running import PATIENCE, Gateway, UnixConnection
+from running import PATIENCE, Gateway, UnixConnection, is_ready
 
 from outlast import config as config_module
 from outlast.core.conversation import SystemEvent
@@ -82,8 +83,7 @@ class Node(Gateway):
             self.process = bear(self.env, writer, crash_at=crash_at, settings=self.settings, **given)  # type: ignore[assignment]
         finally:
             os.close(writer)
-        with os.fdopen(reader, "rb") as ready:
-            return ready.read() == b"ready\n"
+        return is_ready(reader, self.log)
 
     def kill(self) -> None:
         """End the gateway as a crash does."""
@@ -242,12 +242,15 @@ async def read_books(store: Store) -> Books:
 
 def freeze(node: Node, process: Born | subprocess.Popen[bytes]) -> None:
     """Stop a process of a home where it stands, but not where it holds up all others: within a change of the store."""
+    url, end = node.config.store_url or f"sqlite://{node.home}/ledger.db", time.monotonic() + PATIENCE
     while True:
         process.send_signal(signal.SIGSTOP)
         until(lambda: proc.state_of(process.pid) == "T")
-        if not holds_store(node.config.store_url or f"sqlite://{node.home}/ledger.db"):
+        if not holds_store(url):
             return
         process.send_signal(signal.SIGCONT)
+        assert time.monotonic() < end, f"process {process.pid} is always within a change"
+        until(lambda: not holds_store(url))  # stopped again at once it would never come to the end of its change
 
 
 def holds_store(url: str) -> bool:
@@ -285,7 +288,7 @@ def until(condition: Callable[[], object]) -> None:
     """Wait for something that nobody tells to come true."""
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, f"it did not come true: {inspect.getsource(condition).strip()}"
         time.sleep(0.005)
 
 

@@ -26,9 +26,10 @@ class Born:
 
     stdout = stderr = None
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, fd: int) -> None:
+        """``fd`` refers to the process, whoever has its number once it has ended."""
         self.pid = pid
-        self._fd = os.pidfd_open(pid)
+        self._fd = fd
 
     def poll(self) -> int | None:
         return 0 if self._ended(0.0) else None
@@ -63,11 +64,23 @@ def bear(env: dict[str, str], ready_fd: int, **given: Any) -> Born:
         with theirs:
             argv = [sys.executable, __file__, str(theirs.fileno())]
             process = subprocess.Popen(argv, cwd="/", pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        atexit.register(process.wait)
+        _nursery.settimeout(PATIENCE)
+        atexit.register(_end, process)
         atexit.register(_nursery.close)  # the last to be registered is the first to be called
     message = json.dumps({"env": env, **given}).encode()
     _nursery.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [ready_fd]))])
-    return Born(int(_nursery.recv(64)))
+    said, fds, _, _ = socket.recv_fds(_nursery, 64, 1)
+    assert said and fds, "the nursery has ended"
+    os.set_inheritable(fds[0], False)
+    return Born(int(said), fds[0])
+
+
+def _end(nursery: subprocess.Popen[bytes]) -> None:
+    try:
+        nursery.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        nursery.kill()
+        nursery.wait()
 
 
 def _main(calls: socket.socket) -> None:
@@ -81,16 +94,22 @@ def _main(calls: socket.socket) -> None:
         message, fds, _, _ = socket.recv_fds(calls, MESSAGE_MAX, 1)
         if not message:
             return
+        held, go = os.pipe()
         pid = os.fork()
         if pid == 0:
             calls.close()
+            os.close(go)
+            os.read(held, 1)  # until somebody holds on to us: who dies at once would be gone before that
+            os.close(held)
             code = 1
             try:
                 code = _live(fds[0], **json.loads(message))
             finally:
                 os._exit(code)
-        os.close(fds[0])
-        calls.send(str(pid).encode())
+        born = os.pidfd_open(pid)
+        socket.send_fds(calls, [str(pid).encode()], [born])
+        for fd in (fds[0], held, go, born):
+            os.close(fd)
 
 
 def _live(

@@ -5,17 +5,22 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from houses import House
 from outlast import config as config_module
 
 PATIENCE = 60.0
+ANSWER_SECONDS = PATIENCE + 30.0
+"""How long an answer is waited for: it may say itself that what it waited for has not come within `PATIENCE`."""
 
 
 class Reply(NamedTuple):
@@ -29,12 +34,12 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+        super().__init__("localhost", timeout=ANSWER_SECONDS)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(ANSWER_SECONDS)
         self.sock.connect(self._path)
 
 
@@ -63,8 +68,7 @@ class Gateway:
             self.process = self.spawn(*words, ready_fd=writer, **options)
         finally:
             os.close(writer)
-        with os.fdopen(reader, "rb") as ready:
-            assert ready.read() == b"ready\n", self.log()
+        assert is_ready(reader, self.log), self.log()
         return self.process
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
@@ -107,6 +111,22 @@ class Gateway:
             os.unlink(f"{self.paths.run}/{name}")
         if os.path.isdir(self.paths.run):
             os.rmdir(self.paths.run)
+
+
+def is_ready(reader: int, log: Callable[[], str]) -> bool:
+    """Wait for what a gateway says of itself; False when it has ended before it was ready."""
+    said, end = b"", time.monotonic() + PATIENCE
+    try:
+        while said != b"ready\n":
+            left = max(0.0, end - time.monotonic())
+            assert select.select([reader], [], [], left)[0], f"it is neither ready nor gone: {said!r} {log()}"
+            data = os.read(reader, 64)
+            if not data:
+                break
+            said += data
+    finally:
+        os.close(reader)
+    return said == b"ready\n"
 
 
 def kill_keeper(run: str) -> None:

@@ -77,8 +77,10 @@ def act(turn: dict[str, Any], name: str, *given: Any) -> None:
                 open(given[0], "w").close()
                 end(**given[1])
         case "expire":
-            event("permission", id=given[0], title=given[1], data={"options": [], "expiresAt": time.time() + given[2]})
-            time.sleep(given[2])
+            expires_at = time.time() + given[2]
+            event("permission", id=given[0], title=given[1], data={"options": [], "expiresAt": expires_at})
+            while not (os.path.exists(given[3]) and time.time() >= expires_at):
+                time.sleep(0.005)
             event("permitted", id=given[0], status="expired", data={"option": None, "by": "expiry"})
         case "steered":
             wish = WISHES.get()

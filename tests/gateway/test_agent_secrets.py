@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,12 +37,20 @@ LONG = "long " * 8_000
 def found_in(folder: Path, secrets: list[str]) -> dict[str, list[str]]:
     """Return which files of a folder hold which of the secrets, in any encoding we write."""
     found: dict[str, list[str]] = {}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            data = contents(path)
             if there := [secret for secret in secrets if secret.encode() in data]:
                 found[str(path.relative_to(folder))] = there
     return found
+
+
+def contents(path: Path) -> bytes:
+    """What is in a file; nothing of what is no file, or was put away since it was listed."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
 
 
 async def turn(home: AgentHouse, *, spawned: bool) -> Task:

@@ -8,8 +8,8 @@ import shutil
 import signal
 
 import pytest
-from agent_house import YES, agent_house, asynchronous, kinds, script
-from crashing import exits
+from agent_house import PATIENCE, YES, agent_house, asynchronous, kinds, script
+from crashing import exits, until
 
 from houses import House
 from outlast.api.agent_work import TurnAsk
@@ -162,6 +162,7 @@ async def test_a_transcript_says_how_a_turn_ended_whose_record_is_gone(house: Ho
             for name in ("supervisor", "pid"):
                 os.kill(started[name], signal.SIGKILL)
                 await asyncio.to_thread(exits, started[name])
+            await asyncio.to_thread(until, lambda: "end" in (records.read(folder) or {}))  # by another supervisor
             shutil.rmtree(folder)
 
         await home.restart(wreck)
@@ -301,7 +302,11 @@ def test_a_question_of_an_agent_is_an_approval_and_its_answer_reaches_the_agent(
 @asynchronous
 async def test_a_question_nobody_answers_expires_and_the_turn_goes_on(house: House) -> None:
     async with agent_house(house) as home:
-        task = await home.start(["begin"], ["expire", "p1", "Run rm", 0.3], ["say", "without it"])
+        task = await home.start(["begin"], ["expire", "p1", "Run rm", 0.3, home.gate()], ["say", "without it"])
+        async with asyncio.timeout(PATIENCE):  # what has expired before it is read is not asked at all
+            while not (await home.store.list_approvals(ApprovalFilter(), 100)).approvals:
+                await asyncio.sleep(0.01)
+        home.open_gate()
         assert (await home.ended(task)).status is Status.SUCCEEDED
         [closed] = (await home.store.list_approvals(ApprovalFilter(), 100)).approvals
         assert closed.status in (ApprovalStatus.EXPIRED, ApprovalStatus.CANCELLED)

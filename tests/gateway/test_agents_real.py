@@ -11,6 +11,7 @@ from agent_house import AgentHouse, agent_house, asynchronous, kinds
 from houses import House
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
+from patient_runner import PATIENT
 
 SCRIPTED = [sys.executable, "-S", str(Path(__file__).parent.parent / "agents" / "scripted_acp.py")]
 ENDS = {
@@ -78,13 +79,13 @@ async def test_a_whole_turn_is_in_the_transcript_and_its_secrets_are_not(house: 
 
 @asynchronous
 async def test_agents_are_called_off_whether_they_listen_or_not(house: House) -> None:
-    async with agent_house(house, runner=None, **tables("forever", "deaf", "silent")) as home:
+    async with agent_house(house, runner=tuple(PATIENT), **tables("forever", "deaf", "silent")) as home:
         tasks = [await home.start(agent=agent, message="hello") for agent in ("forever", "deaf", "silent")]
         await home.said("working", "agent:forever:main")
         await home.said("I do not listen", "agent:deaf:main")
         await home.until(tasks[2], lambda task: task.session_id is not None)
-        for task in tasks:
-            await home.cancel(task)
+        for task, grace in zip(tasks, (None, 0.2, None), strict=True):
+            await home.cancel(task, grace)
         forever, *_ = [await _called_off(home, task) for task in tasks]
         assert "stopped" in str(forever.summary)
         await home.nothing_left()

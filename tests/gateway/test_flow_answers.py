@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from crashing import until
 from flow_crashing import EVERY, FlowNode
-from running import Reply
+from running import PATIENCE, Reply
 
 from outlast.core.approval import ApprovalStatus
 from outlast.core.flow import FlowStatus
@@ -75,7 +75,7 @@ def test_of_many_answers_at_once_one_counts_and_the_flow_hears_that_one(flows: F
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     [won] = [name for name, reply in replies.items() if reply.status == 200]
     assert all(reply.status == 409 for name, reply in replies.items() if name != won)
     assert result(flows, flow_id)[1] == [won.startswith("approve"), won.partition("-")[2]]
@@ -110,7 +110,10 @@ def test_an_answer_that_comes_when_nobody_has_noted_yet_that_its_time_has_passed
 
 def test_an_answer_after_the_flow_was_called_off_is_refused(flows: FlowNode) -> None:
     flow_id, approval_id = asks(flows)
-    assert flows.ask("POST", f"/v1/flows/{flow_id}/cancel", {"timeoutMs": 20_000}).json["status"] == "cancelled"
+    assert (
+        flows.ask("POST", f"/v1/flows/{flow_id}/cancel", {"timeoutMs": int(PATIENCE * 1000)}).json["status"]
+        == "cancelled"
+    )
     for how in ("reject", "approve"):
         refused(answered(flows, approval_id, how), 409, "cancelled")
     flows.judge_flow(flow_id, FlowStatus.CANCELLED)
@@ -123,13 +126,13 @@ def test_an_answer_and_a_wish_to_cancel_at_once_come_to_one_end(flows: FlowNode)
         flow_id, approval_id = asks(flows)
         acts = [
             lambda a=approval_id: answered(flows, a),
-            lambda f=flow_id: flows.ask("POST", f"/v1/flows/{f}/cancel", {"timeoutMs": 20_000}),
+            lambda f=flow_id: flows.ask("POST", f"/v1/flows/{f}/cancel", {"timeoutMs": int(PATIENCE * 1000)}),
         ]
         threads = [threading.Thread(target=act) for act in (acts if number % 2 else acts[::-1])]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(2 * PATIENCE)
         flow = flows.flow_ended(flow_id)
         assert flow.status in (FlowStatus.SUCCEEDED, FlowStatus.CANCELLED)
         flows.judge_flow(flow_id, flow.status)

@@ -9,12 +9,13 @@ import pytest
 from crashing import freeze, until
 from flow_crashing import EVERY, FlowNode
 from nursery import Born
+from running import PATIENCE
 
 from outlast.core.flow import FlowStatus
 
-LEASE = 4.0
+LEASE = 10.0
 """Seconds: a worker of a busy machine must be able to renew it in time."""
-SLACK = 10.0
+SLACK = PATIENCE
 """Within so much of the end of a lease another worker has to have begun the step again: what a busy machine takes."""
 
 

@@ -64,7 +64,7 @@ def test_of_many_gateways_started_at_once_one_remains(gateway: Gateway) -> None:
     gateway.process = next(process for process in started if process.poll() is None)
     for process in started:
         if process is not gateway.process:
-            process.communicate()
+            process.communicate(timeout=PATIENCE)
 
 
 def test_a_stale_socket_and_lock_are_taken_over(gateway: Gateway) -> None:
@@ -157,8 +157,7 @@ def test_an_idle_gateway_does_nothing(gateway: Gateway) -> None:
     process = gateway.start()
     for i in range(5):
         gateway.exec(f"sleep 100{i}", background=True)
-    while len(gateway.ask("GET", "/v1/tasks?status=running").json["tasks"]) < 5:
-        pass  # they go on record just after the answer
+    until(lambda: len(gateway.ask("GET", "/v1/tasks?status=running").json["tasks"]) == 5)  # just after the answer
     resting = UnixConnection(gateway.paths.socket)
     resting.request("GET", "/v1/status")
     resting.getresponse().read()
@@ -176,7 +175,10 @@ def switches(pid: int) -> int:
     """How often a process was switched to, over all its threads."""
     total = 0
     for thread in os.listdir(f"/proc/{pid}/task"):
-        text = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+        try:
+            text = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            continue
         total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", text))
     return total
 

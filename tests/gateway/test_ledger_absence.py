@@ -102,8 +102,11 @@ def test_a_machine_that_went_down_before_the_start_was_on_record_is_no_reason_to
     node.dies()
     until(node.runs)
     [name] = os.listdir(node.paths.sessions)
-    boot = node.record(name)["started"]["boot"]
+    started = node.record(name)["started"]
+    boot = started["boot"]
     kill_keeper(node.paths.run)
+    for pid in (started["pid"], started["supervisor"]):
+        exits(pid)
     path = Path(node.paths.sessions, name, "record")
     path.write_text(path.read_text().splitlines()[0].replace(boot, "0" * len(boot)) + "\n")
     os.unlink(f"{node.paths.open}/{name}")

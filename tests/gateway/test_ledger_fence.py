@@ -136,7 +136,7 @@ def test_a_lost_task_is_corrected_when_its_command_ends_under_the_next_gateway(n
 
 def test_work_that_was_to_be_cancelled_and_then_given_up_is_still_ended(nodes: Pair) -> None:
     """The wish reached the database while its gateway was frozen: thawed, it carries it out, lost or not."""
-    believe(nodes, 5.0)  # the wish has to come before the end of the lease
+    believe(nodes, 12.0)  # the wish has to come before the end of the lease
     here, there = nodes
     assert here.begin() and there.begin()
     answer = here.submit(here.counting(f"{here.gate}; exit 5"))
@@ -156,11 +156,11 @@ def test_work_that_was_to_be_cancelled_and_then_given_up_is_still_ended(nodes: P
 
 def test_a_command_that_takes_its_time_to_die_does_not_cost_another_one_its_lease(nodes: Pair) -> None:
     """Called off from elsewhere, it ignores SIGTERM for two leases: its gateway goes on renewing the others."""
-    believe(nodes, 3.0)
+    believe(nodes, 10.0)
     here, there = nodes
     assert here.begin() and there.begin()
     other = here.submit(here.counting(f"{here.gate}; exit 5"))
-    stubborn = here.submit("trap '' TERM; echo up; while :; do sleep 0.05; done", graceSeconds=6.5)
+    stubborn = here.submit("trap '' TERM; echo up; while :; do sleep 0.05; done", graceSeconds=21)
     assert other is not None and stubborn is not None
     session = stubborn["sessionId"]
     assert here.ask("POST", "/v1/wait", {"sessionIds": [session], "pattern": "up"}).json["met"]

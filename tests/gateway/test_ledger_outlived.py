@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from crashing import Node, check, exits, supervisor_of, until
-from running import UnixConnection
+from running import PATIENCE, UnixConnection
 
 from outlast.core.session import Cause, Status
 from outlast.core.task import OUTLIVED, NotifyPolicy, Task
@@ -98,6 +98,7 @@ def test_a_call_that_was_cut_off_by_the_kill_has_been_outlived(node: Node) -> No
 
 def test_a_follower_of_a_gateway_that_dies_leaves_a_record(node: Node) -> None:
     """As long as somebody follows there is no record; when the gateway dies under him, the next one makes it."""
+    node.settings["outlast.api.followed.ARRIVAL_SECONDS"] = PATIENCE
     assert node.begin()
     session = node.exec(node.counting(f"{node.gate}; exit 5"), **WAYS["follower"])
     following = follow(node, session["sessionId"])

@@ -6,12 +6,13 @@ import http.client
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from crashing import exits
+from crashing import Node, exits
 from running import PATIENCE, Gateway, UnixConnection
 
 SECRET = "hunter2hunter2hunter2"
@@ -36,8 +37,17 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(gateway: Gateway) -> Ledger:
-    gateway.start()
+def gateway() -> Iterator[Gateway]:
+    """A home whose gateway waits for who is to follow, or to come back, for as long as a machine may be busy."""
+    node = Node()
+    node.settings["outlast.api.followed.ARRIVAL_SECONDS"] = 12.0
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def ledger(gateway: Node) -> Ledger:
+    assert gateway.begin(), gateway.log()
     return Ledger(gateway)
 
 
@@ -54,7 +64,7 @@ def follow(gateway: Gateway, session_id: str, *, whole: bool = True) -> http.cli
 
 def wait(gateway: Gateway, *names: str) -> list[dict[str, Any]]:
     """Wait for the end of tasks; return them."""
-    reply = gateway.ask("POST", "/v1/tasks/wait", {"lookups": list(names), "timeoutMs": 30_000})
+    reply = gateway.ask("POST", "/v1/tasks/wait", {"lookups": list(names), "timeoutMs": int(PATIENCE * 1000)})
     assert reply.json["met"], reply
     return list(reply.json["tasks"])
 
@@ -182,14 +192,14 @@ def test_a_tree_of_real_commands_is_called_off(gateway: Gateway, ledger: Ledger)
     below = gateway.exec("sleep 1002", detach=True, parentId=child["taskId"])
     for one in (top, child, below):
         until(gateway, "began", one["taskId"])
-    ended = gateway.ask("POST", f"/v1/tasks/{top['taskId']}/cancel", {"graceSeconds": 1}).json
+    ended = gateway.ask("POST", f"/v1/tasks/{top['taskId']}/cancel", {"graceSeconds": PATIENCE}).json
     assert (ended["status"], ended["cause"], ended["exitSignal"]) == ("cancelled", "operator", "SIGTERM")
     for one in wait(gateway, child["taskId"], below["taskId"]):
         assert (one["status"], one["cause"]) == ("cancelled", "parent")
 
 
 def test_a_deadline_counts_while_no_gateway_runs(gateway: Gateway, ledger: Ledger) -> None:
-    made = gateway.exec("sleep 1000", detach=True, deadlineSeconds=1)
+    made = gateway.exec("sleep 1000", detach=True, deadlineSeconds=5)
     until(gateway, "began")
     pid = gateway.ask("GET", f"/v1/sessions/{made['sessionId']}").json["pid"]
     gateway.stop(signal.SIGKILL)
