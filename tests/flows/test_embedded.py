@@ -55,8 +55,8 @@ def home(monkeypatch: pytest.MonkeyPatch):
     house.close()
 
 
-def run(story) -> None:
-    asyncio.run(asyncio.wait_for(story, 120))
+def run(story):
+    return asyncio.run(asyncio.wait_for(story, 120))
 
 
 def test_a_flow_runs_and_gives_its_result(home):
@@ -77,7 +77,7 @@ def test_what_has_not_ended_is_gone_on_with_by_the_next_who_opens(home):
                 await asyncio.sleep(0.01)
             return started.id
 
-    flow_id = asyncio.run(begin())
+    flow_id = run(begin())
 
     async def go_on():
         async with outlast.open(waits, home=home) as runtime:
