@@ -235,7 +235,7 @@ def test_a_flood_past_its_cap_keeps_head_and_tail_and_says_what_is_missing(house
         assert out.lines(None, 2).text == counted(produced - 32, 32)
         assert out.lines(0, 2).text == counted(0, 32)
 
-    house.run(act, timeout=120)
+    house.run(act)
 
 
 def test_a_supervisor_killed_in_a_flood_is_followed_without_a_seam(house: House) -> None:
@@ -260,7 +260,7 @@ def test_a_supervisor_killed_in_a_flood_is_followed_without_a_seam(house: House)
         assert disk(session.folder) <= 13 * MIB
         assert gap.start == MIB
 
-    house.run(act, timeout=120)
+    house.run(act)
 
 
 @pytest.mark.parametrize(
