@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from houses import House
 from outlast import flow, step
 from outlast.core.errors import Conflict, NotFound
 from outlast.core.flow import FlowStatus
+from outlast.process.keeper import proc
 
 CALLS: list[int] = []
 
@@ -163,9 +165,14 @@ def test_a_client_of_a_gateway_starts_one_and_asks_it(home):
     client = outlast.connect(home=home)
     try:
         assert client.get("/v1/flows")["flows"] == []
+        gateway = client.get("/v1/status")["gateway"]["pid"]
     finally:
         client.post("/v1/gateway/stop", {})
         client.close()
+    end = time.monotonic() + 120  # its home must not be taken from it before it has sent its keeper home
+    while proc.state_of(gateway) not in ("", "Z", "X"):
+        assert time.monotonic() < end, "the gateway does not stop"
+        time.sleep(0.01)
 
 
 def test_the_status_words_are_the_ones_of_the_record():
