@@ -10,7 +10,8 @@
         assert flows.result(run) == "https://…"            # sleeps of months included, in milliseconds
 
 The engine and the store are the real ones (an SQLite file in a directory of its own); only the clock is not. A flow
-that waits for a signal or an answer nobody gives makes `Harness.result` raise `Stuck`, which says what it waits for.
+that waits for a signal or an answer nobody gives makes `Harness.result` raise `Stuck`, which says what it waits for;
+so does one that is at work and from which nothing is heard for ``patience`` seconds of real time, whatever is called.
 Commands the test has not made up are really run; agents never are.
 """
 
@@ -55,10 +56,12 @@ BEGIN = 1_767_225_600.0
 """When the harness's time begins: 2026-01-01, 00:00 UTC."""
 ROUNDS_MAX = 100_000
 """Skips of time after which a flow counts as one that never ends."""
+PATIENCE = 300.0
+"""Seconds of real time in which nothing happens, after which a flow that is at work counts as one that hangs."""
 
 
 class Stuck(AssertionError):
-    """A flow waits for something that only the test can give."""
+    """A flow waits for something that only the test can give, or hangs."""
 
 
 class FakeCommand(NamedTuple):
@@ -74,9 +77,26 @@ class _CrashingEngine(Engine):
 
     harness: Harness
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._seen: dict[str, str] = {}
+
+    async def round(self) -> float:
+        """Look, and say when that is over: the harness waits for a look that somebody else has begun."""
+        try:
+            return await super().round()
+        finally:
+            self.idle()
+
+    def at_work_on(self) -> list[str]:
+        """Name the flows that are held, and where each was seen last."""
+        return [f"flow {run.flow.name} (last seen {self._seen.get(run.id, 'nowhere')})" for run in self._runs.values()]
+
     def reached(self, at: str, row: StepRow | None) -> None:
         """Die here, if the test asked for it."""
         key = None if row is None else row.key
+        if row is not None:
+            self._seen[row.flow_id] = f"at {at} of {key}"
         if self.harness.dies_at(at, key):
             for run in tuple(self._runs.values()):
                 error = run.crash()
@@ -88,11 +108,15 @@ class Harness:
 
     ``home`` is where it keeps its files (default: a temporary directory that is removed). ``start_at`` is when its
     time begins, in seconds since the epoch. ``store`` is the address of an empty PostgreSQL database, where a test is
-    to run over that instead of a file.
+    to run over that instead of a file. ``patience`` is how many seconds of real time nothing may happen while a flow
+    or a command is at work; then whatever waits for it raises `Stuck`.
     """
 
-    def __init__(self, *, home: str | None = None, start_at: float = BEGIN, store: str = "") -> None:
+    def __init__(
+        self, *, home: str | None = None, start_at: float = BEGIN, store: str = "", patience: float = PATIENCE
+    ) -> None:
         self.clock = SkippedClock(start_at)
+        self._patience = patience
         self._home = home
         self._store_url = store
         self._temporary = home is None
@@ -153,7 +177,7 @@ class Harness:
         )
         assert isinstance(engine, _CrashingEngine)
         engine.compose = self._composing(engine.compose)
-        self.engine = engine
+        self.engine: _CrashingEngine = engine
         self.engine.harness = self
         self.engine.open = True
         self.engine.idle = self._moved.set
@@ -321,12 +345,13 @@ class Harness:
     def _skip(self, until: float | None = None) -> bool:
         """Move time on to the next moment anything is due, within bounds."""
         now = self.clock.now()
-        ready = self._do(self.store.next_flow_ready([]))
+        # What was due before and has not been taken, nobody takes: to move on to it again would turn for ever.
+        ready = self._do(self.store.next_flow_ready([], now))
         tasks = self._do(self.store.next_due())
-        moments = [one for one in (ready, tasks, self.clock.next_due) if one is not None]
+        moments = [one for one in (ready, tasks, self.clock.next_due) if one is not None and one > now]
         if not moments or (until is not None and min(moments) > until):
             return False
-        self.clock.move(max(now, min(moments)))
+        self.clock.move(min(moments))
         return True
 
     def settle(self) -> None:
@@ -339,14 +364,21 @@ class Harness:
             if self._dead and self.engine.held == 0:
                 await self._replace()
             if not self._dead:
-                await self.engine.round()
+                await Engine.round(self.engine)  # of this one nobody has to hear
             await self._take_tasks()
             if self._dead and self.engine.held == 0:
                 continue  # it died while it looked for more: nobody says so again
             if self.engine.held or self._busy:
-                await self._moved.wait()
+                await self._until_moved()
             elif not self._moved.is_set():
                 return
+
+    async def _until_moved(self) -> None:
+        try:
+            await asyncio.wait_for(self._moved.wait(), self._patience)
+        except TimeoutError:
+            held = "; ".join([*self.engine.at_work_on(), f"{self._busy} commands"])
+            raise Stuck(f"nothing has happened for {self._patience:g} s of real time; still at work: {held}") from None
 
     async def _replace(self) -> None:
         """A worker has died: another takes its place. What the dead one held waits for the end of its lease."""

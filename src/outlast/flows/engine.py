@@ -108,6 +108,7 @@ class Engine:
         """Set while a flow is in memory: an idle engine has no lease to renew, and wakes for nothing."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._coming = 0
+        self._began = False
         self._news = asyncio.Event()
         self._unheard = False
         self._renewed_at = self._spares_until = 0.0
@@ -203,6 +204,7 @@ class Engine:
         finally:
             if start is not None:
                 self._coming -= 1
+                self._rest()
         if start is not None and not created.existing and created.flow.claim_id == start.claim_ids[0] and self.open:
             self._begin(HeldFlow(created.flow, new.input or {}, []))
         return created
@@ -276,6 +278,7 @@ class Engine:
                 taken = await self.store.claim_flows(self._claim(room))
             finally:
                 self._coming -= room
+                self._rest()
             if taken:
                 crash.point("flow:after_claim")
             for held in taken:
@@ -317,6 +320,7 @@ class Engine:
         if not self._runs:
             self._renewed_at = run.since
         self._runs[flow.id] = run
+        self._began = True
         self.holding.set()
         self.at_work.set()
         job = asyncio.create_task(self._see_through(run), name=f"flow {flow.id}")
@@ -342,8 +346,13 @@ class Engine:
             if not self._runs:
                 self.holding.clear()
                 self.at_work.clear()
-                if not self._coming:
-                    self.idle()
+                self._rest()
+
+    def _rest(self) -> None:
+        """Say that nothing is held any more; also where the last flow ended while a look for more was under way."""
+        if self._began and not self.held:
+            self._began = False
+            self.idle()
 
     def _full_before(self) -> bool:
         return self.held == self._held_max - 1

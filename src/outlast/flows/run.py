@@ -199,7 +199,10 @@ class Run:
         self.rows.setdefault(row.key, row)
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do what must be done, again and again while the store is in trouble. Ids and guards make that safe."""
+        """Do what must be done, again and again while the store is in trouble. Ids and guards make that safe.
+
+        Trouble passes in real time, also where the flow's time stands still until a test moves it.
+        """
         pause = TRY_AGAIN_FIRST
         while True:
             try:
@@ -208,7 +211,7 @@ class Run:
                 log.warning("flow %s waits for the store: %s", self.id, trouble.message)
                 if not trouble.retryable:
                     pause = TRY_AGAIN_MAX
-            await self.clock.sleep(pause)
+            await asyncio.sleep(pause)
             pause = min(pause * 2, TRY_AGAIN_MAX)
 
     async def keep(self, write: Callable[..., T], *args: Any) -> T:
