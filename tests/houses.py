@@ -33,7 +33,7 @@ class House:
         launcher = Launcher(self.home, self.home, self.version, self.crash_at)
         return Sessions(self.home, self.home, SystemClock(), launcher)
 
-    def run(self, act: Callable[[Sessions], Awaitable[T]], *, crash: bool = False, timeout: float = 120) -> T:
+    def run(self, act: Callable[[Sessions], Awaitable[T]], *, crash: bool = False, timeout: float = 240) -> T:
         """Open a table, act, and close it politely, or drop it the way kill -9 does (``crash``)."""
 
         async def main() -> T:

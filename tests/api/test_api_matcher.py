@@ -92,7 +92,7 @@ def test_hostile_output_takes_linear_time(noise: bytes) -> None:
     began = time.process_time()
     for i in range(16):
         assert matcher.feed(i * len(block), block) is None
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 40
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=6))

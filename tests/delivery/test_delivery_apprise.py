@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from channel_servers import HERE, Receiver, Server, failure, message, run, silence
+from channel_servers import HERE, LIMIT, Receiver, Server, failure, message, run, silence
 
 from outlast.delivery.channels.addresses import Allowed, parse_allowed
 from outlast.delivery.channels.apprise import TEXT_MAX, Apprise
@@ -26,7 +26,7 @@ def channel(url: str, *, allowed: Allowed = HERE, **options: Any) -> Apprise:
 
 
 def refused(sender: Apprise, **fields: Any) -> SendFailed:
-    return run(failure(sender.send(message(**fields))), 60)
+    return run(failure(sender.send(message(**fields))))
 
 
 def test_a_message_is_sent_by_the_library() -> None:
@@ -38,7 +38,7 @@ def test_a_message_is_sent_by_the_library() -> None:
         assert body["title"] == '"build" failed'
         assert body["message"] == "It failed.\n| last line"
 
-    run(act(), 60)
+    run(act())
 
 
 def test_hostile_texts_are_sent_as_they_are_and_bounded() -> None:
@@ -53,7 +53,7 @@ def test_hostile_texts_are_sent_as_they_are_and_bounded() -> None:
         assert bodies[1]["message"] == "\ufffd"
         assert len(bodies[2]["message"]) <= TEXT_MAX
 
-    run(act(), 90)
+    run(act())
 
 
 @pytest.mark.parametrize("allowed", [(), parse_allowed(["10.0.0.0/8"])])
@@ -69,7 +69,7 @@ def test_no_service_reaches_what_is_not_allowed(allowed: Allowed) -> None:
                 assert "not a public address" in trouble.reason
         assert receiver.connections == 0
 
-    run(act(), 60)
+    run(act())
 
 
 def test_redirects_are_not_followed() -> None:
@@ -81,7 +81,7 @@ def test_redirects_are_not_followed() -> None:
                 assert len(receiver.requests) == 1
             assert other.connections == 0
 
-    run(act(), 60)
+    run(act())
 
 
 def test_a_service_that_refuses_may_take_it_later_and_its_address_is_not_shown() -> None:
@@ -93,7 +93,7 @@ def test_a_service_that_refuses_may_take_it_later_and_its_address_is_not_shown()
         assert "hunter22" not in trouble.reason
         assert "S3CR3T" not in trouble.reason
 
-    run(act(), 60)
+    run(act())
 
 
 @pytest.mark.parametrize("url", ["nosuch://token", "slack://", "mailto://"])
@@ -115,7 +115,7 @@ def test_one_target_is_one_address() -> None:
                 pass
             assert second.connections == 0
 
-    run(act(), 60)
+    run(act())
 
 
 def test_a_missing_library_is_named_with_what_to_install() -> None:
@@ -154,11 +154,13 @@ def test_a_program_that_hangs_is_ended() -> None:
 def test_a_service_that_hangs_is_given_up_in_time() -> None:
     async def act() -> None:
         async with Server(silence) as server:
-            trouble = await failure(channel(f"json://127.0.0.1:{server.port}/", timeout_seconds=2.0).send(message()))
+            trouble = await failure(
+                channel(f"json://127.0.0.1:{server.port}/", timeout_seconds=2.0, grace_seconds=LIMIT).send(message())
+            )
         assert trouble.retryable
         assert "timeout" in trouble.reason
 
-    run(act(), 60)
+    run(act())
 
 
 def test_the_address_is_in_no_list_of_processes(tmp_path: Path) -> None:

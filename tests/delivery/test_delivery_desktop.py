@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from channel_servers import failure, message, run
+from channel_servers import LIMIT, failure, message, run
 
 from outlast.delivery.channels.desktop import BODY_MAX, Desktop, arguments
 from outlast.delivery.channels.program import Programs
@@ -21,7 +21,7 @@ def desktop(folder: Path, script: str, **options: Any) -> Desktop:
     program.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n{script}\n")
     program.chmod(0o755)
     environ = {"PATH": str(folder), "DBUS_SESSION_BUS_ADDRESS": "unix:path=x", "OUTLAST_TOKEN": "secret"}
-    return Desktop(Programs(), environ, **options)
+    return Desktop(Programs(), environ, **{"timeout_seconds": LIMIT, **options})
 
 
 def test_a_message_becomes_arguments(tmp_path: Path) -> None:

@@ -346,7 +346,8 @@ def test_the_time_limit_is_for_all_of_it(handler: Any) -> None:
         async with Server(handler) as server:
             trouble = await failure(hook(f"http://127.0.0.1:{server.port}/", timeout_seconds=0.3).send(message()))
             assert trouble.retryable
-            await server.hung_up.wait()
+            if server.connections:  # a machine that stood still may not have come so far
+                await server.hung_up.wait()
 
     run(act())
 
@@ -403,8 +404,6 @@ def test_a_receiver_that_comes_back_gets_everything() -> None:
 
     async def act() -> None:
         receiver = Receiver(answer(500), OK)
-        async with receiver:
-            pass
         channel = hook(f"http://127.0.0.1:{receiver.port}/")
         down = await failure(channel.send(message(id="n-1")))
         assert down.retryable

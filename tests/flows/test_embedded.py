@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from houses import House
 from outlast import flow, step
 from outlast.core.errors import Conflict, NotFound
 from outlast.core.flow import FlowStatus
+from outlast.process.keeper import proc
 
 CALLS: list[int] = []
 
@@ -55,8 +57,8 @@ def home(monkeypatch: pytest.MonkeyPatch):
     house.close()
 
 
-def run(story) -> None:
-    asyncio.run(asyncio.wait_for(story, 120))
+def run(story):
+    return asyncio.run(asyncio.wait_for(story, 120))
 
 
 def test_a_flow_runs_and_gives_its_result(home):
@@ -77,7 +79,7 @@ def test_what_has_not_ended_is_gone_on_with_by_the_next_who_opens(home):
                 await asyncio.sleep(0.01)
             return started.id
 
-    flow_id = asyncio.run(begin())
+    flow_id = run(begin())
 
     async def go_on():
         async with outlast.open(waits, home=home) as runtime:
@@ -163,9 +165,14 @@ def test_a_client_of_a_gateway_starts_one_and_asks_it(home):
     client = outlast.connect(home=home)
     try:
         assert client.get("/v1/flows")["flows"] == []
+        gateway = client.get("/v1/status")["gateway"]["pid"]
     finally:
         client.post("/v1/gateway/stop", {})
         client.close()
+    end = time.monotonic() + 120  # its home must not be taken from it before it has sent its keeper home
+    while proc.state_of(gateway) not in ("", "Z", "X"):
+        assert time.monotonic() < end, "the gateway does not stop"
+        time.sleep(0.01)
 
 
 def test_the_status_words_are_the_ones_of_the_record():

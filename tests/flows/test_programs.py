@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 
 import msgspec
@@ -297,13 +298,13 @@ def test_a_step_that_forks_leaves_no_second_worker_behind(flows, threaded):
 def test_a_step_that_takes_too_long_is_timed_out(flows):
     @step(timeout=0.05)
     async def slow():
-        await asyncio.sleep(30)
+        await asyncio.sleep(120)
+
+    release = threading.Event()
 
     @step(timeout=0.05)
     def stuck():
-        import time
-
-        time.sleep(1)
+        release.wait(120)
 
     @flow
     async def hurried(ctx):
@@ -315,8 +316,11 @@ def test_a_step_that_takes_too_long_is_timed_out(flows):
                 found.append(late.step)
         return found
 
-    run = flows.start(hurried)
-    assert flows.result(run) == ["slow", "stuck"]
+    try:
+        run = flows.start(hurried)
+        assert flows.result(run) == ["slow", "stuck"]
+    finally:
+        release.set()
     assert flows.steps(run)["slow"].status is Status.TIMED_OUT
 
 

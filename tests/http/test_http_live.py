@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,31 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "gateway"))
 
 from crashing import until
-from running import Gateway, UnixConnection
+from running import PATIENCE, Gateway, UnixConnection
 from web import frames
+
+from outlast.process.keeper import proc
+
+YIELD_MS = 50_000
+"""Milliseconds a call may take, a little less than its connection waits."""
 
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Gateway]:
     """One gateway for all tests here; each uses sessions of its own."""
-    gateway = Gateway()
-    gateway.start()
-    yield gateway
-    gateway.close()
+    gateway = Patient()
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.close()
+
+
+class Patient(Gateway):
+    """A gateway whose commands may take a minute on a busy machine before they are left in the background."""
+
+    def exec(self, command: str, **fields: Any) -> dict[str, Any]:
+        return super().exec(command, **({} if "background" in fields else {"yieldMs": YIELD_MS}), **fields)
 
 
 def post(live: Gateway, session: str, act: str, **fields: Any) -> Any:
@@ -36,7 +49,8 @@ def post(live: Gateway, session: str, act: str, **fields: Any) -> Any:
 
 
 def wait(live: Gateway, session: str, **fields: Any) -> Any:
-    return live.ask("POST", "/v1/wait", {"sessionIds": [session], **fields}).json["results"][0]
+    reply = live.ask("POST", "/v1/wait", {"sessionIds": [session], "timeoutMs": YIELD_MS, **fields})
+    return reply.json["results"][0]
 
 
 def octets(live: Gateway, path: str) -> bytes:
@@ -84,7 +98,10 @@ def test_a_background_child_does_not_delay_the_result(live: Gateway) -> None:
 def test_limits_end_a_command_and_are_named(live: Gateway) -> None:
     result = live.exec("sleep 100", timeoutSeconds=0.2)
     assert (result["status"], result["cause"]) == ("timed_out", "timeout")
-    result = live.exec("echo a; sleep 101", idleTimeoutSeconds=1)
+    for _ in range(10):  # it has to print within a second: a machine that stood still meanwhile gets another try
+        result = live.exec("echo a; sleep 101", idleTimeoutSeconds=1)
+        if result["output"]:
+            break
     assert (result["status"], result["cause"], result["output"]) == ("timed_out", "idle_timeout", "a\n")
 
 
@@ -95,8 +112,7 @@ def test_input_by_text_and_by_write(live: Gateway) -> None:
     post(live, name, "submit", text="one")
     matched = wait(live, name, pattern="got one")["matched"]
     assert (matched["start"], matched["end"]) == (0, 7)
-    while post(live, name, "poll", since=0)["waitingForInput"] is not True:
-        time.sleep(0.01)
+    until(lambda: post(live, name, "poll", since=0)["waitingForInput"] is True)
     post(live, name, "write", eof=True)
     assert wait(live, name)["exitCode"] == 0
 
@@ -122,7 +138,9 @@ def test_a_terminal_with_keys_paste_and_screen(live: Gateway) -> None:
 
 
 def test_a_tree_that_hides_is_ended_and_listed(live: Gateway) -> None:
-    script = "setsid sleep 1001 & (setsid sleep 1002 &) ; trap '' TERM; echo up; while :; do sleep 0.1; done"
+    sleeps = 'while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done'
+    hide = f"setsid sleep 1001 & {sleeps}; (setsid sleep 1002 & {sleeps})"
+    script = f"{hide}; trap '' TERM; echo up; while :; do sleep 0.1; done"
     name = live.exec(script, background=True)["sessionId"]
     wait(live, name, pattern="up")
     result = post(live, name, "kill", graceSeconds=0.3)
@@ -130,10 +148,7 @@ def test_a_tree_that_hides_is_ended_and_listed(live: Gateway) -> None:
     names = [process["name"] for process in result["ended"]]
     assert names.count("sleep") >= 2
     for process in result["ended"]:
-        assert (
-            not os.path.exists(f"/proc/{process['pid']}")
-            or "zombie" in Path(f"/proc/{process['pid']}/status").read_text()
-        )
+        assert proc.state_of(process["pid"]) in ("", "Z", "X")
 
 
 def test_two_streams_at_once_see_every_byte(live: Gateway) -> None:
@@ -148,7 +163,8 @@ def test_two_streams_at_once_see_every_byte(live: Gateway) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
+    assert sorted(bodies) == [0, 1]
     whole = octets(live, f"/v1/sessions/{name}/output")
     for body in bodies.values():
         found = frames(body)
@@ -183,7 +199,8 @@ def test_start_once_over_the_wire(live: Gateway) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
+    assert len(results) == 8
     assert len({result["sessionId"] for result in results}) == 1
     assert sorted(result["existing"] for result in results) == [False] + [True] * 7
     post(live, results[0]["sessionId"], "kill")
@@ -194,8 +211,9 @@ def test_ready_when_the_server_listens(live: Gateway) -> None:
         "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
         "time.sleep(0.3); s.listen(); print('listening', flush=True); time.sleep(1000)"
     )
+    argv = [sys.executable, "-c", script]
     result = live.ask(
-        "POST", "/v1/exec", {"argv": [sys.executable, "-c", script], "readyWhen": {"pattern": "^listening$"}}
+        "POST", "/v1/exec", {"argv": argv, "readyWhen": {"pattern": "^listening$"}, "yieldMs": YIELD_MS}
     ).json
     assert (result["status"], result["ready"]) == ("running", True)
     port = int(result["tail"].split()[0])
@@ -213,7 +231,7 @@ def test_a_thousand_short_commands_leave_nothing(live: Gateway) -> None:
     until(lambda: len(os.listdir(f"/proc/{live.process.pid}/fd")) <= before + 2)
     keeper = live.ask("GET", "/v1/status").json["keeper"]["pid"]
     until(lambda: zombies(keeper) == [])
-    assert zombies(live.process.pid) == []
+    until(lambda: zombies(live.process.pid) == [])
 
 
 def zombies(parent: int) -> list[str]:

@@ -294,7 +294,7 @@ async def test_closing_lets_answers_out_and_cuts_the_rest(tmp_path: Path) -> Non
         stuck, sending = await web.open("POST", "/v1/exec", headers={"Content-Length": "10"})
         await until(web.world, lambda: web.world.sessions.waiting == 1)
         web.world.api.stop_waits()
-        await web.server.close(1.0)
+        await web.server.close(5.0)  # seconds: for what is stuck all of them, and for an answer far more than it needs
         status, headers = await read_head(reader)
         assert (status, headers["connection"]) == (200, "close")
         assert json.loads(await reader.readexactly(int(headers["content-length"])))["status"] == "running"

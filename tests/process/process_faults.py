@@ -14,7 +14,7 @@ from outlast.process.keeper import record as records
 from outlast.process.session import Session
 from outlast.process.sessions import Sessions
 
-LIMIT = 60.0
+LIMIT = 90.0
 """Seconds any single thing may take before a test calls it hanging."""
 
 

@@ -9,6 +9,7 @@ import time
 
 import msgspec
 import pytest
+from process_faults import until
 
 from houses import House, ended, spec
 from outlast.core.errors import GatewayTrouble
@@ -44,13 +45,24 @@ def test_a_start_that_happened_cannot_be_forestalled(house: House) -> None:
     house.run(act)
 
 
+async def still(keeper: int) -> list[int]:
+    """Stop whoever could serve a start and whoever makes such, and return them: from then on there are no more."""
+
+    def stopped() -> list[int]:
+        found = proc.descendants(keeper)
+        for pid in found:
+            if proc.state_of(pid) != "T":
+                os.kill(pid, signal.SIGSTOP)
+        return found if all(proc.state_of(pid) == "T" for pid in found) else []
+
+    return list(await until(stopped))
+
+
 def test_a_start_whose_caller_died_meanwhile_does_not_happen(house: House) -> None:
     """Nobody would know of it: the next gateway may have looked for sessions before there was a trace of this one."""
 
     async def act(table: Sessions) -> None:
-        spares = proc.children(house.keeper_pid)
-        for pid in spares:
-            os.kill(pid, signal.SIGSTOP)
+        spares = await still(house.keeper_pid)
         given = spec(table, f"touch {house.home}/ran", id="sorphan")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             caller.connect(f"{house.home}/keeper.sock")

@@ -11,7 +11,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from process_faults import alive, printed, supervisor_of, until, within
+from process_faults import LIMIT, alive, printed, supervisor_of, until, within
 
 from houses import House, ended, spec, text
 from outlast.core.session import Cause
@@ -134,7 +134,7 @@ WRONG = [
 def knock(house: House, session: Session) -> socket.socket:
     """Connect to a session's supervisor as any program of this user could."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(20)
+    sock.settimeout(LIMIT)
     sock.connect(f"{house.home}/{session.id}.ctl")
     return sock
 
@@ -230,7 +230,7 @@ def test_a_caller_that_never_reads_is_cut_off(house: House) -> None:
 def call(house: House) -> socket.socket:
     """Connect where starts are served."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(20)
+    sock.settimeout(LIMIT)
     sock.connect(f"{house.home}/keeper.sock")
     return sock
 

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from outlast.core.errors import BadInput
 from outlast.process.keys import PASTE_END, PASTE_START, encode_hex, encode_keys, encode_literal, paste
 
+PATIENCE = 90.0
+"""Seconds until a wait for a real tmux is given up."""
+
 TABLE = {
     "Enter": b"\r",
     "Escape": b"\x1b",
@@ -138,30 +141,31 @@ def test_table_is_what_tmux_sends(tmp_path: Path):
     sockets = tempfile.mkdtemp(prefix="ol-", dir="/tmp")  # short: a socket's path is limited
     tmux = ["env", "-u", "TMUX", f"TMUX_TMPDIR={sockets}", "tmux", "-f", "/dev/null", "-u"]
     script = f"stty raw -echo; printf ready; exec cat > {out}"
-    subprocess.run([*tmux, "new-session", "-d", "-x", "80", "-y", "24", script], check=True)
+
+    def tell(*words, check=True):
+        return subprocess.run([*tmux, *words], check=check, capture_output=True, timeout=PATIENCE).stdout
+
+    tell("new-session", "-d", "-x", "80", "-y", "24", script)
     try:
-        deadline = time.monotonic() + 30
 
         def until(condition):
+            deadline = time.monotonic() + PATIENCE
             while not condition():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
 
-        def pane():
-            return subprocess.run([*tmux, "capture-pane", "-p"], check=True, capture_output=True).stdout
-
-        until(lambda: b"ready" in pane())
+        until(lambda: b"ready" in tell("capture-pane", "-p") and out.exists())
         wanted = b""
         for key in TABLE:
-            subprocess.run([*tmux, "send-keys", "--", key], check=True)
-            subprocess.run([*tmux, "send-keys", "-l", "--", "\n"], check=True)
+            tell("send-keys", "--", key)
+            tell("send-keys", "-l", "--", "\n")
             wanted += TABLE[key] + b"\n"
         until(lambda: len(out.read_bytes()) >= len(wanted))
         got = out.read_bytes().split(b"\n")
         assert dict(zip(TABLE, got, strict=False)) == TABLE
     finally:
-        subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
-        shutil.rmtree(sockets)
+        tell("kill-server", check=False)
+        shutil.rmtree(sockets, ignore_errors=True)  # the server removes its socket itself
 
 
 def test_application_cursor_mode_changes_only_the_bare_cursor_keys():

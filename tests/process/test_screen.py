@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outlast.process import screen as screen_module
 from outlast.process.screen import Cursor, Modes, Screen, modes_of, render
 
 COLS, ROWS = 80, 24
-PATIENCE = 30  # seconds until a comparison is given up; only a failing test waits that long
+PATIENCE = 90  # seconds until a comparison is given up; only a failing test waits that long
 
 
 # Against a real tmux
@@ -104,8 +104,8 @@ class Pane:
     def stop(self) -> None:
         for name in ("default", "inner"):
             kill = ["tmux", "-L", name, "kill-server"]
-            subprocess.run(kill, env=self.env, capture_output=True, check=False)
-        shutil.rmtree(self.sockets)
+            subprocess.run(kill, env=self.env, capture_output=True, check=False, timeout=PATIENCE)
+        shutil.rmtree(self.sockets, ignore_errors=True)  # a server that is going removes its socket itself
 
 
 LETTERS = str.maketrans("`afgjklmnopqrstuvwxyz{|}~", "◆▒°±┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·")
@@ -309,14 +309,16 @@ def test_random_streams(pane: Pane):
     """Sixty streams of control functions and text, the same ones every time."""
     fifo = pane.where / "fifo"
     os.mkfifo(fifo)
-    pane.start(f"stty raw -echo; while :; do cat {fifo}; done")
+    pane.start(f"stty raw -echo; cat {fifo}")
+    source = os.open(fifo, os.O_RDWR)  # waits for nobody, and what is written is not lost before it is read
     for seed in range(60):
         pick = random.Random(seed)
         stream = (
             "\x1b[?1047l\x1bc" + "".join(random_piece(pick) for _ in range(30)) + f"\x1b[?1l\x1b[r\x1b[HMARK{seed} "
         )
-        fifo.write_bytes(stream.encode())
+        os.write(source, stream.encode())
         pane.agrees(f"^MARK{seed}( |$)")
+    os.close(source)
 
 
 # By example
@@ -572,12 +574,19 @@ streams = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
+VOWELS = frozenset(map(chr, range(0x1160, 0x1200)))
+"""And final consonants: what makes a syllable of Korean of the consonant before it."""
+
+
 def cells(row: str) -> int:
     """The width of a row, reckoned apart from the code under test."""
-    return sum(
-        0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in row
-    )
+
+    def width(char: str) -> int:
+        category, wide = unicodedata.category(char), unicodedata.east_asian_width(char) in "WF"
+        joins = category in ("Mn", "Me", "Cf") or char in VOWELS
+        return 0 if joins else 1 + (wide and category != "Cn")  # the older Python, the more it calls wide
+
+    return sum(map(width, row))
 
 
 def assert_sound(screen: Screen) -> None:
@@ -590,6 +599,9 @@ def assert_sound(screen: Screen) -> None:
 
 
 @given(streams, st.integers(1, 12), st.integers(1, 6))
+@example("\u03a2".encode(), 1, 1)
+@example("\u0378".encode(), 1, 1)
+@example("a\u1160\u11a8".encode(), 1, 1)
 def test_any_bytes_leave_a_sound_screen(data, cols, rows):
     """No row grows over the screen's width, and the cursor is always inside."""
     screen = Screen(cols, rows)
@@ -640,10 +652,10 @@ def test_an_endless_sequence_is_not_kept(opener):
     try:
         for _ in range(1000):
             screen.feed(chunk)
-        kept, _ = tracemalloc.get_traced_memory()
+        kept = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/outlast/process/*")])
     finally:
         tracemalloc.stop()
-    assert kept < 20_000
+    assert sum(trace.size for trace in kept.traces) < 20_000
     screen.feed(b"\x18\x1b[Hafter")
     assert screen.text() == "after"
 
@@ -672,7 +684,7 @@ def test_floods(name):
     screen = Screen(1000, 1000)
     started = time.process_time()
     screen.feed(FLOODS[name])
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 40
 
 
 @given(st.lists(st.sampled_from([*PLAIN_SEQUENCES, *CLEARS * 5]), max_size=40).map("".join))

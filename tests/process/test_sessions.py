@@ -7,12 +7,16 @@ import os
 import signal
 
 import pytest
+from process_faults import until, within
 
 from houses import House, ended, spec, text
 from outlast.core.errors import BadInput, Conflict, NotFound
 from outlast.core.session import Cause, Status
 from outlast.process.keeper import proc
 from outlast.process.sessions import Sessions
+
+TRIES = 10
+"""Where a command has to print within a second or two: a machine that stood still meanwhile gets another try."""
 
 
 def test_a_command_runs_and_its_end_is_known(house: House) -> None:
@@ -85,16 +89,22 @@ def test_what_a_command_left_behind_is_still_heard(house: House) -> None:
         await table.until_end(session)
         assert (text(session), session.end.leftovers) == ("now\n", 1)
         more = asyncio.ensure_future(table.until_more(session, session.produced))
-        await asyncio.to_thread(_tell, fifo)
-        await more
+        await until(lambda: _told(fifo))
+        await within(more)
         assert text(session) == "now\nlate\n"
 
     house.run(act)
 
 
-def _tell(fifo: str) -> None:
-    with open(fifo, "w") as file:
-        file.write("go\n")
+def _told(fifo: str) -> bool:
+    """Write a line to who reads there; False while nobody does."""
+    try:
+        writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    os.write(writer, b"go\n")
+    os.close(writer)
+    return True
 
 
 def test_leftovers_are_ended_on_request(house: House) -> None:
@@ -109,9 +119,13 @@ def test_leftovers_are_ended_on_request(house: House) -> None:
 def test_total_and_idle_limits_end_the_tree_and_name_themselves(house: House) -> None:
     async def act(table: Sessions) -> None:
         total = await ended(table, "sleep 300", timeout_seconds=0.2)
-        idle = await ended(table, "echo a; sleep 300", idle_timeout_seconds=1.0)
         assert (total.status, total.end.cause) == (Status.TIMED_OUT, Cause.TIMEOUT)
-        assert (idle.status, idle.end.cause, text(idle)) == (Status.TIMED_OUT, Cause.IDLE_TIMEOUT, "a\n")
+        for _ in range(TRIES):
+            idle = await ended(table, "echo a; sleep 300", idle_timeout_seconds=1.0)
+            assert (idle.status, idle.end.cause) == (Status.TIMED_OUT, Cause.IDLE_TIMEOUT)
+            if text(idle):
+                break
+        assert text(idle) == "a\n"
         assert house.processes() == []
 
     house.run(act)
@@ -120,7 +134,10 @@ def test_total_and_idle_limits_end_the_tree_and_name_themselves(house: House) ->
 def test_output_counts_as_life_for_the_idle_limit(house: House) -> None:
     async def act(table: Sessions) -> None:
         command = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done"
-        session = await ended(table, command, idle_timeout_seconds=2.0)
+        for _ in range(TRIES):
+            session = await ended(table, command, idle_timeout_seconds=2.0)
+            if session.end.cause is Cause.EXIT:
+                break
         assert (session.end.cause, text(session)) == (Cause.EXIT, "1\n2\n3\n4\n5\n6\n")
 
     house.run(act)
@@ -284,10 +301,10 @@ def test_a_thousand_short_commands_leave_nothing_behind(house: House) -> None:
         assert table.live() == []
         assert os.listdir(f"{house.home}/open") == []
         assert [name for name in os.listdir(house.home) if name.endswith(".ctl")] == []
-        kin = proc.children(house.keeper_pid)
-        assert [pid for pid in kin if proc.state_of(pid) == "Z"] == []
-        assert len(kin) <= 8
-        assert len(os.listdir(f"/proc/{house.keeper_pid}/fd")) <= fds + 8
         assert len(table._recent) <= 256
+        keeper = house.keeper_pid  # it sees to each of them a moment after the last word of it was heard
+        await until(lambda: [pid for pid in proc.children(keeper) if proc.state_of(pid) == "Z"] == [])
+        await until(lambda: len(proc.children(keeper)) <= 8)
+        await until(lambda: len(os.listdir(f"/proc/{keeper}/fd")) <= fds + 8)
 
-    house.run(act, timeout=120)
+    house.run(act)

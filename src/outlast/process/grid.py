@@ -368,6 +368,8 @@ class Grid:
 @lru_cache(maxsize=4096)
 def _width(char: str) -> int:
     """Return how many cells ``char`` takes: 0 for what combines with the character before it."""
-    if unicodedata.category(char) in ("Mn", "Me", "Cf") or "\u1160" <= char <= "\u11ff":
+    category = unicodedata.category(char)
+    if category in ("Mn", "Me", "Cf") or "\u1160" <= char <= "\u11ff":
         return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    width = unicodedata.east_asian_width(char)  # before Python 3.12 it calls all that is not assigned fullwidth
+    return 2 if width == "W" or (width == "F" and category != "Cn") else 1

@@ -366,7 +366,7 @@ def test_long_lines_are_rewritten_soon() -> None:
             rewrite(line, lookup)
         except BadLine:
             pass
-    assert time.process_time() - start < 3.0
+    assert time.process_time() - start < 20.0
 
 
 PIECES = [
@@ -443,7 +443,7 @@ def test_whatever_the_line_looks_like_a_value_runs_no_command(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=20,
+        timeout=90,
         check=False,
     )
     assert "pwned" not in os.listdir(place)
