@@ -24,7 +24,7 @@ from outlast.core.session import Cause, ExecSpec, Exit, status_of
 from outlast.process.output import Output
 from outlast.process.sessions import SessionInfo, _public
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which a test that waits for something that never comes is a failure, not a hang."""
 
 

@@ -34,7 +34,7 @@ def test_a_commit_of_one_store_is_heard_by_another_with_what_it_brought(tmp_path
         await there.open()
         heard = heard_by(there)
         await here.create_task(new_task(1))
-        change = await asyncio.wait_for(heard.get(), 30)
+        change = await asyncio.wait_for(heard.get(), 120)
         assert change.foreign and change.queued and change.events
         assert not change.outbox and not change.schedules
         await here.close()
@@ -65,8 +65,8 @@ def test_a_commit_of_another_process_is_heard(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", code, str(path), str(Path(__file__).parent.parent)
         )
-        assert await process.wait() == 0
-        while not (await asyncio.wait_for(heard.get(), 30)).queued:
+        assert await asyncio.wait_for(process.wait(), 120) == 0
+        while not (await asyncio.wait_for(heard.get(), 120)).queued:
             pass
         assert (await store.get_task("t7")) is not None
         await store.close()
@@ -101,7 +101,7 @@ def test_rings_that_nobody_has_heard_yet_add_up(tmp_path: Path) -> None:
         there.ring(EVENTS)
         for _ in range(100_000):  # more than a pipe holds: it must neither block nor fail
             there.ring(QUEUED)
-        await asyncio.wait_for(told.wait(), 30)
+        await asyncio.wait_for(told.wait(), 120)
         here.take_down()
         there.take_down()
 
@@ -139,7 +139,7 @@ def test_a_bell_is_not_taken_away_while_it_is_put_up(tmp_path: Path, monkeypatch
             meanwhile.setattr(os, "mkfifo", make_and_ring)
             here.hang(asyncio.get_running_loop())
         there.ring(EVENTS)
-        await asyncio.wait_for(told.wait(), 30)
+        await asyncio.wait_for(told.wait(), 120)
         here.take_down()
         there.take_down()
 
