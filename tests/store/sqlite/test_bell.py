@@ -11,7 +11,7 @@ from pathlib import Path
 from outlast.core.task import NewTask, Runtime
 from outlast.store.acts import EVENTS, QUEUED
 from outlast.store.base import Change
-from outlast.store.sqlite import SqliteStore
+from outlast.store.sqlite import SqliteStore, bell
 from outlast.store.sqlite.bell import SUFFIX, Bell
 
 
@@ -146,3 +146,47 @@ def test_a_bell_is_not_taken_away_while_it_is_put_up(tmp_path: Path, monkeypatch
     asyncio.run(story())
     assert heard == [EVENTS]
     assert os.listdir(tmp_path / f"x{SUFFIX}") == []
+
+
+def test_a_bell_that_is_put_up_in_the_tick_of_the_last_look_is_rung(tmp_path: Path, monkeypatch) -> None:
+    """Moments of directories are as coarse as the kernel's tick: one that came right after a look left no trace."""
+    rung: list[int] = []
+    place = tmp_path / f"x{SUFFIX}"
+
+    async def story() -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        there = Bell(str(tmp_path / "x"), lambda _: None)
+        here = Bell(str(tmp_path / "x"), lambda brought: (rung.append(brought), told.set()))
+        there.hang(loop)
+        moment = place.stat().st_mtime_ns
+        monkeypatch.setattr(bell, "time_ns", lambda: moment)
+        there.ring(QUEUED)
+        here.hang(loop)
+        os.utime(place, ns=(moment, moment))
+        there.ring(EVENTS)
+        await asyncio.wait_for(told.wait(), 120)
+        here.take_down()
+        there.take_down()
+
+    asyncio.run(story())
+    assert rung == [EVENTS]
+
+
+def test_a_directory_that_has_not_changed_for_a_while_is_not_looked_at_again(tmp_path: Path, monkeypatch) -> None:
+    looks: list[str] = []
+    look = os.listdir
+
+    async def story() -> None:
+        there = Bell(str(tmp_path / "x"), lambda _: None)
+        there.hang(asyncio.get_running_loop())
+        later = (tmp_path / f"x{SUFFIX}").stat().st_mtime_ns + 1_000_000_000
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(bell, "time_ns", lambda: later)
+            meanwhile.setattr(os, "listdir", lambda path: looks.append(path) or look(path))
+            for _ in range(3):
+                there.ring(QUEUED)
+        there.take_down()
+
+    asyncio.run(story())
+    assert len(looks) == 1
