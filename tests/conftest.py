@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -26,6 +27,29 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+_LIMIT = pytest.StashKey[Any]()
+_AGAIN_SECONDS = 60.0
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, object, object]:
+    """Let the time of a test run out again and again: what is broken off may wait for something on its way out."""
+    answer = yield
+    item.stash[_LIMIT] = settings
+    if settings.method == "signal" and settings.timeout:
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, min(settings.timeout, _AGAIN_SECONDS))
+    return answer
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Give the end of each test a limit: pytest-timeout takes it away at a failure, for the sake of debuggers."""
+    settings = item.stash.get(_LIMIT, None)
+    if settings is not None:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
+    return (yield)
 
 
 @pytest.fixture
