@@ -39,6 +39,8 @@ SLOWER_MS, LARGER_MIB = 300.0, 60.0
 AT_ONCE = 20
 COMMANDS = 20
 """Commands an agent has run in one turn."""
+PATIENCE = 120.0
+"""Seconds that whatever is waited for may take; what takes longer never comes."""
 IMPORTING = 3.0
 """Until the library of a model has been imported: nothing says when it has been."""
 AGENT = 'read line; echo "you said: $line"'
@@ -200,7 +202,8 @@ def _timed(act: Callable[[], None]) -> float:
 
 
 def _run(argv: list[str], given: bytes, more: dict[str, str] | None = None) -> None:
-    subprocess.run(argv, input=given, capture_output=True, cwd="/", check=True, env={**os.environ, **(more or {})})
+    env = {**os.environ, **(more or {})}
+    subprocess.run(argv, input=given, capture_output=True, cwd="/", check=True, env=env, timeout=PATIENCE)
 
 
 async def _turn(
@@ -221,7 +224,8 @@ async def _until(books: Books, task: Task, *, final: bool) -> Task:
         if found.status.final or (not final and found.session_id is not None):
             moved.cancel()
             return found
-        await moved
+        async with asyncio.timeout(PATIENCE):
+            await moved
 
 
 async def _together(books: Books, count: int) -> Row:
@@ -262,8 +266,9 @@ async def _terminals(books: Books, sessions: Sessions, count: int) -> Row:
         await _under_way(books, f"held{place}", said=True)
         session = sessions.get(str((await _until(books, task, final=False)).session_id))
         assert session.pid is not None
-        while not (held := [pid for pid in proc.descendants(session.pid) if _words(pid).startswith(b"sleep\0")]):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE):
+            while not (held := [pid for pid in proc.descendants(session.pid) if _words(pid).startswith(b"sleep\0")]):
+                await asyncio.sleep(0.05)
         sizes.append(machine.memory_of([machine.parent(held[0])]).pss / MIB)
     for task in tasks:
         await books.call_off(await books.ledger.require(task.id), Cause.OPERATOR, 0.5)
@@ -279,7 +284,7 @@ def _words(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read()
-    except FileNotFoundError:
+    except OSError:  # it is gone, or going
         return b""
 
 
@@ -321,18 +326,20 @@ async def _alone(kind: Kind) -> float:
     if kind.inside is None:
         return 0.0
     with kind.inside() as process:
-        await asyncio.sleep(IMPORTING)
-        held = machine.memory_of([process.pid]).pss / MIB
-        process.kill()
-    return held
+        try:
+            await asyncio.sleep(IMPORTING)
+            return machine.memory_of([process.pid]).pss / MIB
+        finally:
+            process.kill()
 
 
 async def _under_way(books: Books, conversation: str, *, said: bool) -> None:
     """Wait until an agent has said something, or a model is being asked."""
-    while True:
-        entries: list[Any] = list(await books.store.entries_of(conversation, 0, 10))
-        if len(entries) >= 2 if said else any(entry.kind == "prompt" for entry in entries):
-            break
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            entries: list[Any] = list(await books.store.entries_of(conversation, 0, 10))
+            if len(entries) >= 2 if said else any(entry.kind == "prompt" for entry in entries):
+                break
+            await asyncio.sleep(0.05)
     if not said:
         await asyncio.sleep(IMPORTING)

@@ -124,12 +124,15 @@ class Lodging:
         return roles
 
     def close(self) -> None:
-        """End whatever is left of this home and remove it."""
-        for pid in self._leftovers():
+        """End whatever is left of this home, and remove it when that is gone: what dies may still make a file."""
+        left = [(pid, proc.start_ticks(pid)) for pid in self._leftovers()]
+        for pid, _ in left:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for pid, began in left:
+            wait_for(lambda pid=pid, began=began: _is_gone(pid, began), f"process {pid} to die")
         if not self.paths.run.startswith(self.home):
             shutil.rmtree(self.paths.run, ignore_errors=True)
         if not self._removed_later:
@@ -149,6 +152,10 @@ class Lodging:
         except OSError:
             ours = False
         return [gateway, *pids] if ours else pids
+
+
+def _is_gone(pid: int, began: int | None) -> bool:
+    return began is None or proc.start_ticks(pid) != began or proc.state_of(pid) in "ZX"
 
 
 def wait_for(ready: Any, what: str, patience: float = PATIENCE) -> None:

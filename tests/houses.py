@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import shutil
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from outlast import __version__
@@ -62,12 +64,29 @@ class House:
     def close(self) -> None:
         pid = find(self.home).pid
         everyone = proc.descendants(pid) if pid else []
-        for victim in [*([pid] if pid else []), *everyone, *self.processes()]:
-            try:
-                os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        end([*([pid] if pid else []), *everyone, *self.processes()])
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def end(pids: Iterable[int]) -> None:
+    """Kill processes, and return when they are gone: one that dies may still make a file where it lived."""
+    dying: list[int] = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            victim = os.pidfd_open(pid)
+            dying.append(victim)
+            signal.pidfd_send_signal(victim, signal.SIGKILL)
+        if len(dying) > 100:
+            _until_dead(dying.pop(0))
+    for victim in dying:
+        _until_dead(victim)
+
+
+def _until_dead(victim: int) -> None:
+    death = select.poll()
+    death.register(victim, select.POLLIN)
+    death.poll(60_000)
+    os.close(victim)
 
 
 def environment(pid: int) -> set[bytes]:

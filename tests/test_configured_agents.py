@@ -13,7 +13,7 @@ from outlast.config import Config, ConfiguredAgents, load
 from outlast.core.errors import BadInput
 
 ONE = '[agents.one]\nbackend = "command"\ncommand = ["one"]\n'
-TWO = '[agents.two]\nbackend = "command"\ncommand = ["two"]\n'
+TWO = '[agents.two]\nbackend = "command"\ncommand = ["two"]\n# another size: moments of files may be coarse\n'
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds to wait for what is still in flight when a measurement is over."""
 
 POSTGRES_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "server_version")

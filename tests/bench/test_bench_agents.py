@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from bench_agents import agents
 
 
+@pytest.mark.timeout(900)  # it takes a minute where others keep the cores busy, and what it waits for has limits
 def test_turns_are_timed_and_weighed_beside_the_agent_by_hand() -> None:
     rows = {row.name: row for row in agents(True)}
     names = {f"agents.{what}{kind}" for what in ("time", "memory") for kind in ("", "_acp", "_model")}

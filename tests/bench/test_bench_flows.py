@@ -65,7 +65,7 @@ def test_steps_are_timed_one_flow_at_a_time_only(clock: Clock) -> None:
 
 def test_our_own_side_runs_whole_flows(tmp_path: Path) -> None:
     """The very script that is compared with others, with few flows: every step of them on record, and durable."""
-    words = ["--warm", "0", "--seconds", "30", "--tasks", "20", "--in-flight", "5", "--singles", "2"]
+    words = ["--warm", "0", "--seconds", "120", "--tasks", "20", "--in-flight", "5", "--singles", "2"]
     found = catalogue.run(OUR_FLOWS["sqlite"], [*words, "--folder", str(tmp_path)])
     assert found.rate is not None
     assert found.rate > 0

@@ -16,7 +16,7 @@ from peers.catalogue import FLOWS, HUEY, OURS, POSTGRESQL, RAW, SQLITE, Figures,
 
 PEERS = (RAW, *OURS.values(), *SQLITE, *POSTGRESQL, *FLOWS)
 SCRIPTS = Path(catalogue.__file__).parent
-FEW = ["--warm", "0", "--seconds", "30", "--tasks", "20", "--in-flight", "5", "--singles", "3"]
+FEW = ["--warm", "0", "--seconds", "120", "--tasks", "20", "--in-flight", "5", "--singles", "3"]
 WAL_FULL = {"journal_mode": "wal", "synchronous": "full"}
 
 

@@ -140,7 +140,7 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(place: str) -> None:
     home = Path(place, "homes")
     home.mkdir()
     words = [sys.executable, str(RUN), "--short", "--dir", str(home), "--json", str(out), "told"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (figure,) = json.loads(out.read_text("utf-8"))["figures"]
     side = figure["sides"][0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from claimer import store_of
 
+from children import PATIENCE, children, ended, heard, tell
 from outlast.core.task import NewTask, Runtime
 
 CLAIMER = Path(__file__).with_name("claimer.py")
@@ -47,44 +47,30 @@ async def history(kind: str, address: str) -> list[Any]:
     return events
 
 
-def claim_all(kind: str, address: str, workers: int) -> list[list[str]]:
+def claim_all(kind: str, address: str, workers: int, seconds: float) -> list[list[str]]:
     """Let workers in processes of their own claim at once, again and again, until nothing is left; return who got what.
 
     They begin each round together: a file has no queue for writers, and one of them might not get a turn at all.
     """
     argv = [sys.executable, str(CLAIMER), kind, address]
-    started = [
-        subprocess.Popen([*argv, f"w{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        for n in range(workers)
-    ]
-    assert [said(process) for process in started] == [["ready"]] * workers
-    got: list[list[str]] = [[] for _ in started]
-    more = True
-    while more:
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-        rounds = [said(process) for process in started]
-        for mine, some in zip(got, rounds, strict=True):
-            mine += some
-        more = any(rounds)
-    for process in started:
-        process.communicate()
-    assert [process.returncode for process in started] == [0] * workers
+    got: list[list[str]] = [[] for _ in range(workers)]
+    with children(*([*argv, f"w{n}"] for n in range(workers)), seconds=seconds) as started:
+        assert [heard(one) for one in started] == ["ready"] * workers
+        more = True
+        while more:
+            for one in started:
+                tell(one, "go")
+            rounds = [heard(one).split() for one in started]
+            for mine, some in zip(got, rounds, strict=True):
+                mine += some
+            more = any(rounds)
+        assert [ended(one) for one in started] == [0] * workers
     return got
 
 
-def said(process: subprocess.Popen[str]) -> list[str]:
-    """Return the words of the next line a worker says."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, "a worker has died"
-    return line.split()
-
-
-def attack(kind: str, address: str, count: int) -> None:
+def attack(kind: str, address: str, count: int, seconds: float = PATIENCE) -> None:
     asyncio.run(fill(kind, address, count))
-    got = claim_all(kind, address, 2)
+    got = claim_all(kind, address, 2, seconds)
     each = Counter(task_id for some in got for task_id in some)
     assert len(each) == count and set(each.values()) == {1}
     assert all(len(some) > count // 5 for some in got), "one worker had it all: nothing was contested"
@@ -104,4 +90,4 @@ def test_no_task_is_claimed_twice_and_no_limit_is_broken(address: tuple[str, str
 
 @pytest.mark.soak
 def test_no_task_is_claimed_twice_in_a_hundred_thousand_claims(address: tuple[str, str]) -> None:
-    attack(*address, 100_000)
+    attack(*address, 100_000, seconds=1500)

@@ -7,6 +7,9 @@ import inspect
 
 import pytest
 
+PATIENCE = 240.0
+"""Seconds after which an async test is a failure: less than a test may take, more than anything in it waits for."""
+
 
 @pytest.fixture
 def runner():
@@ -20,7 +23,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     wanted = {name: pyfuncitem.funcargs[name] for name in names}
-    pyfuncitem.funcargs["runner"].run(asyncio.wait_for(pyfuncitem.obj(**wanted), 120))
+    pyfuncitem.funcargs["runner"].run(asyncio.wait_for(pyfuncitem.obj(**wanted), PATIENCE))
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from msgspec.structs import replace
 
@@ -164,7 +165,9 @@ async def test_of_turns_and_beats_that_come_at_once_over_two_stores_one_has_the_
     expected: float | None = None
     won = set()
     try:
-        for one in range(1, 31):
+        for one in itertools.count(1):  # until either has won: who is first is luck
+            if one > 30 and won == {"beat", "turn"}:
+                break
             sides = (store, other) if one % 2 else (other, store)
             if one % 3:
                 turns = [sides[0].create_task(turn(), start(f"c{one}"))]
@@ -188,4 +191,3 @@ async def test_of_turns_and_beats_that_come_at_once_over_two_stores_one_has_the_
                 await store.apply(move(task_id, Verb.CANCEL))
     finally:
         await other.close()
-    assert won == {"beat", "turn"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from outlast.core.task import NewTask, Runtime
 from outlast.store.acts import EVENTS, QUEUED
 from outlast.store.base import Change
-from outlast.store.sqlite import SqliteStore
+from outlast.store.sqlite import SqliteStore, bell
 from outlast.store.sqlite.bell import SUFFIX, Bell
 
 
@@ -34,7 +34,7 @@ def test_a_commit_of_one_store_is_heard_by_another_with_what_it_brought(tmp_path
         await there.open()
         heard = heard_by(there)
         await here.create_task(new_task(1))
-        change = await asyncio.wait_for(heard.get(), 30)
+        change = await asyncio.wait_for(heard.get(), 120)
         assert change.foreign and change.queued and change.events
         assert not change.outbox and not change.schedules
         await here.close()
@@ -65,8 +65,8 @@ def test_a_commit_of_another_process_is_heard(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", code, str(path), str(Path(__file__).parent.parent)
         )
-        assert await process.wait() == 0
-        while not (await asyncio.wait_for(heard.get(), 30)).queued:
+        assert await asyncio.wait_for(process.wait(), 120) == 0
+        while not (await asyncio.wait_for(heard.get(), 120)).queued:
             pass
         assert (await store.get_task("t7")) is not None
         await store.close()
@@ -101,7 +101,7 @@ def test_rings_that_nobody_has_heard_yet_add_up(tmp_path: Path) -> None:
         there.ring(EVENTS)
         for _ in range(100_000):  # more than a pipe holds: it must neither block nor fail
             there.ring(QUEUED)
-        await asyncio.wait_for(told.wait(), 30)
+        await asyncio.wait_for(told.wait(), 120)
         here.take_down()
         there.take_down()
 
@@ -139,10 +139,54 @@ def test_a_bell_is_not_taken_away_while_it_is_put_up(tmp_path: Path, monkeypatch
             meanwhile.setattr(os, "mkfifo", make_and_ring)
             here.hang(asyncio.get_running_loop())
         there.ring(EVENTS)
-        await asyncio.wait_for(told.wait(), 30)
+        await asyncio.wait_for(told.wait(), 120)
         here.take_down()
         there.take_down()
 
     asyncio.run(story())
     assert heard == [EVENTS]
     assert os.listdir(tmp_path / f"x{SUFFIX}") == []
+
+
+def test_a_bell_that_is_put_up_in_the_tick_of_the_last_look_is_rung(tmp_path: Path, monkeypatch) -> None:
+    """Moments of directories are as coarse as the kernel's tick: one that came right after a look left no trace."""
+    rung: list[int] = []
+    place = tmp_path / f"x{SUFFIX}"
+
+    async def story() -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        there = Bell(str(tmp_path / "x"), lambda _: None)
+        here = Bell(str(tmp_path / "x"), lambda brought: (rung.append(brought), told.set()))
+        there.hang(loop)
+        moment = place.stat().st_mtime_ns
+        monkeypatch.setattr(bell, "time_ns", lambda: moment)
+        there.ring(QUEUED)
+        here.hang(loop)
+        os.utime(place, ns=(moment, moment))
+        there.ring(EVENTS)
+        await asyncio.wait_for(told.wait(), 120)
+        here.take_down()
+        there.take_down()
+
+    asyncio.run(story())
+    assert rung == [EVENTS]
+
+
+def test_a_directory_that_has_not_changed_for_a_while_is_not_looked_at_again(tmp_path: Path, monkeypatch) -> None:
+    looks: list[str] = []
+    look = os.listdir
+
+    async def story() -> None:
+        there = Bell(str(tmp_path / "x"), lambda _: None)
+        there.hang(asyncio.get_running_loop())
+        later = (tmp_path / f"x{SUFFIX}").stat().st_mtime_ns + 1_000_000_000
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(bell, "time_ns", lambda: later)
+            meanwhile.setattr(os, "listdir", lambda path: looks.append(path) or look(path))
+            for _ in range(3):
+                there.ring(QUEUED)
+        there.take_down()
+
+    asyncio.run(story())
+    assert len(looks) == 1

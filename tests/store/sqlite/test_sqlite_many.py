@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import apsw
 import pytest
 
+from children import children, ended, heard, tell
 from outlast.core.session import Status
 from outlast.core.task import TaskFilter
 from outlast.store.base import Change
@@ -48,23 +49,15 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 async def test_four_processes_write_one_file_and_nothing_is_lost_or_locked(sqlite_path):
     tests = str(Path(__file__).parents[2])
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, sqlite_path, str(number), tests],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for number in range(1, 5)
-    ]  # fmt: skip
-    for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    store = SqliteStore(sqlite_path)
-    await store.open()
-    for writer in writers:
-        _, errors = await asyncio.to_thread(writer.communicate)
-        assert writer.returncode == 0, errors
+    with children(
+        *([sys.executable, "-c", WRITER, sqlite_path, str(number), tests] for number in range(1, 5))
+    ) as writers:
+        assert [heard(writer) for writer in writers] == ["ready"] * 4
+        for writer in writers:
+            tell(writer, "go")
+        store = SqliteStore(sqlite_path)
+        await store.open()
+        assert [await asyncio.to_thread(ended, writer) for writer in writers] == [0] * 4
     counts = await store.counts()
     assert (counts[Status.SUCCEEDED], counts[Status.QUEUED]) == (4 * 165, 4 * 5)
     events, after = 0, 0
@@ -86,17 +79,17 @@ async def _race(path: str, count: int) -> None:
         await asyncio.gather(*(stores[0].create_task(new(number)) for number in range(start, start + 500)))
     taken: list[list[str]] = [[], []]
 
-    async def claimer(side: int) -> None:
-        number = 0
-        while True:
-            names = [f"c{side}-{number}-{place}" for place in range(20)]
-            tasks = await stores[side].claim_tasks(claim(*names, worker=f"w{side}"))
-            if not tasks:
-                return
-            taken[side] += [one.task.id for one in tasks]
-            number += 1
+    async def take(side: int, number: int) -> bool:
+        names = [f"c{side}-{number}-{place}" for place in range(20)]
+        tasks = await stores[side].claim_tasks(claim(*names, worker=f"w{side}"))
+        taken[side].extend(one.task.id for one in tasks)
+        return bool(tasks)
 
-    await asyncio.gather(claimer(0), claimer(1))
+    for (
+        number
+    ) in itertools.count():  # both at once each time: a file has no queue, and one of them might not get a turn
+        if not any(await asyncio.gather(take(0, number), take(1, number))):
+            break
     everyone = taken[0] + taken[1]
     assert len(everyone) == len(set(everyone)) == count
     assert all(taken), "only one of the claimers got anything"
@@ -151,23 +144,13 @@ async def test_two_processes_append_to_one_conversation_without_a_gap_or_a_doubl
     await store.open()
     await hold(store)
     tests = str(Path(__file__).parents[2])
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", APPENDER, sqlite_path, name, tests],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for name in "ab"
-    ]  # fmt: skip
-    heard: list[Change] = []
-    store.on_change(heard.append)
-    for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        _, errors = await asyncio.to_thread(writer.communicate)
-        assert writer.returncode == 0, errors
+    heard_of: list[Change] = []
+    with children(*([sys.executable, "-c", APPENDER, sqlite_path, name, tests] for name in "ab")) as writers:
+        store.on_change(heard_of.append)
+        assert [heard(writer) for writer in writers] == ["ready"] * 2
+        for writer in writers:
+            tell(writer, "go")
+        assert [await asyncio.to_thread(ended, writer) for writer in writers] == [0] * 2
     found = await store.entries_of(MAIN, 0, 1000)
     assert [one.seq for one in found] == list(range(1, 2 * 400 + 3 + 1))
     for name in "ab":
@@ -175,8 +158,8 @@ async def test_two_processes_append_to_one_conversation_without_a_gap_or_a_doubl
             f"{name}:{number}" for number in range(1, 401)
         ]
     assert sum(one.source_key.startswith("both:") for one in found) == 3
-    assert any(one.entries for one in heard), "the others' bells were heard"
-    assert not any(one.foreign for one in heard), "a transcript that grows sends nobody to look around"
+    assert any(one.entries for one in heard_of), "the others' bells were heard"
+    assert not any(one.foreign for one in heard_of), "a transcript that grows sends nobody to look around"
     await store.close()
 
 

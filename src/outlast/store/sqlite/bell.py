@@ -13,8 +13,11 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
+from time import time_ns
 
 SUFFIX = "-bells"
+_TICK_NS = 50_000_000
+"""Nanoseconds within which two changes of a directory may bear one moment: kernels before 6.13 stamp by their tick."""
 _GONE = (errno.ENXIO, errno.ENOENT, errno.EPIPE)
 
 
@@ -96,7 +99,8 @@ class Bell:
 
     def _look(self, mtime: int) -> None:
         """Learn who has come and gone since the directory was looked at last."""
-        self._known_mtime = mtime
+        # One that comes in the tick of the last change leaves the moment as it is: then this look is not the last.
+        self._known_mtime = mtime if abs(time_ns() - mtime) > _TICK_NS else -1
         try:
             names = {name for name in os.listdir(self._place) if not name.startswith(".")} - {self._name}
         except OSError:
