@@ -38,8 +38,8 @@ from outlast.runtimes import base
 from outlast.runtimes.cli import summary_of
 from outlast.runtimes.turn_marks import is_alone
 from outlast.scheduler.heartbeat import Heartbeats
-from outlast.scheduler.steps import Steps
 from outlast.scheduler.service import Compose
+from outlast.scheduler.steps import Steps
 from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
