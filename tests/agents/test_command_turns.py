@@ -175,12 +175,20 @@ def test_messages_of_claude_that_came_in_pieces_are_not_told_twice(start) -> Non
             "error",
             "the agent failed: Invalid API key",
         ),
+        ({"is_error": True}, "error", "the agent failed: an error without a message"),
     ],
 )
 def test_results_of_claude_that_are_none(start, result: dict, stop: str, error: str | None) -> None:
     code = printing([*CLAUDE[:4], {"type": "result", "session_id": "c1", **result}]) + "\nraise SystemExit(1)"
     end = start(python(code, output="claude-stream-json")).end()
     assert (end.stop, end.error, end.agent_session) == (stop, error, "c1")
+
+
+def test_a_result_of_claude_without_a_last_word_leaves_what_was_said(start) -> None:
+    said = {"type": "assistant", "message": {"id": "m1", "content": [{"type": "text", "text": "so far"}]}}
+    result = {"type": "result", "subtype": "error_max_turns", "is_error": True}
+    end = start(python(printing([said, result]), output="claude-stream-json")).end()
+    assert (end.stop, end.error, end.text) == ("max_turns", None, "so far")
 
 
 def test_the_lines_of_codex(start) -> None:

@@ -13,9 +13,11 @@ from agent_running import PATIENCE
 from fake_model import Call, Endpoint, Fail, Hang, Say, in_turn
 
 from outlast.agents import model_tools
+from outlast.agents.model import WRONG_CALLS_MAX
 from outlast.core.agent import AgentSpec, EventKind
 from outlast.core.agent_config import TOOLS
 from outlast.surfaces import tools
+from rude_endpoint import RudeEndpoint
 
 
 @pytest.fixture
@@ -124,6 +126,29 @@ def test_a_conversation_is_gone_on_with_and_its_secrets_are_masked_at_rest(start
     assert "I remember." in said
 
 
+def test_what_cannot_be_kept_costs_the_next_turn_its_memory_and_this_one_nothing(start, endpoint, tmp_path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "models").write_text("in the way")
+    turn = start(model(endpoint(Say("done")), home))
+    end = turn.end()
+    assert (end.error, end.stop, end.text) == (None, "end_turn", "done")
+    assert "cannot be kept" in turn.of(EventKind.NOTE)[-1].text
+    (home / "models").unlink()
+    turn = start(model(endpoint(Say("hi")), home), agent_session=end.agent_session)
+    assert turn.end().text == "hi"
+    assert "is gone" in turn.of(EventKind.NOTE)[0].text
+
+
+def test_a_file_of_another_turn_that_has_just_gone_is_nobodys_trouble(start, endpoint, tmp_path) -> None:
+    home = tmp_path / "home"
+    (home / "models").mkdir(mode=0o700, parents=True)
+    home.chmod(0o700)
+    (home / "models" / "0123456789abcdef.json.new").symlink_to("gone")  # listed, and not there when it is looked at
+    turn = start(model(endpoint(Say("done")), home))
+    assert (turn.end().error, turn.of(EventKind.NOTE)) == (None, [])
+
+
 @pytest.mark.parametrize("session", ["0123456789abcdef", "../../etc/passwd", ""])
 def test_a_conversation_that_is_gone_begins_anew_with_a_note(start, endpoint, tmp_path, session: str) -> None:
     turn = start(model(endpoint(Say("hi")), tmp_path / "home"), agent_session=session)
@@ -142,6 +167,39 @@ def test_an_endpoint_that_refuses_is_told_apart(start, endpoint, tmp_path, answe
     assert (end.stop, end.code) == (stop, code)
     assert ("set OPENAI_API_KEY in env of [agents.m]" in end.data.get("hint", "")) == (stop == "login_wanted")
     assert answer.message in end.error
+
+
+def test_arguments_that_are_no_object_are_the_models_to_mend(start, endpoint, tmp_path) -> None:
+    it = endpoint(Call("exec", [1, 2]), Say("as you like"))
+    turn = start(model(it, tmp_path / "home", tools=("exec",)), socket="/nowhere")
+    end = turn.end()
+    assert (end.error, end.text) == (None, "as you like")
+    assert "should be an object" in json.dumps(it.asked[-1].body)
+
+
+def test_a_model_that_only_calls_what_is_not_there_is_given_up(start, endpoint, tmp_path) -> None:
+    it = endpoint(Call("no_such_tool", {}))
+    end = start(model(it, tmp_path / "home", tools=("exec",)), socket="/nowhere").end()
+    assert (end.code, len(it.asked)) == ("agent_error", 1 + WRONG_CALLS_MAX)
+    assert "no_such_tool" in end.error
+    assert "docs" not in end.error
+
+
+def test_what_nobody_has_counted_is_not_nothing(start, endpoint, tmp_path) -> None:
+    assert start(model(endpoint(Fail(400, "no such model")), tmp_path / "home")).end().usage is None
+
+
+def test_an_endpoint_that_sends_without_an_end_does_not_take_the_machine(start, tmp_path) -> None:
+    endpoint = RudeEndpoint()
+    code = "import outlast.agents.model as m; m.MEMORY_MAX = 300 << 20; from outlast.agents.runner import main; main()"
+    env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{endpoint.url}/endless/v1", "OUTLAST_HOME": str(tmp_path / "h")}
+    agent = AgentSpec(name="m", backend="model", model="openai:made-up", env=env)
+    try:
+        end = start(agent, argv=[sys.executable, "-P", "-c", code]).end()
+    finally:
+        endpoint.close()
+    assert (end.stop, end.code) == ("error", "agent_error")
+    assert "more than 300 MiB of memory" in end.error
 
 
 def test_limits_of_a_turn(start, endpoint, tmp_path) -> None:

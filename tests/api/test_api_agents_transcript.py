@@ -12,6 +12,7 @@ from api_fakes import asynchronous
 from told_world import ALICE, BOB, HOSTILE
 
 from outlast.api.context import Caller
+from outlast.config import ConfiguredAgents
 from outlast.core.agent import EntryKind
 from outlast.core.errors import BadInput, NotFound
 from outlast.core.session import Status
@@ -46,6 +47,16 @@ async def test_pages_go_forth_and_back_and_meet(tmp_path: Path) -> None:
         assert seqs(await page(at, before=1)) == []
         beyond = await page(at, after=2**53)
         assert (seqs(beyond), beyond.after) == ([], 2**53)
+
+
+@asynchronous
+async def test_the_name_of_an_agent_that_was_removed_still_stands_for_its_conversation(tmp_path: Path) -> None:
+    async with played_world(tmp_path) as at:
+        await at.ask("agents.run", agent="coder", message="x")
+        await at.say(KEY, "kept")
+        at.api.config = at.api.config._replace(agents=ConfiguredAgents({}))
+        found = await page(at, "coder")
+        assert (found.conversation, found.agent, seqs(found)) == (KEY, "coder", [1])
 
 
 @asynchronous

@@ -121,6 +121,19 @@ def test_a_closed_standard_input_is_an_empty_message(outlast, gateway, monkeypat
     assert body(gateway)["message"] == ""
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_note_at_a_terminal_stands_on_a_line_of_its_own(outlast, gateway, monkeypatch, terminal):
+    monkeypatch.setattr("outlast.surfaces.cli.output.sys.stdout.isatty", lambda: terminal, raising=False)
+    gateway.will(
+        answer(TURN), page(entry(1, "prompt", "look")), page(entry(2, text="I will"), entry(3, "permission", "rm")),
+        page(entry(4, text=" now"), entry(5, "end", "I will now")),
+        answer({"met": True, "timedOut": False, "tasks": [DONE]}),
+    )  # fmt: skip
+    out, err = outlast("agent", "run", "coder", "look")[1:]
+    assert out == ("I will\n now\n" if terminal else "I will now\n")
+    assert "it waits for leave: rm" in err
+
+
 def test_the_answer_alone_is_on_standard_output(outlast, gateway):
     gateway.will(
         answer(TURN),

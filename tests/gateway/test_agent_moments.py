@@ -15,7 +15,9 @@ from outlast.api.agent_work import TurnAsk, compose_turn
 from outlast.core.errors import Conflict
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
+from outlast.delivery.loop import NET_SECONDS
 from outlast.gateway.agent_room import AgentRoom
+from outlast.process.clock import SystemClock
 
 LONG = "€" * 500_000
 """More bytes than a supervisor holds for a command that does not read."""
@@ -151,3 +153,28 @@ async def test_the_answer_of_a_turn_that_was_tried_again_is_that_of_its_last_try
         assert (task.status, task.attempt) == (Status.SUCCEEDED, 2)
         last = await home.store.last_entry_of_task(task.id, task.session_id)
         assert last is not None and last.text == "two"
+
+
+@asynchronous
+async def test_a_beat_that_came_due_while_the_machine_slept_is_seen_to_when_it_wakes(house: House) -> None:
+    """Not when the seconds it was awake add up: the loop's own timer has counted none of the others."""
+    table = {"backend": "acp", "command": ["scripted"], "heartbeat": {"every": "8h"}}
+    async with agent_house(house, coder=table) as home:
+        loop, rests = home.books.heartbeats._loop, asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            if seconds == NET_SECONDS and not loop._turn.is_set():
+                rests.set()
+            await asyncio.sleep(seconds)
+
+        loop._clock = SystemClock()
+        loop._clock.sleep = sleep  # type: ignore[method-assign]
+        loop.nudge()
+        await asyncio.wait_for(rests.wait(), PATIENCE)
+        real = home.clock.now
+        home.clock.now = lambda: real() + 9 * 3600  # type: ignore[method-assign]
+        home.books._steps._callback()
+        async with asyncio.timeout(PATIENCE):
+            while not (beats := await home.store.beats_of("coder", 10, None)):
+                await asyncio.sleep(0.01)
+        assert [(beat.why, beat.outcome) for beat in beats] == [("interval", "skipped")]

@@ -404,6 +404,19 @@ async def test_a_runner_nobody_can_give_its_turn_to_is_ended(house: House) -> No
         await home.nothing_left()
 
 
+@asynchronous
+async def test_a_directory_that_cannot_be_made_is_named_with_the_way_out(house: House) -> None:
+    """Its own folder in the home: a file is in the way, or the home is not ours to write in any more."""
+    async with agent_house(house) as home:
+        (home.path / "agents").mkdir(exist_ok=True)
+        (home.path / "agents/coder").write_text("in the way")
+        ended = await home.turn(["begin"])
+        assert (ended.status, ended.detail["code"]) == (Status.FAILED, "bad_workdir")
+        assert f"cannot make the directory {home.path}/agents/coder" in (ended.error or "")
+        (home.path / "agents/coder").unlink()
+        assert (await home.turn(["begin"])).status is Status.SUCCEEDED
+
+
 # ---- spawning
 
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from agent_house import PATIENCE, AgentHouse, agent_house, asynchronous
-from rude_endpoint import RudeEndpoint
 
 from houses import House
 from outlast.core.session import Cause, Status
 from outlast.core.task import Task
+from rude_endpoint import RudeEndpoint
 
 DAEMON = """
 import os, sys, time

@@ -54,7 +54,7 @@ class ClaudeStream:
         found = self._result
         if found is None:
             return Result(None, session=self.session)
-        subtype = str(found.get("subtype"))
+        subtype = first_text(found, "subtype") or ""
         answer = first_text(found, "result")
         failed = found.get("is_error") is True or subtype.startswith("error")
         stop = _STOPS.get(subtype) or _STOPS.get(str(found.get("stop_reason"))) or "end_turn"
@@ -62,9 +62,10 @@ class ClaudeStream:
         if failed and stop == "end_turn":
             errors = found.get("errors")
             told = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-            error = told or answer or subtype
+            error = told or answer or subtype or "an error without a message"
         usage = usage_in(found.get("usage"), cost_in(found))
-        return Result(answer if answer is not None else "", error=error, stop=stop, usage=usage, session=self.session)
+        answer = answer if answer is not None else self._desk.answer()  # at its limits it has no last word
+        return Result(answer, error=error, stop=stop, usage=usage, session=self.session)
 
     def _blocks(self, event: dict[str, Any], take: Any) -> None:  # noqa: ANN401
         message = event.get("message")

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from outlast._version import __version__
+from outlast.agents import tidy
 from outlast.agents.backend import AgentTrouble, Ended, Steer
 from outlast.agents.desk import Desk
 from outlast.agents.model_history import History
 from outlast.core.agent import AgentSpec, Turn, Usage
+from outlast.core.errors import OutlastError
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent, AgentRun
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
 
 TOOL_CALLS_PER_REQUEST = 8
 """How many calls of tools a turn may take for each request it may take."""
+WRONG_CALLS_MAX = 3
+"""How often in a row a tool may be called wrongly, or one that is not there, before the model is given up."""
+MEMORY_MAX = 1024 * 1024 * 1024
+"""Bytes of memory a turn may take: an endpoint that sends without an end shall not take the machine."""
+_ADVICE = ". Consider raising the retry limit"
+"""How the library begins what it tells programmers, who are not those who read it here."""
 _STOPS = {"length": "max_tokens", "content_filter": "refusal"}
 _EXTRA = "pip install 'outlast[models]'"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -48,6 +57,7 @@ class ModelBackend:
 
     async def run(self) -> Ended:
         """Ask the model until it has nothing more to do. Raises AgentTrouble."""
+        _bound_memory()
         agent = prepare(self._turn, self._env)
         self._desk.ready(self._turn.agent.model, version=__version__, can=list(self._turn.agent.tools))
         self._working = asyncio.create_task(self._turn_of(agent))
@@ -107,13 +117,20 @@ class ModelBackend:
             stop = "max_tokens" if "token" in str(limit) else "max_turns"
             self._desk.note(f"the turn was stopped at its limit: {limit}")
         except RunCancelled as end:
-            self._history.save(session, end.all_messages())
+            self._keep(session, end.all_messages())
             return Ended("cancelled", usage=self._used(), agent_session=session)
         except Exception as error:
             raise _trouble(error, self._turn.agent, Ended("error", usage=self._used(), agent_session=before)) from error
         assert self._run is not None
-        self._history.save(session, self._run.all_messages())
+        self._keep(session, self._run.all_messages())
         return Ended(stop, usage=self._used(), agent_session=session)
+
+    def _keep(self, session: str | None, messages: list[ModelMessage]) -> None:
+        """Keep what was said; where that cannot be, the turn is what it was all the same: its answer is there."""
+        try:
+            self._history.save(session, messages)
+        except (OSError, OutlastError) as error:
+            self._desk.note(f"what was said cannot be kept, so the next turn does not know of it: {error}")
 
     def _stopped(self, before: str | None) -> str:
         """Say why the model has stopped. Raises AgentTrouble where it did not, and its answer merely ends somewhere."""
@@ -151,6 +168,13 @@ class ModelBackend:
         return None if self._run is None else _usage_of(self._run.usage)
 
 
+def _bound_memory() -> None:
+    """Have this process told that there is no memory long before others are."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = MEMORY_MAX if most == resource.RLIM_INFINITY else min(MEMORY_MAX, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
 def prepare(turn: Turn, env: Mapping[str, str]) -> Agent[None, str]:
     """Put the agent of a turn together. Raises AgentTrouble (missing_extra, login_wanted)."""
     spec = turn.agent
@@ -160,7 +184,10 @@ def prepare(turn: Turn, env: Mapping[str, str]) -> Agent[None, str]:
 
         from outlast.agents.model_tools import make_tools
 
-        return Agent(_model(spec.model), instructions=spec.system or None, tools=make_tools(turn, env), name=spec.name)
+        return Agent(
+            _model(spec.model), instructions=spec.system or None, tools=make_tools(turn, env), name=spec.name,
+            retries=WRONG_CALLS_MAX,
+        )  # fmt: skip
     except ImportError as error:
         missing = error.name or str(error).partition("\n")[0]
         other = _LIBRARY.search(missing)  # of a provider that the extra does not bring
@@ -207,7 +234,10 @@ def _model(name: str) -> Model | str:
     return infer_model(name)
 
 
-def _usage_of(used: RunUsage) -> Usage:
+def _usage_of(used: RunUsage) -> Usage | None:
+    """Return what was used; None where the endpoint has not said so, which is not the same as nothing."""
+    if not (used.input_tokens or used.output_tokens or used.cost):
+        return None
     return Usage(
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
@@ -220,8 +250,15 @@ def _trouble(error: Exception, spec: AgentSpec, ended: Ended) -> AgentTrouble:
     """Return what an error of the library means: some ask for a login, all others are the model's or the network's."""
     from pydantic_ai.exceptions import ModelHTTPError
 
+    try:
+        told = str(error)
+    except MemoryError as too_much:  # it quotes what was sent
+        return _trouble(too_much, spec, ended)
     if isinstance(error, ModelHTTPError) and error.status_code in (401, 403):
         hint = _where(_usual_variable(spec.model), spec.name)
-        return AgentTrouble("login_wanted", f"the endpoint does not take the key: {error}", hint=hint, ended=ended)
-    said = f"{type(error).__name__}: {error}"
+        return AgentTrouble("login_wanted", f"the endpoint does not take the key: {told}", hint=hint, ended=ended)
+    if isinstance(error, MemoryError):
+        said = f"what it sends is more than {MEMORY_MAX // 1024 // 1024} MiB of memory can hold"
+    else:
+        said = f"{type(error).__name__}: {tidy.cut(told, tidy.TEXT_MAX).partition(_ADVICE)[0]}"
     return AgentTrouble("agent_error", f"the model failed: {said}", ended=ended)

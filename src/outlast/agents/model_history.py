@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from outlast.agents.tidy import redacted
@@ -42,7 +43,7 @@ class History:
             return None
 
     def save(self, name: str | None, messages: list[ModelMessage]) -> None:
-        """Keep what was said, and forget what nobody has gone on with for long."""
+        """Keep what was said, and forget what nobody has gone on with for long. Raises OSError, Refused."""
         from pydantic_ai.messages import ModelMessagesTypeAdapter
 
         if name is None or not _NAME.fullmatch(name):
@@ -64,13 +65,11 @@ class History:
 
     def _forget(self) -> None:
         before = time.time() - KEEP_DAYS * 86_400
-        with os.scandir(self._folder) as entries:
-            old = [entry.path for entry in entries if entry.stat().st_mtime < before]
-        for path in old:
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
+        for name in os.listdir(self._folder):
+            path = os.path.join(self._folder, name)
+            with suppress(OSError):  # other turns keep and forget here, too
+                if os.stat(path).st_mtime < before:
+                    os.unlink(path)
 
 
 def _complete(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

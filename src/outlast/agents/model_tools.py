@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_ai.tools import Tool
+from pydantic_core import SchemaValidator, core_schema
 
 from outlast import config
 from outlast.client import Client
@@ -22,6 +23,7 @@ RESULT_MAX = 30_000
 ANSWER_SECONDS = 900.0
 """How long one call may take: a wait in the gateway lasts ten minutes at most."""
 
+_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()))
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
 _FLAG = {"type": "boolean"}
@@ -103,7 +105,10 @@ def _tool(name: str, gateway: Gateway) -> Tool[None]:
     async def call(**given: Any) -> str:  # noqa: ANN401
         return await asyncio.to_thread(gateway.call, name, given)
 
-    return Tool.from_schema(call, name=name, description=described, json_schema=schema)
+    tool = Tool.from_schema(call, name=name, description=described, json_schema=schema)
+    # The library takes any JSON here, and would end the turn over a list: so the model hears of it.
+    tool.function_schema.validator = _OBJECT
+    return tool
 
 
 class Gateway:

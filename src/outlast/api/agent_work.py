@@ -93,8 +93,13 @@ def compose_turn(making: Making, task_id: str, ask: TurnAsk, *, node: str | None
     agent = agent_named(making, ask.agent)
     conversation = check_key(ask.conversation or main_conversation(agent.name), "conversation")
     message = sound(ask.message)
-    if not message.strip() or len(message) > MESSAGE_MAX:
-        raise BadInput(f"message: must be 1 to {MESSAGE_MAX} characters", code="bad_message")
+    if not message.strip():
+        raise BadInput("message: must say something", code="bad_message")
+    if len(message) > MESSAGE_MAX:
+        raise BadInput(
+            f"message: must be at most {MESSAGE_MAX} characters", code="bad_message",
+            hint="put it into a file, and say where that is",
+        )  # fmt: skip
     workdir = None if ask.workdir is None else workdir_at(ask.workdir, making.environ.get("HOME"))
     shown: dict[str, object] = {"agent": agent.name, "message": redact(message)[:SHOWN_MAX]}
     if workdir is not None:

@@ -284,12 +284,13 @@ async def transcript(api: Api, caller: Caller, key: str, request: TranscriptRequ
 
 
 async def _meant(api: Api, key: str) -> tuple[str, AgentConversation | None]:
-    """Return the conversation that a key no agent holds stands for: where an agent has that name its main one, else
-    the key itself, where something was said there or is about to be. Raises NotFound.
+    """Return the conversation that a key no agent holds stands for: where an agent has or had that name its main one,
+    else the key itself, where something was said there or is about to be. Raises NotFound.
     """
-    if key in api.config.agents:
-        main = main_conversation(key)
-        return main, await api.store.get_agent_conversation(main)
+    main = main_conversation(key)
+    held = await api.store.get_agent_conversation(main)
+    if key in api.config.agents or held is not None:
+        return main, held
     if main_of(key) in api.config.agents or await api.store.entries_before(key, None, 1):
         return key, None
     if (await api.store.list_tasks(TaskFilter(conversation=key, turns=True), 1)).tasks:

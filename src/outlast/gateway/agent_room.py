@@ -22,6 +22,7 @@ from outlast.core.agent_journal import JournalLine, TurnRef, TurnState, entries_
 from outlast.core.agent_prompt import prompt_of
 from outlast.core.conversation import EVENTS_MAX, SystemEvent
 from outlast.core.environment import child_environment
+from outlast.core.errors import BadInput
 from outlast.core.outcome import Outcome
 from outlast.core.redact import redact
 from outlast.core.session import Cause
@@ -107,12 +108,21 @@ class AgentRoom:
         )
 
     def _workdir(self, agent: AgentSpec, payload: dict[str, Any]) -> str:
-        """Return where the agent works: as the turn says, or its table; else a folder of its own in the home."""
+        """Return where the agent works: as the turn says, or its table; else a folder of its own in the home.
+
+        Raises BadInput (``bad_workdir``) where that cannot be made.
+        """
         named = payload.get("workdir") or agent.workdir
         if named:
             return os.path.expanduser(str(named))
         own = own_folder(self._maker.config.paths.home, agent.name)
-        os.makedirs(own, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(own, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"cannot make the directory {own} it would work in: {error.strerror}", code="bad_workdir",
+                hint=f"set workdir of [agents.{agent.name}]",
+            ) from None  # fmt: skip
         return own
 
     async def _held(self, turn: TurnRef, workdir: str) -> AgentConversation:

@@ -39,6 +39,7 @@ from outlast.runtimes.cli import summary_of
 from outlast.runtimes.turn_marks import is_alone
 from outlast.scheduler.heartbeat import Heartbeats
 from outlast.scheduler.service import Compose
+from outlast.scheduler.steps import Steps
 from outlast.store.base import Change, Created, Store
 
 log = logging.getLogger("outlast.books")
@@ -70,6 +71,7 @@ class Books:
         self._flows: FlowRoom | None = None
         self._agents: AgentTurns | None = None
         self._heartbeats: Heartbeats | None = None
+        self._steps = Steps(self._stepped)
         self._wake_waiters: set[asyncio.Future[None]] = set()
         self.worker.settle = self.settle
         self._trouble: GatewayTrouble | None = GatewayTrouble(
@@ -114,6 +116,7 @@ class Books:
             self._tellers.start()
         if self._heartbeats is not None:
             self._heartbeats.start()
+            self._steps.start()
         if self._flows is not None:
             await self._flows.start()
         return True
@@ -131,6 +134,7 @@ class Books:
             job.cancel()
         if self._flows is not None:
             await self._flows.stop()
+        self._steps.stop()
         if self._heartbeats is not None:
             await self._heartbeats.stop()
         if self._tellers is not None:
@@ -177,6 +181,11 @@ class Books:
         """Say who has agents look around by themselves. After `agents_by`, before `open`."""
         assert self._agents is not None
         self._heartbeats = make(self._agents)
+
+    def _stepped(self) -> None:
+        """The clock was set, or the machine has slept: what is due is due now, not when the seconds have been awake."""
+        if self._heartbeats is not None:
+            self._heartbeats.nudge()
 
     @property
     def heartbeats(self) -> Heartbeats:

@@ -113,8 +113,10 @@ def _follow(call: Call, id: str, key: str) -> None:
             sys.stdout.write(tail)
             sys.stdout.flush()
         elif entry["kind"] == "permission" and entry["data"].get("by") is None:
+            tail = _line_ended(tail)
             note(f"it waits for leave: {_line(entry)}: outlast approvals show {entry['data'].get('approvalId')}")
         elif terminal and entry["kind"] in ("tool", "permission", "note") and entry["text"]:
+            tail = _line_ended(tail)
             note(_line(entry))
         if entry["kind"] == "end":
             if not streamed and entry["text"]:
@@ -123,6 +125,14 @@ def _follow(call: Call, id: str, key: str) -> None:
             break
     if not tail.endswith("\n"):
         sys.stdout.write("\n")
+
+
+def _line_ended(tail: str) -> str:
+    """End the line an agent is in the middle of, where a note would stand behind it; return what is there now."""
+    if tail.endswith("\n") or not sys.stdout.isatty():
+        return tail
+    say("")
+    return "\n"
 
 
 def _line(entry: Result) -> str:

@@ -81,6 +81,11 @@ class RudeEndpoint:
                     self.wfile.write(chunk(role="assistant", content="x" * 100_000))
                 self.wfile.write(END)
 
+            def endless(self) -> None:
+                self.wfile.write(b"data: ")
+                for _ in range(500):  # as good as: a test that fails shall not take the machine either
+                    self.wfile.write(b"x" * 1_000_000)
+
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
