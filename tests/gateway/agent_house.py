@@ -25,6 +25,7 @@ from outlast.gateway.agent_room import AgentRoom
 from outlast.gateway.agent_turns import AgentTurns
 from outlast.gateway.books import Books
 from outlast.gateway.flow_engine import Maker
+from outlast.gateway.telling import Telling
 from outlast.ledger import approvals
 from outlast.ledger.tasks import Ledger
 from outlast.process.clock import SystemClock
@@ -73,12 +74,17 @@ def config_text(exec_requesters: dict[str, str] | None = None, **tables: dict[st
     return "\n".join(lines) + "\n"
 
 
+async def no_firing(*_: Any) -> Any:
+    """No house has schedules."""
+    raise AssertionError
+
+
 class AgentHouse:
     """One home; `books` are those of the present gateway."""
 
-    def __init__(self, house: House, *, flows: bool = False, **tables: Any) -> None:
+    def __init__(self, house: House, *, flows: bool = False, telling: bool = False, **tables: Any) -> None:
         self.house = house
-        self.flows = flows
+        self.flows, self.telling = flows, telling
         self.path = Path(house.home)
         (self.path / "config.toml").write_text(config_text(**tables))
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -110,6 +116,8 @@ class AgentHouse:
         )  # fmt: skip
         if self.flows:
             self.books.flow_by(maker, FILE_PROGRAMS, 0o022)
+        if self.telling:
+            self.books.tell_by(Telling(self.config, self.clock, self.environ), no_firing)
         await self.books.open()
 
     async def close(self) -> None:

@@ -178,3 +178,22 @@ async def test_a_beat_that_came_due_while_the_machine_slept_is_seen_to_when_it_w
             while not (beats := await home.store.beats_of("coder", 10, None)):
                 await asyncio.sleep(0.01)
         assert [(beat.why, beat.outcome) for beat in beats] == [("interval", "skipped")]
+
+
+@asynchronous
+async def test_a_step_of_the_clock_has_everybody_look_who_waits_for_a_moment(house: House) -> None:
+    """Their timers count the seconds the machine was awake."""
+    home = AgentHouse(house, flows=True, telling=True)
+    await home.open()
+    try:
+        books = home.books
+        assert books._flows is not None and books._tellers is not None
+        loops = [books._tellers.outbox, books._tellers._wakes, books._tellers._approvals, books.heartbeats]
+        signs = [books.rounds._turn, books._flows.engine._news, *(part._loop._turn for part in loops)]
+        async with asyncio.timeout(PATIENCE):
+            while any(sign.is_set() for sign in signs):
+                await asyncio.sleep(0.005)
+        books._steps.heard()
+        assert all(sign.is_set() for sign in signs), signs
+    finally:
+        await home.close()

@@ -67,6 +67,10 @@ class Wakes:
         """End; a wake under way is sent again by the next gateway, with the same id."""
         await self._loop.stop()
 
+    def nudge(self) -> None:
+        """Look now."""
+        self._loop.nudge()
+
     def _changed(self, change: Change) -> None:
         if change.wakes or change.foreign:
             self._loop.nudge()

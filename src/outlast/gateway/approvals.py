@@ -54,6 +54,10 @@ class Approvals:
         """End."""
         await self._loop.stop()
 
+    def nudge(self) -> None:
+        """Look now."""
+        self._loop.nudge()
+
     def _changed(self, change: Change) -> None:
         if change.flows or change.foreign:
             self._loop.nudge()

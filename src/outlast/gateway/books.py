@@ -116,9 +116,9 @@ class Books:
             self._tellers.start()
         if self._heartbeats is not None:
             self._heartbeats.start()
-            self._steps.start()
         if self._flows is not None:
             await self._flows.start()
+        self._steps.start()
         return True
 
     async def _open_later(self) -> None:
@@ -132,9 +132,9 @@ class Books:
         """Let go: what runs goes on and is found again."""
         for job in list(self._jobs):
             job.cancel()
+        self._steps.stop()
         if self._flows is not None:
             await self._flows.stop()
-        self._steps.stop()
         if self._heartbeats is not None:
             await self._heartbeats.stop()
         if self._tellers is not None:
@@ -184,8 +184,13 @@ class Books:
 
     def _stepped(self) -> None:
         """The clock was set, or the machine has slept: what is due is due now, not when the seconds have been awake."""
+        self.rounds.look()
+        if self._tellers is not None:
+            self._tellers.nudge()
         if self._heartbeats is not None:
             self._heartbeats.nudge()
+        if self._flows is not None:
+            self._flows.engine.nudge()
 
     @property
     def heartbeats(self) -> Heartbeats:

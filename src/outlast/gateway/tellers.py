@@ -26,6 +26,11 @@ class Tellers:
         for part in (self.outbox, self._wakes, self._scheduler, self._approvals):
             part.start()
 
+    def nudge(self) -> None:
+        """Look now, whatever was to come first. The scheduler hears of a step of the clock by itself."""
+        for part in (self.outbox, self._wakes, self._approvals):
+            part.nudge()
+
     async def stop(self) -> None:
         """End. What was under way is done again by the next gateway, recognisably."""
         for part in (self._approvals, self._scheduler, self._wakes, self.outbox):
