@@ -108,9 +108,10 @@ async def test_no_agent_has_a_heartbeat(tmp_path: Path) -> None:
 @asynchronous
 async def test_an_agent_without_a_heartbeat_does_not_look_around(tmp_path: Path) -> None:
     async with played_world(tmp_path) as at:
-        with pytest.raises(BadInput, match="agent calm has no heartbeat") as none:
-            await at.ask("heartbeat.run", agent="calm")
-        assert none.value.code == "no_heartbeat"
+        for act in ("heartbeat.run", "heartbeat.pause", "heartbeat.resume"):
+            with pytest.raises(BadInput, match="agent calm has no heartbeat") as none:
+                await at.ask(act, agent="calm")
+            assert none.value.code == "no_heartbeat"
         [stands] = (await at.ask("heartbeat.status", agent="calm")).heartbeats
         assert (stands.state, stands.last) == ("off", None)
 

@@ -47,9 +47,13 @@ def test_a_transcript_says_who_said_what_and_when(outlast, gateway):
     assert harmless(out, err)
     code, out, err = outlast("conversations", "transcript", "agent:coder:main")
     assert (code, out, err) == (0, "", "outlast: nothing has been said in agent:coder:main\n")
+
     out = outlast("conversations", "transcript", "agent:coder:main", "--json")[1]
     assert [json.loads(line) for line in out.splitlines()] == SAID
     assert harmless(out)  # JSON on a terminal is read there too
+    gateway.will(page())
+    err = outlast("conversations", "transcript", "agent:coder:main", "--before", "1")[2]
+    assert err == "outlast: nothing has been said in agent:coder:main before 1\n"
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,14 @@ def _meant(api: Api, caller: Caller, named: str | None) -> list[AgentSpec]:
 
 
 def _meant_one(api: Api, caller: Caller, named: str | None) -> list[AgentSpec]:
-    """Return those agents. Raises BadInput when there are none."""
-    if found := _meant(api, caller, named):
-        return found
-    raise _none("no agent has a heartbeat", "NAME")
+    """Return those agents. Raises BadInput when there are none, or the one that is named has no heartbeat."""
+    found = _meant(api, caller, named)
+    if not found:
+        raise _none("no agent has a heartbeat", "NAME")
+    for agent in found:
+        if agent.heartbeat is None:
+            raise _none(f"agent {agent.name} has no heartbeat", agent.name)
+    return found
 
 
 def _none(message: str, agent: str) -> BadInput:
@@ -117,9 +121,6 @@ async def history(api: Api, caller: Caller, request: BeatHistoryRequest) -> Beat
 async def run(api: Api, caller: Caller, request: BeatRunRequest) -> BeatsResult:
     """Have agents look around now, whatever the hour; a busy conversation and the limits still hold one up."""
     agents = _meant_one(api, caller, request.agent)
-    for agent in agents:
-        if agent.heartbeat is None:
-            raise _none(f"agent {agent.name} has no heartbeat", agent.name)
     if not caller.operator:
         require_agents(api, caller.requester)
     heartbeats = api.books.heartbeats

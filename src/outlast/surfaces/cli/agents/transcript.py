@@ -92,7 +92,8 @@ def _show(call: Call, key: str, *, limit: int | None, before: int | None, task: 
             return INTERRUPTED
     elif page["before"] is not None:
         note(f"there is more before: --before {page['before']}")
-    return _finish(call, shown, None if ended else task, key, said=bool(page["entries"]) or call["follow"])
+    where = key if before is None else f"{key} before {before}"
+    return _finish(call, shown, None if ended else task, where, said=bool(page["entries"]) or call["follow"])
 
 
 def _finish(call: Call, shown: Shown | None, task: str | None, key: str, *, said: bool = True) -> int:
