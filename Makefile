@@ -4,8 +4,8 @@ PYTHON  ?= python3
 VENV    := .venv
 PY      := $(VENV)/bin/python
 ARGS    ?=
-# Most tests wait for real processes, so two at a time; the tests of a file stay together and in order.
-BESIDE  ?= -n 2 --dist loadfile
+# Most tests wait for real processes, so several at a time; the tests of a file stay together and in order.
+BESIDE  ?= -n 3 --dist loadfile
 # A usual test that takes longer hangs; one of those takes so long at most.
 LONG    := --timeout 1800
 .DEFAULT_GOAL := help

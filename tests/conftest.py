@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import shutil
 import signal
@@ -44,12 +45,20 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Give the end of each test a limit: pytest-timeout takes it away at a failure, for the sake of debuggers."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """Give the end of each test a limit: pytest-timeout takes it away at a failure, for the sake of debuggers.
+
+    What the tests of a file have dropped as a crash drops it is closed before the next file: a thousand sockets would
+    be there until the collector of a large process happens to come by.
+    """
     settings = item.stash.get(_LIMIT, None)
     if settings is not None:
         item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            gc.collect()
 
 
 @pytest.fixture

@@ -101,6 +101,8 @@ def test_that_the_last_flow_has_ended_is_said_though_a_look_for_more_is_under_wa
         flows.engine.idle = idle.set
         flows.watched.gates["claim_flows"] = asyncio.Event()
         looking.append(asyncio.get_running_loop().create_task(Engine.round(flows.engine)))
+        while not flows.engine._coming:  # until it is at its claim
+            await asyncio.sleep(0.005)
 
     @flow
     async def looks(ctx):
