@@ -39,7 +39,7 @@ def test_is_well():
 def test_whatever_hangs_is_ended_and_the_next_test_runs(tmp_path: Path) -> None:
     file = tmp_path / "test_hanging.py"
     file.write_text(HANGING)
-    words = ["--timeout", "1", "--timeout-method", "signal", "-p", "conftest", "-p", "no:cacheprovider", "-rA"]
+    words = ["--timeout", "4", "--timeout-method", "signal", "-p", "conftest", "-p", "no:cacheprovider", "-rA"]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(tmp_path), *words, str(file)],
         env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},

@@ -84,7 +84,8 @@ def test_a_look_that_somebody_else_has_begun_is_waited_for_and_its_end_is_heard(
         async def _run(self, name, method, args, kwargs):
             answer = await super()._run(name, method, args, kwargs)
             if name == "claim_flows" and asyncio.current_task() in looking:
-                await asyncio.sleep(0.1)
+                while not flows._moved._waiters:
+                    await asyncio.sleep(0.005)
             return answer
 
     flows.engine.store = Slow(flows.store)
